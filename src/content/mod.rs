@@ -1,0 +1,15 @@
+//! Bytes in, proven facts out: CIDs and what users type, hash policy, dag-pb, UnixFS, leaf
+//! rebuild, CAR.
+//!
+//! Pure: no I/O, no clock, no async. Nothing that comes from outside may panic in here, and only
+//! [`hash::VerifiedBlock`] says that bytes are what a CID names.
+
+pub mod car;
+pub mod cid;
+pub mod dagpb;
+pub mod hash;
+pub mod leaf;
+pub mod ranges;
+pub mod source;
+pub mod unixfs;
+mod wire;
