@@ -10,7 +10,7 @@
 //! | layer | module | responsible for |
 //! |---|---|---|
 //! | 0 | [`content`] | bytes in, proven facts out: CIDs, hashes, dag-pb, UnixFS, leaves, CAR. Pure |
-//! | 0 | `disk` | part files, install, locks, names, room: the only place that touches the file system |
+//! | 0 | [`disk`] | part files, install, locks, names, room: the only place that touches the file system |
 //! | 0 | [`exit`] | the exit codes and their meaning |
 //! | 1 | `download` | what was asked for, and the status machine. Pure |
 //! | 1 | `gateway` | one exchange with one source of bytes |
@@ -38,4 +38,5 @@
 //! owns work. *Download*: one record of the store.
 
 pub mod content;
+pub mod disk;
 pub mod exit;

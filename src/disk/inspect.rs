@@ -1,0 +1,75 @@
+//! What stands at a path already, without changing anything.
+
+use std::path::Path;
+
+use crate::disk::error::DiskError;
+use crate::disk::random_file::RandomFile;
+
+const PIECE: usize = 256 << 10;
+
+/// Length of the regular file at `path`; `None` if nothing is there.
+///
+/// # Errors
+/// [`DiskError::NotRegular`] for anything else than a file.
+pub fn file_len(path: &Path) -> Result<Option<u64>, DiskError> {
+    match RandomFile::open(path) {
+        Ok(file) => Ok(Some(file.len())),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Length and modification time in nanoseconds since 1970 UTC of the file at `path`; `None` if
+/// nothing is there that can be read.
+pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {
+    let file = RandomFile::open(path).ok()?;
+    let (seconds, nanos) = file.modified();
+    let mtime = seconds
+        .checked_mul(1_000_000_000)?
+        .checked_add(i64::from(nanos))?;
+    Some((file.len(), mtime))
+}
+
+/// Whether two files hold the same bytes.
+///
+/// # Errors
+/// When one of them cannot be read.
+pub fn same_content(one: &Path, other: &Path) -> Result<bool, DiskError> {
+    let (one, other) = (RandomFile::open(one)?, RandomFile::open(other)?);
+    if one.len() != other.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut at = 0;
+    while at < one.len() {
+        let len = PIECE.min(usize::try_from(one.len() - at).unwrap_or(PIECE));
+        one.read_exact_at(at, &mut left[..len])?;
+        other.read_exact_at(at, &mut right[..len])?;
+        if left[..len] != right[..len] {
+            return Ok(false);
+        }
+        at += len as u64;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compares_and_measures() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("a"), vec![7; PIECE + 1]).expect("write");
+        std::fs::write(path("b"), vec![7; PIECE + 1]).expect("write");
+        std::fs::write(path("c"), vec![8; PIECE + 1]).expect("write");
+        assert!(same_content(&path("a"), &path("b")).expect("read"));
+        assert!(!same_content(&path("a"), &path("c")).expect("read"));
+        assert_eq!(file_len(&path("a")).expect("read"), Some(PIECE as u64 + 1));
+        assert_eq!(file_len(&path("none")).expect("read"), None);
+        assert!(file_len(dir.path()).is_err());
+        assert!(fingerprint(&path("a")).is_some());
+        assert_eq!(fingerprint(&path("none")), None);
+    }
+}

@@ -1,0 +1,141 @@
+//! Linux, macOS and the other Unixes.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Writes all of `bytes` at `offset`.
+pub(in crate::disk) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// Reads up to `buffer.len()` bytes at `offset`; 0 at the end of the file.
+pub(in crate::disk) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
+/// Makes `open` fail on, or return, a symlink at the last component, but never follow it; and
+/// never wait for the other end of a pipe. The caller checks that the result is a regular file.
+pub(in crate::disk) fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+}
+
+/// Makes `open` follow symlinks, but never wait for the other end of a pipe.
+pub(in crate::disk) fn no_wait(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(flags(OFlags::NONBLOCK))
+}
+
+fn flags(flags: OFlags) -> i32 {
+    // All open flags lie below the sign bit.
+    flags.bits() as i32
+}
+
+/// Makes new files readable by their owner alone.
+pub(in crate::disk) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// Makes new directories accessible to their owner alone.
+pub(in crate::disk) fn private_dir(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder.mode(0o700)
+}
+
+/// The permission bits of others, if they may do anything here.
+pub(in crate::disk) fn open_to_others(metadata: &Metadata) -> Option<u32> {
+    let mode = metadata.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// Whether two different names are hard links to one file. The count of links and the size guard
+/// against file systems that give several files one number.
+pub(in crate::disk) fn are_links(a: &Metadata, b: &Metadata) -> bool {
+    same_inode(a, b) && a.is_file() && a.nlink() > 1 && b.nlink() > 1 && a.len() == b.len()
+}
+
+fn same_inode(a: &Metadata, b: &Metadata) -> bool {
+    a.dev() == b.dev() && a.ino() == b.ino()
+}
+
+/// Renames unless `to` exists, in one step.
+///
+/// # Errors
+/// `AlreadyExists`, or `Unsupported` where the kernel or the file system has no such call.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(in crate::disk) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| match errno {
+        // File systems without the flag say EINVAL; system call filters say EPERM.
+        Errno::NOSYS | Errno::INVAL | Errno::NOTSUP | Errno::PERM => {
+            io::ErrorKind::Unsupported.into()
+        }
+        other => other.into(),
+    })
+}
+
+/// Renames unless `to` exists, in one step: not possible here.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(in crate::disk) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Makes the names in a directory durable.
+///
+/// A directory that this user may not read cannot be synced by any means, and some network and
+/// user-space file systems know no sync of directories; both count as done.
+pub(in crate::disk) fn sync_dir(dir: &Path) -> io::Result<()> {
+    use rustix::io::Errno;
+
+    let synced = match File::open(dir) {
+        Ok(file) => file.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+        Err(error) => Err(error),
+    };
+    synced.or_else(|error| match Errno::from_io_error(&error) {
+        Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// Whether an open lock file is still what its path names: its former holder may have removed it
+/// between our open and our lock.
+pub(in crate::disk) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match std::fs::symlink_metadata(path) {
+        Ok(there) => Ok(same_inode(&ours, &there)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the lock file at `path` be opened so that [`is_at`] and [`remove_locked`] hold.
+pub(in crate::disk) fn lock_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    no_follow(options)
+}
+
+/// Removes a lock file whose lock `file` holds, then lets go. Removed first: whoever opened the
+/// old file meanwhile gets the lock of a file that has no name, and sees that by [`is_at`].
+pub(in crate::disk) fn remove_locked(file: File, path: &Path) -> io::Result<()> {
+    let removed = if is_at(&file, path)? {
+        std::fs::remove_file(path)
+    } else {
+        Ok(())
+    };
+    drop(file);
+    removed
+}
+
+/// The effective user id.
+pub(in crate::disk) fn uid() -> Option<u32> {
+    Some(rustix::process::geteuid().as_raw())
+}
+
+/// The name of this host.
+pub(in crate::disk) fn hostname() -> Option<String> {
+    let name = rustix::system::uname();
+    Some(name.nodename().to_string_lossy().into_owned())
+}
