@@ -12,8 +12,8 @@
 //! | 0 | [`content`] | bytes in, proven facts out: CIDs, hashes, dag-pb, UnixFS, leaves, CAR. Pure |
 //! | 0 | [`disk`] | part files, install, locks, names, room: the only place that touches the file system |
 //! | 0 | [`exit`] | the exit codes and their meaning |
-//! | 1 | `download` | what was asked for, and the status machine. Pure |
-//! | 1 | `gateway` | one exchange with one source of bytes |
+//! | 1 | [`download`] | what was asked for, and the status machine. Pure |
+//! | 1 | [`gateway`] | one exchange with one source of bytes |
 //! | 2 | `store` | all durable state, the only SQL |
 //! | 2 | `event` | what the engine announces |
 //! | 3 | `engine` | what is missing, from whom, when durable, when done: the only place that decides |
@@ -39,4 +39,6 @@
 
 pub mod content;
 pub mod disk;
+pub mod download;
 pub mod exit;
+pub mod gateway;

@@ -1,0 +1,75 @@
+//! HTTP dates, and the waits that servers ask for. Pure: the time is an argument.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::tz::TimeZone;
+
+/// The longest wait that a server can impose with one answer.
+pub const MAX: Duration = Duration::from_secs(15 * 60);
+
+/// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 §10.2.3), capped at [`MAX`]; a date in
+/// the past is no wait.
+pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
+        // Digits alone that do not fit are a very long time.
+        return Some(value.parse().map_or(MAX, Duration::from_secs).min(MAX));
+    }
+    let wait = http_date(value)?.duration_since(now);
+    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO).min(MAX))
+}
+
+/// Reads an HTTP date in any of its three forms (RFC 9110 §5.6.7).
+pub fn http_date(value: &str) -> Option<Timestamp> {
+    static IMF: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+    let value = value.trim();
+    IMF.parse_timestamp(value).ok().or_else(|| {
+        ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"]
+            .into_iter()
+            .find_map(|form| DateTime::strptime(form, value).ok())
+            .and_then(|date| date.to_zoned(TimeZone::UTC).ok())
+            .map(|date| date.timestamp())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits() {
+        let now: Timestamp = "2026-11-06T08:49:00Z".parse().unwrap();
+        let table = [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("86400", Some(900)),
+            ("99999999999999999999999", Some(900)),
+            ("Fri, 06 Nov 2026 08:49:37 GMT", Some(37)),
+            ("Friday, 06-Nov-26 08:49:37 GMT", Some(37)),
+            ("Fri Nov  6 08:49:37 2026", Some(37)),
+            ("Fri, 06 Nov 2026 08:00:00 GMT", Some(0)),
+            ("Fri, 06 Nov 2099 08:00:00 GMT", Some(900)),
+            ("", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(
+                parse(text, now),
+                seconds.map(Duration::from_secs),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sunset_dates() {
+        let closed = http_date("Mon, 21 Sep 2026 00:00:00 GMT").unwrap();
+        assert_eq!(closed, "2026-09-21T00:00:00Z".parse().unwrap());
+        assert_eq!(http_date("2026-09-21"), None);
+    }
+}
