@@ -1,0 +1,115 @@
+//! What the engine announces.
+//!
+//! Two classes: *facts* are announced only after the commit that makes them true; *ticks* may be
+//! merged or dropped and are never stored. Adding an event: the variant and its doc here, its
+//! fold in `ui::state`, its JSON struct in `ui::json`, a snapshot of each.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::download::{DownloadId, Failure, Receipt, Trigger};
+
+/// Something that happened to one download, or that the engine wants known.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The download; `None` before its record exists.
+    pub id: Option<DownloadId>,
+    /// What happened.
+    pub what: What,
+}
+
+/// The kinds of event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// Fact: a run owns the download and begins.
+    Started {
+        /// As the user typed it.
+        source: String,
+        /// Proved bytes that were there before this run.
+        resumed_from: u64,
+    },
+    /// Fact: the root block is proved, so type and size are known.
+    Resolved {
+        /// Root CID, canonical text.
+        cid: String,
+        /// Final path, absolute; `None` for standard output.
+        path: Option<PathBuf>,
+        /// Size in bytes.
+        size: u64,
+    },
+    /// Tick: work goes to this provider now.
+    Provider {
+        /// Base URL or path.
+        url: String,
+    },
+    /// Tick: bytes proved so far.
+    Progress {
+        /// Proved bytes.
+        bytes: u64,
+        /// Size, once known.
+        total: Option<u64>,
+    },
+    /// Tick: a provider failed and what the engine does about it.
+    Trouble {
+        /// Base URL or path.
+        url: String,
+        /// What it did, with causes.
+        message: String,
+        /// How long the engine waits before it asks this provider again; `None` if it goes on elsewhere.
+        wait: Option<Duration>,
+    },
+    /// Fact: a provider sent bytes whose proof failed.
+    Rejected {
+        /// Base URL or path.
+        url: String,
+        /// The block that they were not.
+        cid: String,
+        /// Offset in the file, where the block has one.
+        offset: Option<u64>,
+    },
+    /// Fact: everything up to here survives a power cut.
+    Checkpoint {
+        /// What made it due.
+        trigger: Trigger,
+        /// Proved and synced bytes.
+        bytes: u64,
+    },
+    /// Tick: whole-file checks run.
+    Verifying,
+    /// Fact: the file has its final name, durably.
+    Installed {
+        /// Final path, absolute.
+        path: PathBuf,
+    },
+    /// Something that the user should know, and that changes nothing.
+    Notice {
+        /// One sentence.
+        message: String,
+    },
+    /// Fact: done.
+    Finished {
+        /// As the user typed it.
+        source: String,
+        /// What came from where.
+        receipt: Box<Receipt>,
+    },
+    /// Fact: ended by an error; what was proved is kept.
+    Failed {
+        /// As the user typed it.
+        source: String,
+        /// Why.
+        failure: Failure,
+        /// Whether `resume` can go on.
+        resumable: bool,
+    },
+    /// Fact: paused by a person.
+    Paused {
+        /// As the user typed it.
+        source: String,
+    },
+    /// Fact: cancelled by a person.
+    Cancelled {
+        /// As the user typed it.
+        source: String,
+    },
+}

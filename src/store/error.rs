@@ -1,0 +1,209 @@
+//! What can go wrong with the state file, and which exit code that is.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::disk::DiskError;
+use crate::download::{DownloadId, RunId, Status};
+use crate::exit::ExitKind;
+
+/// Why the store did not do as asked. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The schema is of a later version of this program.
+    #[error(
+        "the state file {} has schema {found}, of a newer fetchd than this one (schema {known}): use that one",
+        path.display()
+    )]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The latest schema version that this program knows.
+        known: i64,
+    },
+    /// Not a database any more, or a row that this program could not have written.
+    #[error("the state file {} is damaged", path.display())]
+    Corrupt {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite, or the reading of a row, found.
+        source: rusqlite::Error,
+    },
+    /// A database of some other program.
+    #[error("{} is a database, but not one of fetchd", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// Another process kept the database locked for longer than the busy timeout.
+    #[error("the state file {} is locked by another process", path.display())]
+    Busy {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// No room on the device.
+    #[error("no room left for the state file {}", path.display())]
+    Full {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The file or its directory may not be written.
+    #[error("the state file {} cannot be written", path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// Reading or writing failed.
+    #[error("cannot read or write the state file {}", path.display())]
+    Io {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite says.
+        source: rusqlite::Error,
+    },
+    /// The state directory or the empty file could not be made.
+    #[error("cannot prepare the state directory")]
+    Prepare(#[from] DiskError),
+    /// The system gives no thread for the connection.
+    #[error("cannot start the thread of the state file")]
+    Thread(#[source] std::io::Error),
+    /// The schema could not be brought up to date.
+    #[error("cannot bring the state file {} up to date", path.display())]
+    Migration {
+        /// The database.
+        path: PathBuf,
+        /// What failed.
+        source: Box<rusqlite_migration::Error>,
+    },
+    /// The run does not own the download (any more): it must stop and write nothing.
+    #[error("another invocation has taken download {id} over")]
+    LeaseLost {
+        /// The download.
+        id: DownloadId,
+        /// The run that wanted to write.
+        run: RunId,
+    },
+    /// A run that has not ended owns the download.
+    #[error("another invocation is working on download {id}")]
+    Owned {
+        /// The download.
+        id: DownloadId,
+        /// Its owner.
+        run: RunId,
+    },
+    /// Another unfinished download has the same path on disk.
+    #[error("download {id} is already under way to the same path")]
+    ActiveExists {
+        /// That other download.
+        id: DownloadId,
+    },
+    /// There is no such download, or nothing of it is kept any more.
+    #[error("there is no download {id}")]
+    NotFound {
+        /// The id asked for.
+        id: DownloadId,
+    },
+    /// The table of [`Status`] does not know this step.
+    #[error("download {id} is {from} and cannot become {to}")]
+    Transition {
+        /// The download.
+        id: DownloadId,
+        /// Where it stands.
+        from: Status,
+        /// Where it was to go.
+        to: Status,
+    },
+    /// The store's thread has ended; it does so only by a bug.
+    #[error("the state file's thread has ended")]
+    Gone,
+    /// An SQL statement failed as only a bug makes it fail.
+    #[error("the state file refused a statement")]
+    Statement(#[from] rusqlite::Error),
+}
+
+impl StoreError {
+    /// The exit code that fits.
+    pub fn exit_kind(&self) -> ExitKind {
+        match self {
+            StoreError::Newer { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Migration { .. } => ExitKind::Config,
+            StoreError::Full { .. }
+            | StoreError::ReadOnly { .. }
+            | StoreError::Io { .. }
+            | StoreError::Prepare(_) => ExitKind::Disk,
+            StoreError::Busy { .. }
+            | StoreError::LeaseLost { .. }
+            | StoreError::Owned { .. }
+            | StoreError::ActiveExists { .. } => ExitKind::Retry,
+            StoreError::NotFound { .. } | StoreError::Transition { .. } => ExitKind::Usage,
+            StoreError::Gone | StoreError::Thread(_) | StoreError::Statement(_) => {
+                ExitKind::Internal
+            }
+        }
+    }
+
+    /// Says of an error that came out of an SQL statement what it means for the file at `path`.
+    pub(super) fn at(self, path: &Path) -> Self {
+        match self {
+            StoreError::Statement(source) => classify(source, path.to_owned()),
+            other => other,
+        }
+    }
+
+    /// As [`StoreError::at`], for the migrations.
+    pub(super) fn migration(error: rusqlite_migration::Error, path: &Path) -> Self {
+        match error {
+            rusqlite_migration::Error::RusqliteError { query, err } => {
+                match classify(err, path.to_owned()) {
+                    StoreError::Statement(err) => StoreError::Migration {
+                        path: path.to_owned(),
+                        source: Box::new(rusqlite_migration::Error::RusqliteError { query, err }),
+                    },
+                    other => other,
+                }
+            }
+            other => StoreError::Migration {
+                path: path.to_owned(),
+                source: Box::new(other),
+            },
+        }
+    }
+}
+
+fn classify(source: rusqlite::Error, path: PathBuf) -> StoreError {
+    use rusqlite::Error as Sql;
+    let code = match &source {
+        Sql::FromSqlConversionFailure(..)
+        | Sql::IntegralValueOutOfRange(..)
+        | Sql::InvalidColumnType(..)
+        | Sql::Utf8Error(..) => return StoreError::Corrupt { path, source },
+        Sql::SqliteFailure(failure, _) => failure.code,
+        _ => return StoreError::Statement(source),
+    };
+    match code {
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            StoreError::Corrupt { path, source }
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { path, source },
+        ErrorCode::DiskFull => StoreError::Full { path, source },
+        ErrorCode::ReadOnly
+        | ErrorCode::PermissionDenied
+        | ErrorCode::AuthorizationForStatementDenied => StoreError::ReadOnly { path, source },
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::NoLargeFileSupport => StoreError::Io { path, source },
+        _ => StoreError::Statement(source),
+    }
+}

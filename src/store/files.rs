@@ -1,0 +1,212 @@
+//! The table `files`: what a download consists of, and what is proved of each file.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, named_params};
+
+use crate::content::ranges::RangeSet;
+use crate::download::{DownloadId, RunId};
+use crate::store::lease;
+use crate::store::sql::{self, int, micros};
+use crate::store::thread::Durability;
+use crate::store::{Reply, Store};
+
+/// What the root block said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// Pinned root, canonical text; `None` keeps what the record has.
+    pub root_cid: Option<String>,
+    /// `file`, `directory`, …
+    pub kind: String,
+    /// Size in bytes, where known.
+    pub bytes_total: Option<u64>,
+    /// The files known so far.
+    pub files: Vec<NewFile>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a name in a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+}
+
+impl FileKind {
+    /// The stable name in the store.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FileKind::File => "file",
+            FileKind::Directory => "directory",
+            FileKind::Symlink => "symlink",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [FileKind::File, FileKind::Directory, FileKind::Symlink]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// A file of a download, as its DAG describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its number in the download, from 0; never changes.
+    pub index: u32,
+    /// Path under the download's own, with `/`; empty for a single file.
+    pub path: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Canonical text.
+    pub cid: Option<String>,
+    /// Size in bytes.
+    pub size: Option<u64>,
+    /// Unix permissions, where the DAG has them.
+    pub mode: Option<u32>,
+    /// Seconds and nanoseconds since 1970 UTC, where the DAG has them.
+    pub mtime: Option<(i64, u32)>,
+}
+
+/// What is proved of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FileState {
+    /// The file's number in the download.
+    pub index: u32,
+    /// Proved and synced bytes.
+    pub verified: RangeSet,
+    /// Which ranges on which rung: opaque to the store.
+    pub rungs: Vec<u8>,
+    /// Mid-state of the file's SHA-256: opaque to the store.
+    pub sha_state: Option<Vec<u8>>,
+    /// The file's SHA-256, once whole.
+    pub sha256: Option<[u8; 32]>,
+    /// Whether every byte is proved.
+    pub done: bool,
+}
+
+/// A file of a download, whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    /// What the DAG says.
+    pub file: NewFile,
+    /// What is proved.
+    pub state: FileState,
+}
+
+impl Store {
+    /// Records what the root block said. May be called again: a file that has the same CID and
+    /// size as before keeps what is proved of it, another one begins anew.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::LeaseLost`].
+    pub fn record_resolved(&self, id: DownloadId, run: RunId, resolved: Resolved) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            sql::execute(
+                tx,
+                "UPDATE downloads SET root_cid = coalesce(:root, root_cid), kind = :kind,
+                        bytes_total = :total, updated_at = :now WHERE id = :id",
+                named_params! {
+                    ":id": id.get(),
+                    ":root": resolved.root_cid,
+                    ":kind": resolved.kind,
+                    ":total": resolved.bytes_total.map(int),
+                    ":now": micros(resolved.now),
+                },
+            )?;
+            for file in &resolved.files {
+                describe(tx, id, file)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The files of a download with what the newest checkpoint proved of them, by number.
+    pub fn files(&self, id: DownloadId) -> Reply<Vec<FileRow>> {
+        self.read(move |tx| {
+            let statement = "SELECT * FROM files WHERE download_id = ?1 ORDER BY idx";
+            Ok(sql::all(tx, statement, [id.get()], read)?)
+        })
+    }
+}
+
+fn describe(tx: &Connection, id: DownloadId, file: &NewFile) -> rusqlite::Result<()> {
+    let named = named_params! {
+        ":id": id.get(),
+        ":idx": file.index,
+        ":path": file.path,
+        ":kind": file.kind.name(),
+        ":cid": file.cid,
+        ":size": file.size.map(int),
+        ":mode": file.mode,
+        ":mtime_s": file.mtime.map(|(seconds, _)| seconds),
+        ":mtime_ns": file.mtime.map(|(_, nanos)| nanos),
+    };
+    let forget_another = "DELETE FROM files WHERE download_id = ?1 AND idx = ?2
+                          AND (cid IS NOT ?3 OR size IS NOT ?4)";
+    let (size, cid) = (file.size.map(int), file.cid.as_deref());
+    sql::execute(tx, forget_another, (id.get(), file.index, cid, size))?;
+    sql::execute(
+        tx,
+        "INSERT INTO files (download_id, idx, path, kind, cid, size, mode, mtime_s, mtime_ns)
+         VALUES (:id, :idx, :path, :kind, :cid, :size, :mode, :mtime_s, :mtime_ns)
+         ON CONFLICT (download_id, idx) DO UPDATE SET path = excluded.path, kind = excluded.kind,
+             mode = excluded.mode, mtime_s = excluded.mtime_s, mtime_ns = excluded.mtime_ns",
+        named,
+    )?;
+    Ok(())
+}
+
+/// Records what is proved of a file; whether the download has that file.
+pub(super) fn record_state(
+    tx: &Connection,
+    id: DownloadId,
+    state: &FileState,
+) -> rusqlite::Result<bool> {
+    let touched = sql::execute(
+        tx,
+        "UPDATE files SET verified = :verified, rungs = :rungs, sha_state = :sha_state,
+                sha256 = :sha256, done = :done
+         WHERE download_id = :id AND idx = :idx",
+        named_params! {
+            ":id": id.get(),
+            ":idx": state.index,
+            ":verified": state.verified.encode(),
+            ":rungs": state.rungs,
+            ":sha_state": state.sha_state,
+            ":sha256": state.sha256,
+            ":done": state.done,
+        },
+    )?;
+    Ok(touched == 1)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<FileRow> {
+    let index: u32 = row.get("idx")?;
+    let mtime_s: Option<i64> = row.get("mtime_s")?;
+    let mtime_ns: Option<u32> = row.get("mtime_ns")?;
+    let file = NewFile {
+        index,
+        path: row.get("path")?,
+        kind: sql::required(sql::parsed(row, "kind", FileKind::from_name)?, "kind")?,
+        cid: row.get("cid")?,
+        size: sql::optional_size(row, "size")?,
+        mode: row.get("mode")?,
+        mtime: mtime_s.zip(mtime_ns),
+    };
+    let state = FileState {
+        index,
+        verified: sql::ranges(row, "verified")?,
+        rungs: row.get("rungs")?,
+        sha_state: row.get("sha_state")?,
+        sha256: sql::digest(row, "sha256")?,
+        done: row.get("done")?,
+    };
+    Ok(FileRow { file, state })
+}

@@ -1,0 +1,125 @@
+//! Many downloads at once: what `list` shows, and what the queue has to do next.
+
+use jiff::Timestamp;
+
+use crate::download::{DownloadId, Status};
+use crate::store::downloads::{self, DownloadRow};
+use crate::store::sql::{self, micros};
+use crate::store::{Reply, Store};
+
+/// Which downloads, in which order, how many.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Which ones.
+    pub which: Which,
+    /// In which order.
+    pub sort: Sort,
+    /// At most so many; `None` for all.
+    pub limit: Option<u32>,
+}
+
+/// Which downloads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Which {
+    /// What is not finished or has failed.
+    #[default]
+    Open,
+    /// Those with one of these statuses.
+    Statuses(Vec<Status>),
+    /// Every one.
+    All,
+}
+
+/// Orders of a list; ties are broken by id, newest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sort {
+    /// Newest first.
+    #[default]
+    Newest,
+    /// Oldest first.
+    Oldest,
+    /// Last changed first.
+    Updated,
+    /// As the queue takes them: highest priority first, then oldest.
+    Priority,
+    /// Largest first; unknown sizes last.
+    Size,
+    /// By the name of the status, then newest first.
+    Status,
+    /// By path on disk; those without one last.
+    Path,
+}
+
+impl Sort {
+    fn clause(self) -> &'static str {
+        match self {
+            Sort::Newest => "id DESC",
+            Sort::Oldest => "id",
+            Sort::Updated => "updated_at DESC, id DESC",
+            Sort::Priority => "priority DESC, id",
+            Sort::Size => "bytes_total DESC NULLS LAST, id DESC",
+            Sort::Status => "status, id DESC",
+            Sort::Path => "path NULLS LAST, id DESC",
+        }
+    }
+}
+
+impl Which {
+    /// Only constant text, so there is nothing to escape.
+    fn clause(&self) -> String {
+        match self {
+            Which::Open => "status NOT IN ('success', 'cancelled')".to_owned(),
+            Which::All => "1".to_owned(),
+            Which::Statuses(statuses) => {
+                let names: Vec<String> = statuses
+                    .iter()
+                    .map(|status| format!("'{status}'"))
+                    .collect();
+                format!("status IN ({})", names.join(", "))
+            }
+        }
+    }
+}
+
+/// What the queue may take now: `pending` ones, and paused ones that are to be tried again.
+const DUE: &str = "(status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
+                    OR status = 'paused' AND next_attempt_at <= ?1)
+                   AND owner_run IS NULL";
+
+impl Store {
+    /// The downloads that `filter` chooses.
+    pub fn downloads(&self, filter: Filter) -> Reply<Vec<DownloadRow>> {
+        let (which, sort) = (filter.which.clause(), filter.sort.clause());
+        // Ids are sorted first, so that only the rows that are shown are read whole.
+        let statement = format!(
+            "SELECT * FROM downloads
+             WHERE id IN (SELECT id FROM downloads WHERE {which} ORDER BY {sort} LIMIT ?1) ORDER BY {sort}"
+        );
+        let limit = filter.limit.map_or(-1, i64::from);
+        self.read(move |tx| Ok(sql::all(tx, &statement, [limit], downloads::read)?))
+    }
+
+    /// What the queue has to do now, in its order: by priority, then age.
+    pub fn due(&self, now: Timestamp, limit: u32) -> Reply<Vec<DownloadId>> {
+        let statement =
+            format!("SELECT id FROM downloads WHERE {DUE} ORDER BY priority DESC, id LIMIT ?2");
+        self.read(move |tx| {
+            let bounds = [micros(now), i64::from(limit)];
+            Ok(sql::all(tx, &statement, bounds, |row| {
+                sql::download_id(row, "id")
+            })?)
+        })
+    }
+
+    /// When the queue has something to do next: a time not after `now` if it has already, `None`
+    /// if it is empty.
+    pub fn next_due(&self, now: Timestamp) -> Reply<Option<Timestamp>> {
+        self.read(move |tx| {
+            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM downloads
+                             WHERE owner_run IS NULL
+                               AND (status = 'pending' OR status = 'paused' AND next_attempt_at IS NOT NULL)";
+            let due = sql::first(tx, statement, [micros(now)], |row| sql::optional_time(row, "due"))?;
+            Ok(due.flatten())
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Opening the database: private, recognised, current.
+//!
+//! Nothing is written to a database before it is known to be empty or ours, and of a schema that
+//! this program knows.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::disk::private::{create_private_dir, ensure_private_file};
+use crate::store::StoreError;
+use crate::store::schema;
+
+/// How long a statement waits for a lock of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries of what SQLite's own busy timeout does not cover.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// Distinct statements of this module, roughly; all stay prepared.
+const CACHED_STATEMENTS: usize = 128;
+
+/// Opens or creates `dir/fetchd.db`.
+pub(super) fn open(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
+    let path = dir.join("fetchd.db");
+    make_private(dir, &path)?;
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    let mut migrated_by_other = false;
+    loop {
+        match connect(&path) {
+            // Switching to WAL while another process does so fails at once instead of waiting.
+            Err(StoreError::Busy { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            // Another process may have made the same migration a moment before: look once again.
+            Err(StoreError::Migration { .. }) if !migrated_by_other => migrated_by_other = true,
+            done => return done.map(|conn| (conn, path)),
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let located = |error: rusqlite::Error| StoreError::from(error).at(path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags).map_err(located)?;
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(located)?;
+    recognise(&mut conn, path)?;
+    configure(&conn).map_err(located)?;
+    migrate(&mut conn, path)?;
+    Ok(conn)
+}
+
+/// Refuses what is not ours, or newer than this program. Only reads.
+fn recognise(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let header = |conn: &mut Connection| {
+        let tx = conn.transaction()?;
+        let mark: i32 = tx.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let objects: i64 =
+            tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        Ok::<_, rusqlite::Error>((mark, version, objects))
+    };
+    let (mark, version, objects) =
+        header(conn).map_err(|error| StoreError::from(error).at(path))?;
+    let path = path.to_owned();
+    if mark == schema::APPLICATION_ID {
+        let known = schema::latest();
+        return match version {
+            found if found > known => Err(StoreError::Newer { path, found, known }),
+            _ => Ok(()),
+        };
+    }
+    let empty = mark == 0 && version == 0 && objects == 0;
+    if empty {
+        Ok(())
+    } else {
+        Err(StoreError::Foreign { path })
+    }
+}
+
+fn configure(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    if mode != "wal" {
+        // A file system without shared memory keeps its rollback journal: slower, not less safe.
+        conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    }
+    conn.pragma_update(None, "synchronous", "NORMAL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    Ok(())
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    conn.set_transaction_behavior(rusqlite::TransactionBehavior::Immediate);
+    schema::migrations()
+        .to_latest(conn)
+        .map_err(|error| StoreError::migration(error, path))
+}
+
+/// Makes the directory (0700) and the empty file (0600), before SQLite would with other modes.
+fn make_private(dir: &Path, file: &Path) -> Result<(), StoreError> {
+    // A directory that is open to others is so by its owner's wish; the files in it are private.
+    create_private_dir(dir)?;
+    ensure_private_file(file)?;
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! The tables, as a list of migrations that is only ever appended to.
+//!
+//! `user_version` counts the migrations that a database has seen. They run in one transaction.
+//! Two programs may start at once on an old database, and both believe that they must migrate:
+//! every migration therefore holds a statement that fails the second time (`CREATE TABLE`,
+//! `ADD COLUMN`), so that the later one changes nothing, looks again and goes on.
+//!
+//! Conventions: times are microseconds since 1970 UTC; sizes are bytes; paths on disk are text
+//! where they are Unicode and blobs of the system's own encoding where not (hence `ANY`);
+//! hashes are raw bytes; CIDs are canonical text, multihashes raw bytes.
+
+use rusqlite_migration::{M, Migrations};
+
+/// Marks a database as one of this program: "ftch".
+pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
+
+const MIGRATIONS: &[M<'static>] = &[M::up(FIRST)];
+
+/// All migrations, oldest first.
+pub(super) fn migrations() -> Migrations<'static> {
+    Migrations::from_slice(MIGRATIONS)
+}
+
+/// The schema version that this program writes.
+pub(super) fn latest() -> i64 {
+    // A literal list: its length always fits.
+    MIGRATIONS.len() as i64
+}
+
+const FIRST: &str = "
+PRAGMA application_id = 0x66746368;
+
+-- One row for each invocation that owns work.
+CREATE TABLE runs (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    pid          INTEGER NOT NULL,
+    start_time   INTEGER,           -- of the process, in the system's own unit
+    boot_id      TEXT,
+    host         TEXT,
+    uid          INTEGER,
+    started_at   INTEGER NOT NULL,
+    heartbeat_at INTEGER NOT NULL,
+    ended_at     INTEGER            -- null: alive, or dead and not yet reaped
+) STRICT;
+CREATE INDEX runs_open ON runs(id) WHERE ended_at IS NULL;
+
+CREATE TABLE downloads (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    status           TEXT NOT NULL CHECK (status IN ('pending', 'in_progress', 'resuming',
+                         'verifying', 'installing', 'paused', 'success', 'failed', 'cancelled')),
+    kind             TEXT NOT NULL,
+    source           TEXT NOT NULL,  -- as typed
+    root_cid         TEXT,           -- pinned when it was resolved
+    content_path     TEXT NOT NULL,  -- under the root, without leading slash
+    path             ANY,            -- on disk, absolute; null for standard output
+    nonce            TEXT NOT NULL,  -- of the part file's name
+    attempts         INTEGER NOT NULL DEFAULT 0,
+    last_attempt_at  INTEGER,
+    next_attempt_at  INTEGER,
+    bytes_verified   INTEGER NOT NULL DEFAULT 0,
+    bytes_total      INTEGER,
+    bytes_fetched    INTEGER NOT NULL DEFAULT 0,
+    bytes_wasted     INTEGER NOT NULL DEFAULT 0,
+    expected_sha256  BLOB CHECK (length(expected_sha256) = 32),
+    sha256           BLOB CHECK (length(sha256) = 32),
+    proof            TEXT,
+    error_kind       TEXT,
+    error_message    TEXT,
+    error_hint       TEXT,
+    priority         INTEGER NOT NULL DEFAULT 0,
+    owner_run        INTEGER REFERENCES runs(id),
+    requested_action TEXT,
+    owner_uid        INTEGER,
+    created_at       INTEGER NOT NULL,
+    started_at       INTEGER,
+    updated_at       INTEGER NOT NULL,
+    completed_at     INTEGER,
+    options          TEXT NOT NULL,  -- JSON, opaque here
+    receipt          TEXT            -- JSON, opaque here
+) STRICT;
+CREATE UNIQUE INDEX downloads_one_unfinished_per_path ON downloads(path)
+    WHERE path IS NOT NULL AND status IN ('pending', 'in_progress', 'resuming', 'verifying',
+                                          'installing', 'paused');
+CREATE INDEX downloads_path ON downloads(path);
+CREATE INDEX downloads_root ON downloads(root_cid);
+CREATE INDEX downloads_status ON downloads(status);
+CREATE INDEX downloads_open ON downloads(id) WHERE status NOT IN ('success', 'cancelled');
+CREATE INDEX downloads_owner ON downloads(owner_run) WHERE owner_run IS NOT NULL;
+
+-- The files of a download, and what is proved of them.
+CREATE TABLE files (
+    id          INTEGER PRIMARY KEY,
+    download_id INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE,
+    idx         INTEGER NOT NULL,
+    path        TEXT NOT NULL,     -- under the download's path; empty for a single file
+    kind        TEXT NOT NULL CHECK (kind IN ('file', 'directory', 'symlink')),
+    cid         TEXT,
+    size        INTEGER,
+    mode        INTEGER,
+    mtime_s     INTEGER,
+    mtime_ns    INTEGER,
+    done        INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
+    sha256      BLOB CHECK (length(sha256) = 32),
+    verified    BLOB NOT NULL DEFAULT x'',
+    rungs       BLOB NOT NULL DEFAULT x'',
+    sha_state   BLOB,
+    UNIQUE (download_id, idx)
+) STRICT;
+
+-- Interior blocks, and the wrapping of leaves that no known form rebuilds.
+CREATE TABLE nodes (
+    id        INTEGER PRIMARY KEY,
+    multihash BLOB NOT NULL UNIQUE,
+    block     BLOB,
+    prefix    BLOB,
+    suffix    BLOB,
+    CHECK ((block IS NULL) <> (prefix IS NULL)),
+    CHECK ((prefix IS NULL) = (suffix IS NULL))
+) STRICT;
+-- Which download needs which node. No foreign key to downloads: an install goes on needing the
+-- nodes of the download that made it after that is forgotten, and ids are never used again.
+CREATE TABLE node_uses (
+    download_id INTEGER NOT NULL,
+    node_id     INTEGER NOT NULL REFERENCES nodes(id),
+    PRIMARY KEY (download_id, node_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX node_uses_node ON node_uses(node_id);
+
+CREATE TABLE checkpoints (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    download_id  INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE,
+    run_id       INTEGER NOT NULL,
+    trigger      TEXT NOT NULL,
+    state_hash   BLOB NOT NULL CHECK (length(state_hash) = 32),
+    bytes        INTEGER NOT NULL,
+    status       TEXT NOT NULL CHECK (status IN ('in_progress', 'completed')),
+    created_at   INTEGER NOT NULL,
+    completed_at INTEGER
+) STRICT;
+CREATE INDEX checkpoints_download ON checkpoints(download_id, id);
+
+-- What each provider did for a download, over all its runs: the receipt's lines.
+CREATE TABLE provider_totals (
+    download_id INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE,
+    url         TEXT NOT NULL,
+    bytes       INTEGER NOT NULL,
+    wasted      INTEGER NOT NULL,
+    requests    INTEGER NOT NULL,
+    errors      INTEGER NOT NULL,
+    rejected    INTEGER NOT NULL,
+    rungs       TEXT NOT NULL,     -- names of proofs, with a comma between
+    PRIMARY KEY (download_id, url)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE attempts (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    download_id INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE,
+    run_id      INTEGER NOT NULL,
+    provider    TEXT NOT NULL,
+    request     TEXT NOT NULL,
+    offset      INTEGER,
+    bytes       INTEGER NOT NULL,
+    outcome     TEXT NOT NULL,
+    started_at  INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX attempts_download ON attempts(download_id, id);
+
+-- What this machine knows of a CID.
+CREATE TABLE cids (
+    cid           TEXT PRIMARY KEY,
+    name          TEXT,
+    media_type    TEXT,
+    sha256        BLOB CHECK (length(sha256) = 32),
+    last_provider TEXT,
+    cached_at     INTEGER,
+    accessed_at   INTEGER NOT NULL,
+    successes     INTEGER NOT NULL DEFAULT 0,
+    failures      INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE gateways (
+    url            TEXT PRIMARY KEY,
+    origin         TEXT NOT NULL CHECK (origin IN ('discovered', 'default', 'config', 'user')),
+    enabled        INTEGER CHECK (enabled IN (0, 1)), -- what the user said; null: nothing
+    capabilities   TEXT NOT NULL DEFAULT '',
+    requests       INTEGER NOT NULL DEFAULT 0,
+    errors         INTEGER NOT NULL DEFAULT 0,
+    errors_in_row  INTEGER NOT NULL DEFAULT 0,
+    rejected       INTEGER NOT NULL DEFAULT 0,
+    bytes          INTEGER NOT NULL DEFAULT 0,
+    latency        REAL,              -- EWMA, seconds to the first byte
+    throughput     REAL,              -- EWMA, bytes per second
+    cool_until     INTEGER,
+    retired_since  INTEGER,
+    retired_reason TEXT,
+    last_error     TEXT,
+    last_used_at   INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- The ledger of files with a final name.
+CREATE TABLE installs (
+    path         ANY PRIMARY KEY NOT NULL,
+    cid          TEXT,
+    size         INTEGER NOT NULL,
+    mtime        INTEGER NOT NULL, -- nanoseconds since 1970 UTC, as the file system says
+    sha256       BLOB CHECK (length(sha256) = 32),
+    download_id  INTEGER NOT NULL, -- may be forgotten already
+    installed_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX installs_download ON installs(download_id);
+CREATE INDEX installs_cid ON installs(cid);
+
+-- The newest record seen of each IPNS name: an older one is a replay.
+CREATE TABLE ipns (
+    name     TEXT PRIMARY KEY,
+    sequence BLOB NOT NULL CHECK (length(sequence) = 8), -- big-endian, unsigned
+    record   BLOB NOT NULL,
+    seen_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_apply_and_mark_the_database() {
+        migrations().validate().expect("valid migrations");
+        let mut conn = rusqlite::Connection::open_in_memory().expect("memory");
+        migrations().to_latest(&mut conn).expect("migrate");
+        let marked: i32 = conn
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .expect("pragma");
+        assert_eq!(marked, APPLICATION_ID);
+    }
+}

@@ -1,0 +1,413 @@
+//! One owner, one unfinished download a path, and only the steps of the status machine.
+
+use std::path::Path;
+
+use crate::download::{Action, Status};
+use crate::exit::ExitKind;
+use crate::store::tests::{Sandbox, at, checkpoint, ending, finish, new_download};
+use crate::store::{Attempt, Claim, Requested, Resolved, Store, StoreError};
+
+#[test]
+fn one_unfinished_download_for_each_path() {
+    let sandbox = Sandbox::new();
+    let outcomes: Vec<_> = std::thread::scope(|scope| {
+        let create = || {
+            sandbox
+                .another()
+                .create_download(new_download("x"), None)
+                .wait()
+        };
+        let racers: Vec<_> = (0..6).map(|_| scope.spawn(create)).collect();
+        racers
+            .into_iter()
+            .map(|racer| racer.join().expect("no panic"))
+            .collect()
+    });
+    let winner = outcomes.iter().flatten().next().copied().expect("one wins");
+    let lost = |outcome: &&Result<_, _>| matches!(outcome, Err(StoreError::ActiveExists { id }) if *id == winner);
+    assert_eq!(outcomes.iter().filter(lost).count(), 5);
+    let path = Path::new("/tmp/x");
+    assert_eq!(
+        sandbox.store.unfinished_at(path).wait().expect("read"),
+        Some(winner)
+    );
+
+    // Downloads to standard output have no path to fight over, and ended ones fight no more.
+    let stdout = crate::store::NewDownload {
+        path: None,
+        ..new_download("x")
+    };
+    assert!(
+        sandbox
+            .store
+            .create_download(stdout.clone(), None)
+            .wait()
+            .is_ok()
+    );
+    assert!(sandbox.store.create_download(stdout, None).wait().is_ok());
+    sandbox
+        .store
+        .settle(winner, ending(Status::Cancelled))
+        .wait()
+        .expect("cancel");
+    assert!(
+        sandbox
+            .store
+            .create_download(new_download("x"), None)
+            .wait()
+            .is_ok()
+    );
+}
+
+#[test]
+fn the_index_itself_refuses_a_second_download() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .store
+        .create_download(new_download("x"), None)
+        .wait()
+        .expect("create");
+    let conn = rusqlite::Connection::open(sandbox.database()).expect("open raw");
+    let copy = "INSERT INTO downloads (status, kind, source, content_path, path, nonce, created_at, updated_at, options)
+                SELECT 'paused', kind, source, content_path, path, nonce, created_at, updated_at, options FROM downloads";
+    assert!(conn.execute(copy, []).is_err());
+}
+
+#[test]
+fn a_failed_download_is_not_reopened_beside_another() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let failed = sandbox.resolved("x", run);
+    sandbox
+        .store
+        .end(failed, run, ending(Status::Failed))
+        .wait()
+        .expect("fail");
+    let second = sandbox
+        .store
+        .create_download(new_download("x"), None)
+        .wait()
+        .expect("create");
+    let reopened = sandbox
+        .store
+        .claim(failed, run, &[Status::Failed], Status::Resuming, at(40))
+        .wait();
+    assert!(
+        matches!(reopened, Err(StoreError::ActiveExists { id }) if id == second),
+        "{reopened:?}"
+    );
+    assert_eq!(sandbox.status(failed), Status::Failed);
+}
+
+#[test]
+fn a_claim_is_won_by_one() {
+    let sandbox = Sandbox::new();
+    let (run, other) = (sandbox.run(), sandbox.run());
+    let id = sandbox
+        .store
+        .create_download(new_download("x"), None)
+        .wait()
+        .expect("create");
+    let claim = |store: &Store, run| {
+        store
+            .claim(
+                id,
+                run,
+                &[Status::Pending, Status::InProgress],
+                Status::InProgress,
+                at(5),
+            )
+            .wait()
+            .expect("claim")
+    };
+    let Claim::Taken(row) = claim(&sandbox.store, run) else {
+        panic!("not taken");
+    };
+    assert_eq!(
+        (row.status, row.owner, row.started),
+        (Status::InProgress, Some(run), Some(at(5)))
+    );
+    assert_eq!(claim(&sandbox.another(), other), Claim::Owned { run });
+    // It may be had again when its owner has ended without letting go.
+    sandbox.store.end_run(run, at(6)).wait().expect("end");
+    assert!(matches!(claim(&sandbox.another(), other), Claim::Taken(_)));
+    let elsewhere = sandbox
+        .store
+        .claim(id, other, &[Status::Paused], Status::Resuming, at(7))
+        .wait();
+    assert_eq!(
+        elsewhere.expect("claim"),
+        Claim::Elsewhere {
+            status: Status::InProgress
+        }
+    );
+}
+
+#[test]
+fn an_owner_that_lost_its_lease_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let (run, other) = (sandbox.run(), sandbox.run());
+    let id = sandbox.installing("x", run);
+    sandbox.store.reap(&[run], at(5)).wait().expect("reap");
+    let taken = sandbox
+        .store
+        .claim(id, other, &[Status::Paused], Status::Resuming, at(6))
+        .wait();
+    assert!(matches!(taken, Ok(Claim::Taken(_))));
+    let before = sandbox.store.download(id).wait().expect("read");
+
+    let store = &sandbox.store;
+    let attempt = Attempt {
+        download: id,
+        run,
+        provider: "https://gateway.example".to_owned(),
+        request: "range".to_owned(),
+        offset: None,
+        bytes: 1,
+        outcome: "ok".to_owned(),
+        started: at(1),
+        ended: at(2),
+    };
+    let resolved = Resolved {
+        root_cid: None,
+        kind: "odd".to_owned(),
+        bytes_total: None,
+        files: vec![],
+        now: at(9),
+    };
+    let lost = [
+        store.set_status(id, run, Status::InProgress, at(9)).wait(),
+        store.record_resolved(id, run, resolved).wait(),
+        store.checkpoint(id, run, checkpoint(50)).wait().map(drop),
+        store.record_attempt(attempt, 100).wait(),
+        store.reset_attempts(id, run, at(9)).wait(),
+        store.acknowledge(id, run, Action::Pause).wait(),
+        store.requested_action(id, run).wait().map(drop),
+        store.release(id, run).wait(),
+        store.end(id, run, ending(Status::Paused)).wait(),
+        store.finish(id, run, finish(Some("x"))).wait(),
+    ];
+    for (index, outcome) in lost.into_iter().enumerate() {
+        assert!(
+            matches!(outcome, Err(StoreError::LeaseLost { .. })),
+            "write {index}: {outcome:?}"
+        );
+    }
+    assert_eq!(sandbox.store.download(id).wait().expect("read"), before);
+    assert!(
+        sandbox
+            .store
+            .history(None, 10)
+            .wait()
+            .expect("read")
+            .is_empty()
+    );
+    assert!(
+        sandbox
+            .store
+            .checkpoints(id)
+            .wait()
+            .expect("read")
+            .is_empty()
+    );
+    assert!(
+        !sandbox
+            .store
+            .heartbeat(run, at(9))
+            .wait()
+            .expect("heartbeat")
+    );
+}
+
+#[test]
+fn reaping_pauses_what_dead_runs_were_at() {
+    let sandbox = Sandbox::new();
+    let (dead, alive) = (sandbox.run(), sandbox.run());
+    let installing = sandbox.installing("a", dead);
+    let progressing = sandbox.resolved("b", dead);
+    let living = sandbox.resolved("c", alive);
+    let pending = sandbox
+        .store
+        .create_download(new_download("d"), None)
+        .wait()
+        .expect("create");
+    let held = sandbox
+        .store
+        .claim(pending, dead, &[Status::Pending], Status::Pending, at(4))
+        .wait();
+    assert!(matches!(held, Ok(Claim::Taken(_))));
+
+    let reaped = sandbox.store.reap(&[dead], at(5)).wait().expect("reap");
+    let found: Vec<_> = reaped
+        .iter()
+        .map(|one| (one.download.id, one.was))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (installing, Status::Installing),
+            (progressing, Status::InProgress)
+        ]
+    );
+    for one in &reaped {
+        let failure = one.download.failure.as_ref().expect("a reason");
+        assert_eq!(
+            (failure.kind, failure.message.as_str()),
+            (ExitKind::Retry, "interrupted")
+        );
+        assert_eq!(
+            (one.download.status, one.download.owner),
+            (Status::Paused, None)
+        );
+        assert!(!one.download.paused_by_person());
+    }
+    assert_eq!(sandbox.status(living), Status::InProgress);
+    let row = sandbox
+        .store
+        .download(pending)
+        .wait()
+        .expect("read")
+        .expect("there");
+    assert_eq!((row.status, row.owner), (Status::Pending, None));
+    let live: Vec<_> = sandbox
+        .store
+        .live_runs()
+        .wait()
+        .expect("read")
+        .iter()
+        .map(|run| run.id)
+        .collect();
+    assert_eq!(live, [alive]);
+    assert!(
+        sandbox
+            .store
+            .reap(&[dead], at(6))
+            .wait()
+            .expect("reap again")
+            .is_empty()
+    );
+
+    // The target proved that the rename had happened: the lease is taken without a step.
+    let claim = sandbox
+        .store
+        .claim(installing, alive, &[Status::Paused], Status::Paused, at(7))
+        .wait();
+    assert!(matches!(claim, Ok(Claim::Taken(_))));
+    sandbox
+        .store
+        .finish(installing, alive, finish(Some("a")))
+        .wait()
+        .expect("finish");
+    assert_eq!(sandbox.status(installing), Status::Success);
+}
+
+/// Each step that a method may take, from each status, against the table.
+#[test]
+fn no_method_takes_a_step_that_the_table_does_not_know() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let store = &sandbox.store;
+    let id = sandbox.resolved("x", run);
+    let place = |from: Status| {
+        sandbox.tamper(&format!(
+            "UPDATE downloads SET status = '{from}', owner_run = {}",
+            run.0
+        ));
+    };
+    for from in Status::ALL {
+        for to in Status::ALL {
+            let known = from.can_become(to);
+            place(from);
+            let stepped = store.set_status(id, run, to, at(5)).wait().is_ok();
+            assert_eq!(
+                stepped,
+                known && to.is_active(),
+                "set_status {from} -> {to}"
+            );
+
+            place(from);
+            let ended = store.end(id, run, ending(to)).wait().is_ok();
+            let an_end = matches!(to, Status::Paused | Status::Failed | Status::Cancelled);
+            assert_eq!(ended, known && an_end, "end {from} -> {to}");
+
+            place(from);
+            let claimed = store.claim(id, run, &[from], to, at(5)).wait().is_ok();
+            let rests = from == to || known;
+            assert_eq!(claimed, rests && to.is_unfinished(), "claim {from} -> {to}");
+        }
+        place(from);
+        let finished = store.finish(id, run, finish(None)).wait().is_ok();
+        assert_eq!(finished, from.can_become(Status::Success), "finish {from}");
+    }
+}
+
+#[test]
+fn requests_reach_the_owner_and_are_never_weakened() {
+    let sandbox = Sandbox::new();
+    let (store, terminal) = (&sandbox.store, sandbox.another());
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let ask = |action| terminal.request(id, action, at(5)).wait().expect("request");
+    let standing = || store.requested_action(id, run).wait().expect("poll");
+
+    assert_eq!(ask(Action::Checkpoint), Requested::Asked { run });
+    assert_eq!(standing(), Some(Action::Checkpoint));
+    store
+        .acknowledge(id, run, Action::Checkpoint)
+        .wait()
+        .expect("acknowledge");
+    assert_eq!(standing(), None);
+
+    ask(Action::Cancel {
+        keep_partial: false,
+    });
+    ask(Action::Pause);
+    store
+        .acknowledge(id, run, Action::Pause)
+        .wait()
+        .expect("acknowledge");
+    assert_eq!(
+        standing(),
+        Some(Action::Cancel {
+            keep_partial: false
+        })
+    );
+    let held = terminal.settle(id, ending(Status::Cancelled)).wait();
+    assert!(
+        matches!(held, Err(StoreError::Owned { run: owner, .. }) if owner == run),
+        "{held:?}"
+    );
+
+    store
+        .end(id, run, ending(Status::Paused))
+        .wait()
+        .expect("pause");
+    assert_eq!(
+        ask(Action::Pause),
+        Requested::Unowned {
+            status: Status::Paused
+        }
+    );
+    terminal
+        .settle(id, ending(Status::Cancelled))
+        .wait()
+        .expect("cancel");
+    assert_eq!(
+        ask(Action::Pause),
+        Requested::Ended {
+            status: Status::Cancelled
+        }
+    );
+}
+
+#[test]
+fn nothing_active_is_let_go_of() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let released = sandbox.store.release(id, run).wait();
+    assert!(
+        matches!(released, Err(StoreError::Transition { .. })),
+        "{released:?}"
+    );
+}

@@ -1,0 +1,419 @@
+//! What is recorded of a download while it goes on, and when it ends.
+
+use std::path::Path;
+
+use crate::download::{Action, DownloadId, Proof, ProviderReceipt, RunId, Status};
+use crate::store::tests::{
+    Sandbox, at, checkpoint, ending, finish, new_download, new_file, proved,
+};
+use crate::store::{Attempt, Checkpoint, Claim, Recorded, Resolved, StoreError, Traffic, Wrapping};
+
+fn traffic(bytes: u64, rung: Proof) -> Traffic {
+    Traffic {
+        fetched: bytes + 1,
+        wasted: 1,
+        providers: vec![ProviderReceipt {
+            url: "https://gateway.example".to_owned(),
+            bytes,
+            wasted: 1,
+            requests: 2,
+            errors: 1,
+            rejected: 0,
+            rungs: vec![rung],
+        }],
+    }
+}
+
+#[test]
+fn a_checkpoint_is_the_state_of_the_files() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let recorded = sandbox
+        .store
+        .checkpoint(id, run, checkpoint(60))
+        .wait()
+        .expect("checkpoint");
+    assert_eq!(recorded, Recorded::Written);
+    let files = sandbox.another().files(id).wait().expect("files");
+    assert_eq!(files.len(), 1);
+    assert_eq!(
+        (&files[0].state, &files[0].file),
+        (&proved(60), &new_file("bafyfile"))
+    );
+    let row = sandbox
+        .store
+        .download(id)
+        .wait()
+        .expect("read")
+        .expect("there");
+    assert_eq!((row.bytes_verified, row.updated), (60, at(10)));
+}
+
+#[test]
+fn an_unchanged_state_writes_no_checkpoint() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let store = &sandbox.store;
+    store
+        .checkpoint(id, run, checkpoint(60))
+        .wait()
+        .expect("checkpoint");
+    let later = Checkpoint {
+        now: at(11),
+        traffic: traffic(0, Proof::Leaves),
+        ..checkpoint(60)
+    };
+    assert_eq!(
+        store.checkpoint(id, run, later).wait().expect("checkpoint"),
+        Recorded::Unchanged
+    );
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert_eq!((row.updated, row.bytes_wasted), (at(10), 1));
+    assert_eq!(store.checkpoints(id).wait().expect("read").len(), 1);
+    let empty = Checkpoint {
+        files: vec![],
+        ..checkpoint(60)
+    };
+    assert_eq!(
+        store.checkpoint(id, run, empty).wait().expect("checkpoint"),
+        Recorded::Unchanged
+    );
+}
+
+#[test]
+fn the_newest_checkpoints_are_kept() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    for until in [10, 20, 30, 40, 50] {
+        let recorded = sandbox.store.checkpoint(id, run, checkpoint(until)).wait();
+        assert_eq!(recorded.expect("checkpoint"), Recorded::Written);
+    }
+    let kept = sandbox.store.checkpoints(id).wait().expect("read");
+    assert_eq!(
+        kept.iter().map(|row| row.bytes).collect::<Vec<_>>(),
+        [50, 40, 30]
+    );
+    assert!(
+        kept.iter()
+            .all(|row| row.completed && row.run == run && row.trigger == "periodic")
+    );
+}
+
+#[test]
+fn a_checkpoint_of_an_unknown_file_leaves_no_trace() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let mut odd = checkpoint(60);
+    odd.traffic = traffic(60, Proof::Leaves);
+    odd.files[0].index = 1;
+    let outcome = sandbox.store.checkpoint(id, run, odd).wait();
+    assert!(
+        matches!(outcome, Err(StoreError::NotFound { .. })),
+        "{outcome:?}"
+    );
+    let row = sandbox
+        .store
+        .download(id)
+        .wait()
+        .expect("read")
+        .expect("there");
+    assert_eq!((row.bytes_fetched, row.bytes_verified), (0, 0));
+}
+
+#[test]
+fn what_is_proved_outlives_a_second_resolving_of_the_same_file_only() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    sandbox
+        .store
+        .checkpoint(id, run, checkpoint(60))
+        .wait()
+        .expect("checkpoint");
+    let resolve = |cid: &str| {
+        let files = vec![new_file(cid)];
+        let kind = "file".to_owned();
+        let resolved = Resolved {
+            root_cid: None,
+            kind,
+            bytes_total: Some(100),
+            files,
+            now: at(12),
+        };
+        sandbox
+            .store
+            .record_resolved(id, run, resolved)
+            .wait()
+            .expect("resolved");
+        sandbox.store.files(id).wait().expect("files")[0]
+            .state
+            .verified
+            .total()
+    };
+    assert_eq!(resolve("bafyfile"), 60);
+    assert_eq!(resolve("bafyother"), 0);
+    let row = sandbox
+        .store
+        .download(id)
+        .wait()
+        .expect("read")
+        .expect("there");
+    assert_eq!(row.root_cid.as_deref(), Some("bafyroot"));
+}
+
+#[test]
+fn traffic_adds_up_over_runs() {
+    let sandbox = Sandbox::new();
+    let (first, second) = (sandbox.run(), sandbox.run());
+    let store = &sandbox.store;
+    let id = sandbox.resolved("x", first);
+    let one = Checkpoint {
+        traffic: traffic(10, Proof::Leaves),
+        ..checkpoint(10)
+    };
+    store.checkpoint(id, first, one).wait().expect("checkpoint");
+    let mut pause = ending(Status::Paused);
+    pause.traffic = traffic(20, Proof::Blocks);
+    store.end(id, first, pause).wait().expect("pause");
+    let claim = store
+        .claim(id, second, &[Status::Paused], Status::Resuming, at(30))
+        .wait();
+    assert!(matches!(claim, Ok(Claim::Taken(row)) if row.failure.is_none() && row.attempts == 1));
+    for status in [Status::InProgress, Status::Verifying, Status::Installing] {
+        store
+            .set_status(id, second, status, at(31))
+            .wait()
+            .expect("step");
+    }
+    let mut done = finish(Some("x"));
+    done.traffic = traffic(30, Proof::Leaves);
+    store.finish(id, second, done).wait().expect("finish");
+
+    let totals = store.provider_totals(id).wait().expect("totals");
+    let wanted = ProviderReceipt {
+        url: "https://gateway.example".to_owned(),
+        bytes: 60,
+        wasted: 3,
+        requests: 6,
+        errors: 3,
+        rejected: 0,
+        rungs: vec![Proof::Blocks, Proof::Leaves],
+    };
+    assert_eq!(totals, [wanted]);
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert_eq!((row.bytes_fetched, row.bytes_wasted), (63, 3));
+}
+
+#[test]
+fn finishing_records_the_file_everywhere() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.installing("x", run);
+    let store = &sandbox.store;
+    store
+        .request(id, Action::Pause, at(4))
+        .wait()
+        .expect("too late a request");
+    store
+        .finish(id, run, finish(Some("x")))
+        .wait()
+        .expect("finish");
+
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert_eq!(
+        (row.status, row.owner, row.requested),
+        (Status::Success, None, None)
+    );
+    assert_eq!(
+        (row.proof, row.sha256, row.completed),
+        (Some(Proof::Leaves), Some([9; 32]), Some(at(30)))
+    );
+    assert_eq!(
+        (row.bytes_verified, row.receipt_json.as_deref()),
+        (100, Some(r#"{"v":1}"#))
+    );
+    let install = store.install_at(Path::new("/tmp/x")).wait().expect("read");
+    assert_eq!(install, finish(Some("x")).install);
+    assert_eq!(store.installs_of("bafyfile").wait().expect("read").len(), 1);
+    let known = store
+        .known_cid("bafyfile")
+        .wait()
+        .expect("read")
+        .expect("known");
+    assert_eq!(
+        (known.successes, known.cached, known.sha256),
+        (1, Some(at(30)), Some([9; 32]))
+    );
+    assert!(
+        store
+            .forget_install(Path::new("/tmp/x"))
+            .wait()
+            .expect("forget")
+    );
+    assert!(
+        !store
+            .forget_install(Path::new("/tmp/x"))
+            .wait()
+            .expect("forget again")
+    );
+}
+
+fn keep_node(sandbox: &Sandbox, id: DownloadId) {
+    let nodes = vec![(b"hash".to_vec(), b"block".to_vec())];
+    sandbox
+        .store
+        .put_nodes(id, nodes.clone())
+        .wait()
+        .expect("node");
+    sandbox
+        .store
+        .put_nodes(id, nodes)
+        .wait()
+        .expect("the same again");
+    let wrapping = Wrapping {
+        prefix: vec![1],
+        suffix: vec![],
+    };
+    sandbox
+        .store
+        .put_wrapping(id, b"leaf", wrapping)
+        .wait()
+        .expect("wrapping");
+}
+
+fn node_is_kept(sandbox: &Sandbox) -> bool {
+    let node = sandbox.store.node(b"hash").wait().expect("node");
+    let wrapping = sandbox.store.wrapping(b"leaf").wait().expect("wrapping");
+    assert_eq!(node.is_some(), wrapping.is_some());
+    node.is_some_and(|block| block == b"block")
+}
+
+fn finished(sandbox: &Sandbox, path: &str, run: RunId) -> DownloadId {
+    let id = sandbox.installing(path, run);
+    keep_node(sandbox, id);
+    sandbox
+        .store
+        .finish(id, run, finish(Some(path)))
+        .wait()
+        .expect("finish");
+    id
+}
+
+#[test]
+fn nodes_stay_as_long_as_anything_uses_them() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let store = &sandbox.store;
+    // Used by a finished download's install, which outlives the record, and by a failed download.
+    let done = finished(&sandbox, "x", run);
+    store.forget(done).wait().expect("forget");
+    let failed = sandbox.resolved("y", run);
+    keep_node(&sandbox, failed);
+    store
+        .end(failed, run, ending(Status::Failed))
+        .wait()
+        .expect("fail");
+    assert!(node_is_kept(&sandbox));
+    assert!(
+        store
+            .node(b"leaf")
+            .wait()
+            .expect("a wrapping is no node")
+            .is_none()
+    );
+
+    store
+        .settle(failed, ending(Status::Cancelled))
+        .wait()
+        .expect("cancel");
+    assert!(node_is_kept(&sandbox));
+    // Another download replaces the file: now its install is the only user.
+    let second = finished(&sandbox, "x", run);
+    assert!(node_is_kept(&sandbox));
+    assert!(
+        store
+            .forget_install(Path::new("/tmp/x"))
+            .wait()
+            .expect("forget")
+    );
+    assert!(!node_is_kept(&sandbox));
+    let useless = store
+        .put_nodes(second, vec![(b"hash".to_vec(), b"block".to_vec())])
+        .wait();
+    assert!(
+        matches!(useless, Err(StoreError::NotFound { .. })),
+        "{useless:?}"
+    );
+}
+
+#[test]
+fn the_history_keeps_the_newest_attempts() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let (id, other) = (sandbox.resolved("x", run), sandbox.resolved("y", run));
+    let record = |download, bytes| {
+        let attempt = Attempt {
+            download,
+            run,
+            provider: "https://gateway.example".to_owned(),
+            request: "range".to_owned(),
+            offset: Some(bytes),
+            bytes,
+            outcome: "ok".to_owned(),
+            started: at(1),
+            ended: at(2),
+        };
+        sandbox
+            .store
+            .record_attempt(attempt, 3)
+            .wait()
+            .expect("record");
+    };
+    record(other, 0);
+    (1..=5).for_each(|bytes| record(id, bytes));
+    let bytes = |id| -> Vec<u64> {
+        let rows = sandbox.store.history(id, 100).wait().expect("history");
+        rows.iter().map(|row| row.attempt.bytes).collect()
+    };
+    assert_eq!(bytes(Some(id)), [5, 4, 3]);
+    assert_eq!(bytes(None), [5, 4, 3, 0]);
+}
+
+#[test]
+fn only_what_has_ended_is_forgotten_and_numbers_are_not_used_again() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let store = &sandbox.store;
+    let id = sandbox.resolved("x", run);
+    assert!(matches!(
+        store.forget(id).wait(),
+        Err(StoreError::Transition { .. })
+    ));
+    store
+        .checkpoint(id, run, checkpoint(60))
+        .wait()
+        .expect("checkpoint");
+    store
+        .end(id, run, ending(Status::Cancelled))
+        .wait()
+        .expect("cancel");
+    assert!(store.ended_before(at(20)).wait().expect("read").is_empty());
+    assert_eq!(store.ended_before(at(21)).wait().expect("read").len(), 1);
+    store.end_run(run, at(21)).wait().expect("end");
+    assert_eq!(store.prune_history(at(100)).wait().expect("prune"), 2);
+    store.forget(id).wait().expect("forget");
+    assert!(store.files(id).wait().expect("files").is_empty());
+    assert!(matches!(
+        store.forget(id).wait(),
+        Err(StoreError::NotFound { .. })
+    ));
+    let next = store
+        .create_download(new_download("x"), None)
+        .wait()
+        .expect("create");
+    assert!(next > id);
+}

@@ -1,0 +1,275 @@
+//! What is remembered beyond single downloads, and lists of downloads.
+
+use std::time::Duration;
+
+use crate::download::{DownloadId, Failure, Status};
+use crate::exit::ExitKind;
+use crate::store::tests::{Sandbox, at, ending, finish, new_download};
+use crate::store::{Filter, IpnsRow, NewDownload, Observation, Origin, Sort, Touch, Which};
+
+fn ids(sandbox: &Sandbox, filter: Filter) -> Vec<i64> {
+    let rows = sandbox.store.downloads(filter).wait().expect("list");
+    rows.iter().map(|row| row.id.get()).collect()
+}
+
+#[test]
+fn lists_show_what_is_open_unless_told_otherwise() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let done = sandbox.installing("a", run);
+    sandbox
+        .store
+        .finish(done, run, finish(Some("a")))
+        .wait()
+        .expect("finish");
+    let failed = sandbox.resolved("b", run);
+    sandbox
+        .store
+        .end(failed, run, ending(Status::Failed))
+        .wait()
+        .expect("fail");
+    let urgent = NewDownload {
+        priority: 5,
+        ..new_download("c")
+    };
+    sandbox
+        .store
+        .create_download(urgent, None)
+        .wait()
+        .expect("create");
+
+    assert_eq!(ids(&sandbox, Filter::default()), [3, 2]);
+    let list = |which, sort, limit| ids(&sandbox, Filter { which, sort, limit });
+    assert_eq!(list(Which::All, Sort::Oldest, None), [1, 2, 3]);
+    assert_eq!(list(Which::All, Sort::Updated, Some(2)), [1, 2]);
+    assert_eq!(list(Which::All, Sort::Priority, None), [3, 1, 2]);
+    assert_eq!(list(Which::All, Sort::Size, None), [2, 1, 3]);
+    let ended = Which::Statuses(vec![Status::Success, Status::Failed]);
+    assert_eq!(list(ended, Sort::Newest, None), [2, 1]);
+    assert!(list(Which::Statuses(vec![]), Sort::Newest, None).is_empty());
+}
+
+#[test]
+fn downloads_are_found_by_path_and_by_cid() {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    let id = store
+        .create_download(new_download("a"), None)
+        .wait()
+        .expect("create");
+    let other = NewDownload {
+        root_cid: Some("bafyrootlonger".to_owned()),
+        ..new_download("b")
+    };
+    let longer = store.create_download(other, None).wait().expect("create");
+    let by_path = store.find_by_path("/tmp/a".as_ref()).wait().expect("find");
+    assert_eq!(by_path, [id]);
+    let by_cid = |prefix| store.find_by_cid(prefix).wait().expect("find");
+    assert_eq!(by_cid("bafyroot"), [longer, id]);
+    assert_eq!(by_cid("bafyrootl"), [longer]);
+    let nothing: [DownloadId; 0] = [];
+    assert_eq!(by_cid("bafyroo"), nothing);
+    assert_eq!(by_cid("%afyroot"), nothing);
+}
+
+#[test]
+fn the_queue_gives_what_is_due_by_priority_then_age() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let store = &sandbox.store;
+    assert_eq!(store.next_due(at(0)).wait().expect("due"), None);
+    let waiting = sandbox.resolved("a", run);
+    let mut later = ending(Status::Paused);
+    later.next_attempt = Some(at(50));
+    store.end(waiting, run, later).wait().expect("pause");
+    let paused = sandbox.resolved("b", run);
+    let mut by_person = ending(Status::Paused);
+    by_person.failure = Some(Failure {
+        kind: ExitKind::Stopped,
+        message: "paused".to_owned(),
+        hint: None,
+    });
+    store.end(paused, run, by_person).wait().expect("pause");
+    assert!(
+        store
+            .download(paused)
+            .wait()
+            .expect("read")
+            .expect("there")
+            .paused_by_person()
+    );
+    let due = |now| store.due(at(now), 10).wait().expect("due");
+    assert_eq!(due(49), []);
+    assert_eq!(store.next_due(at(40)).wait().expect("due"), Some(at(50)));
+
+    let plain = store
+        .create_download(new_download("c"), None)
+        .wait()
+        .expect("create");
+    let urgent = NewDownload {
+        priority: 5,
+        ..new_download("d")
+    };
+    let urgent = store.create_download(urgent, None).wait().expect("create");
+    assert_eq!(due(49), [urgent, plain]);
+    assert_eq!(due(50), [urgent, waiting, plain]);
+    assert_eq!(store.next_due(at(40)).wait().expect("due"), Some(at(40)));
+}
+
+#[test]
+fn gateways_keep_their_health_and_the_word_of_the_user() {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    let url = "https://gateway.example";
+    store
+        .upsert_gateway(url, Origin::Config)
+        .wait()
+        .expect("upsert");
+    assert!(
+        store
+            .set_gateway_enabled(url, Some(false))
+            .wait()
+            .expect("disable")
+    );
+    let bad = Observation {
+        requests: 1,
+        errors: 1,
+        error: Some("503".to_owned()),
+        ..Observation::default()
+    };
+    store
+        .observe(url, bad.clone(), at(1))
+        .wait()
+        .expect("observe");
+    store.observe(url, bad, at(2)).wait().expect("observe");
+    store
+        .upsert_gateway(url, Origin::Default)
+        .wait()
+        .expect("a lower origin");
+    let row = store.gateway(url).wait().expect("read").expect("known");
+    assert_eq!(
+        (row.origin, row.enabled, row.errors_in_row),
+        (Origin::Config, Some(false), 2)
+    );
+
+    let good = |seconds| Observation {
+        requests: 1,
+        bytes: 10,
+        latency: Some(Duration::from_secs(seconds)),
+        throughput: Some(f64::NAN),
+        capabilities: Some("raw".to_owned()),
+        ..Observation::default()
+    };
+    store.observe(url, good(1), at(3)).wait().expect("observe");
+    store.observe(url, good(2), at(4)).wait().expect("observe");
+    let row = store.gateway(url).wait().expect("read").expect("known");
+    assert_eq!(
+        (row.requests, row.errors, row.errors_in_row, row.bytes),
+        (4, 2, 0, 20)
+    );
+    assert_eq!((row.latency, row.throughput), (Some(1.2), None));
+    assert_eq!(
+        (row.last_error.as_deref(), row.capabilities.as_str()),
+        (Some("503"), "raw")
+    );
+
+    let found = "https://found.example";
+    store.retire(found, at(5), "gone").wait().expect("retire");
+    store.cool_down(url, at(6)).wait().expect("cool down");
+    store
+        .upsert_gateway("https://mine.example", Origin::User)
+        .wait()
+        .expect("upsert");
+    let rows = store.gateways().wait().expect("list");
+    let origins: Vec<_> = rows.iter().map(|row| row.origin).collect();
+    assert_eq!(origins, [Origin::User, Origin::Config, Origin::Discovered]);
+    assert_eq!(
+        (rows[1].cool_until, rows[2].retired_since),
+        (Some(at(6)), Some(at(5)))
+    );
+
+    store.reset_gateways().wait().expect("reset");
+    let rows = store.gateways().wait().expect("list");
+    assert_eq!(
+        rows.iter().map(|row| row.url.as_str()).collect::<Vec<_>>(),
+        ["https://mine.example"]
+    );
+    assert!(
+        store
+            .remove_gateway("https://mine.example")
+            .wait()
+            .expect("remove")
+    );
+    assert!(
+        !store
+            .set_gateway_enabled(url, None)
+            .wait()
+            .expect("unknown")
+    );
+}
+
+#[test]
+fn what_is_known_of_a_cid_is_only_added_to() {
+    let sandbox = Sandbox::new();
+    let touch = |name: Option<&str>, success| Touch {
+        cid: "bafyroot".to_owned(),
+        name: name.map(str::to_owned),
+        media_type: None,
+        sha256: None,
+        last_provider: None,
+        success,
+        now: at(1),
+    };
+    for touch in [
+        touch(Some("a.txt"), Some(true)),
+        touch(None, Some(false)),
+        touch(None, None),
+    ] {
+        sandbox.store.touch_cid(touch).wait().expect("touch");
+    }
+    let row = sandbox
+        .store
+        .known_cid("bafyroot")
+        .wait()
+        .expect("read")
+        .expect("known");
+    assert_eq!(
+        (row.name.as_deref(), row.successes, row.failures),
+        (Some("a.txt"), 1, 1)
+    );
+    assert_eq!(row.cached, Some(at(1)));
+}
+
+#[test]
+fn an_older_ipns_record_does_not_replace_a_newer() {
+    let sandbox = Sandbox::new();
+    let record = |sequence| IpnsRow {
+        sequence,
+        record: vec![1],
+        seen: at(1),
+    };
+    let see = |sequence| {
+        sandbox
+            .store
+            .see_ipns("k51", record(sequence))
+            .wait()
+            .expect("see")
+            .sequence
+    };
+    assert_eq!((see(5), see(u64::MAX), see(6)), (5, u64::MAX, u64::MAX));
+    assert_eq!(
+        sandbox.store.ipns("k51").wait().expect("read"),
+        Some(record(u64::MAX))
+    );
+    assert_eq!(sandbox.store.ipns("other").wait().expect("read"), None);
+}
+
+#[test]
+fn replies_can_be_awaited() {
+    let sandbox = Sandbox::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("runtime");
+    let created = runtime.block_on(sandbox.store.create_download(new_download("x"), None));
+    assert!(created.is_ok());
+}
