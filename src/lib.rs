@@ -17,7 +17,7 @@
 //! | 2 | [`store`] | all durable state, the only SQL |
 //! | 2 | [`event`] | what the engine announces |
 //! | 3 | `engine` | what is missing, from whom, when durable, when done: the only place that decides |
-//! | 3 | `ui` | events and records to terminal, table or JSON |
+//! | 3 | [`ui`] | events and records to terminal, table or JSON |
 //! | 4 | `cli` | flags and help |
 //! | 5 | `settings` | flags, environment and file, resolved |
 //! | 6 | `commands` | one file a subcommand |
@@ -44,3 +44,4 @@ pub mod event;
 pub mod exit;
 pub mod gateway;
 pub mod store;
+pub mod ui;

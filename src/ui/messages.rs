@@ -1,0 +1,200 @@
+//! The words at the end: what happened, what was kept, what to type next.
+//!
+//! Everything here is safe for a terminal: text from outside is escaped on its way in.
+
+use std::error::Error;
+
+use console::Style;
+
+use crate::download::{DownloadId, Failure};
+use crate::exit::ExitKind;
+use crate::ui::escape;
+use crate::ui::human;
+use crate::ui::state::Download;
+
+/// An error and its causes as one fragment, `what: why: why`, without repeating a cause that a
+/// message already ends with.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// An error that ends the command: `error: what happened`, then `hint: what to do`.
+pub fn error(message: &str, hint: Option<&str>, color: bool) -> String {
+    block(message, None, hint, color)
+}
+
+/// Something that the user should know: `note: …`.
+pub fn notice(message: &str, color: bool) -> String {
+    format!(
+        "{} {}",
+        label("note:", Style::new().yellow().bold(), color),
+        escape::text(message)
+    )
+}
+
+/// A failed source: what happened, what was kept, what to do.
+pub fn failed(
+    source: &str,
+    failure: &Failure,
+    resumable: bool,
+    download: Option<&Download>,
+    color: bool,
+) -> String {
+    let id = download
+        .and_then(|download| download.id)
+        .filter(|_| resumable);
+    if let (ExitKind::Interrupted | ExitKind::Terminated, Some(download), Some(id)) =
+        (failure.kind, download, id)
+    {
+        return interrupted(download, id);
+    }
+    let resume = id.map(|id| format!("go on with: {}", resume_command(id)));
+    let hint = failure.hint.as_deref().or(resume.as_deref());
+    let kept = download.filter(|download| download.bytes > 0).map(kept);
+    block(
+        &format!("{source}: {}", failure.message),
+        kept.as_deref(),
+        hint,
+        color,
+    )
+}
+
+/// What a signal leaves behind, and how to go on.
+pub fn interrupted(download: &Download, id: DownloadId) -> String {
+    stopped("interrupted", download, id)
+}
+
+/// What a pause leaves behind, and how to go on.
+pub fn paused(download: &Download, id: DownloadId) -> String {
+    stopped("paused", download, id)
+}
+
+/// `resume 3` as it is typed.
+pub fn resume_command(id: DownloadId) -> String {
+    format!("fetchd resume {id}")
+}
+
+/// How far a download is, without saying of what: `470 MiB of 1 GiB`.
+pub fn amount(download: &Download) -> String {
+    match download.total {
+        Some(total) => format!("{} of {}", human::size(download.bytes), human::size(total)),
+        None => human::size(download.bytes),
+    }
+}
+
+fn stopped(how: &str, download: &Download, id: DownloadId) -> String {
+    let resume = resume_command(id);
+    let kept = kept(download);
+    match download.percent() {
+        Some(percent) => format!("{how} at {percent}% ({kept})\nresume with: {resume}"),
+        None => format!("{how} ({kept})\nresume with: {resume}"),
+    }
+}
+
+fn kept(download: &Download) -> String {
+    if download.bytes == 0 {
+        return "nothing fetched yet".to_owned();
+    }
+    format!("{} proved and kept", amount(download))
+}
+
+fn block(message: &str, kept: Option<&str>, hint: Option<&str>, color: bool) -> String {
+    let red = Style::new().red().bold();
+    let cyan = Style::new().cyan().bold();
+    let mut text = format!("{} {}", label("error:", red, color), escape::text(message));
+    if let Some(kept) = kept {
+        text.push_str(&format!("\n{kept}"));
+    }
+    if let Some(hint) = hint {
+        text.push_str(&format!(
+            "\n{} {}",
+            label("hint:", cyan, color),
+            escape::text(hint)
+        ));
+    }
+    text
+}
+
+fn label(word: &str, style: Style, color: bool) -> String {
+    style.force_styling(color).apply_to(word).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn download(bytes: u64, total: Option<u64>) -> Download {
+        let mut download = Download::new(DownloadId::new(3), std::time::Instant::now());
+        (download.bytes, download.total) = (bytes, total);
+        download
+    }
+
+    fn failure(kind: ExitKind, hint: Option<&str>) -> Failure {
+        Failure {
+            kind,
+            message: "every provider is unreachable".to_owned(),
+            hint: hint.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_failure_says_what_was_kept_and_what_to_type() {
+        let kept = download(470 << 20, Some(1 << 30));
+        let text = failed(
+            "bafy",
+            &failure(ExitKind::Retry, None),
+            true,
+            Some(&kept),
+            false,
+        );
+        insta::assert_snapshot!(text, @r"
+        error: bafy: every provider is unreachable
+        470 MiB of 1 GiB proved and kept
+        hint: go on with: fetchd resume 3
+        ");
+        let given = failure(ExitKind::NotFound, Some("ask another with --gateway"));
+        insta::assert_snapshot!(failed("ba\u{1b}fy", &given, false, None, false), @r"
+        error: ba\u{1b}fy: every provider is unreachable
+        hint: ask another with --gateway
+        ");
+    }
+
+    #[test]
+    fn a_signal_says_how_to_go_on() {
+        let kept = download(470 << 20, Some(1 << 30));
+        let text = failed(
+            "bafy",
+            &failure(ExitKind::Interrupted, None),
+            true,
+            Some(&kept),
+            false,
+        );
+        insta::assert_snapshot!(text, @r"
+        interrupted at 45% (470 MiB of 1 GiB proved and kept)
+        resume with: fetchd resume 3
+        ");
+        let none = download(0, None);
+        insta::assert_snapshot!(interrupted(&none, DownloadId::new(3).unwrap()), @r"
+        interrupted (nothing fetched yet)
+        resume with: fetchd resume 3
+        ");
+    }
+
+    #[test]
+    fn colour_only_wraps_the_label() {
+        assert_eq!(
+            error("no", None, true),
+            "\u{1b}[31m\u{1b}[1merror:\u{1b}[0m no"
+        );
+    }
+}

@@ -1,0 +1,440 @@
+//! Records as tables and as `key: value` text for people.
+//!
+//! A table never gets wider than it is told to: a narrow one drops columns and cuts names in the
+//! middle. Without a width, nothing is dropped or cut, for the reader is a program or a pager.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+
+use crate::download::Status;
+use crate::ui::escape;
+use crate::ui::fit;
+use crate::ui::human;
+use crate::ui::view::{DownloadDetail, DownloadView, GatewayView, ReceiptView};
+
+/// Columns that a name or sentence keeps before other columns are dropped for it.
+const LEAST: usize = 16;
+/// Columns of the gap between two columns.
+const GAP: usize = 2;
+
+/// A table before it is fitted.
+struct Draft {
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
+}
+
+#[derive(Clone, Copy)]
+struct Column {
+    title: &'static str,
+    is_number: bool,
+    /// Columns with a higher rank are dropped first; 0 is never dropped.
+    rank: u8,
+    cut: Cut,
+}
+
+/// How cells get shorter where there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Never,
+    /// Names.
+    Middle,
+    /// Sentences.
+    End,
+}
+
+const fn column(title: &'static str, rank: u8) -> Column {
+    Column {
+        title,
+        is_number: false,
+        rank,
+        cut: Cut::Never,
+    }
+}
+
+const fn number(title: &'static str, rank: u8) -> Column {
+    Column {
+        is_number: true,
+        ..column(title, rank)
+    }
+}
+
+const fn name(title: &'static str) -> Column {
+    Column {
+        cut: Cut::Middle,
+        ..column(title, 0)
+    }
+}
+
+const fn sentence(title: &'static str, rank: u8) -> Column {
+    Column {
+        cut: Cut::End,
+        ..column(title, rank)
+    }
+}
+
+/// The table of `list`, without a line feed at its end.
+pub fn downloads(rows: &[DownloadView], width: Option<u16>) -> String {
+    let columns = vec![
+        number("ID", 0),
+        column("STATUS", 0),
+        number("DONE", 1),
+        number("SIZE", 2),
+        name("NAME"),
+        sentence("NOTE", 3),
+    ];
+    let rows = rows.iter().map(download_row).collect();
+    draw(Draft { columns, rows }, width)
+}
+
+/// The table of `gateways list`, without a line feed at its end.
+pub fn gateways(rows: &[GatewayView], width: Option<u16>) -> String {
+    let columns = vec![
+        name("URL"),
+        column("STATE", 0),
+        column("ORIGIN", 4),
+        column("CAN", 3),
+        number("RECEIVED", 2),
+        number("RATE", 5),
+        number("REQUESTS", 6),
+        number("ERRORS", 2),
+        number("REJECTED", 2),
+        sentence("NOTE", 1),
+    ];
+    let rows = rows.iter().map(gateway_row).collect();
+    draw(Draft { columns, rows }, width)
+}
+
+/// The text of `show`: `key: value` lines, without a line feed at its end.
+pub fn download(detail: &DownloadDetail) -> String {
+    let view = &detail.download;
+    let mut pairs = Pairs::default();
+    pairs.add("id", view.id);
+    pairs.add("source", &view.source);
+    pairs.add_some("cid", view.cid.as_ref());
+    pairs.add_some("content path", view.content_path.as_ref());
+    pairs.add_some(
+        "path",
+        view.path.as_deref().map(|path| path.to_string_lossy()),
+    );
+    pairs.add_some("kind", view.kind.as_ref());
+    pairs.add("status", view.status);
+    pairs.add("proved", amount(view));
+    pairs.add_some("sha256", view.sha256.as_ref());
+    pairs.add_some("proof", view.proof.map(|proof| proof.name()));
+    pairs.add("attempts", view.attempts);
+    pairs.add("priority", view.priority);
+    pairs.add("created", view.created_at);
+    pairs.add("updated", view.updated_at);
+    pairs.add_some("completed", view.completed_at);
+    pairs.add_some("next attempt", view.next_attempt_at);
+    if let Some(error) = &view.error {
+        pairs.add("error", format!("{} ({})", error.message, error.kind));
+        pairs.add_some("hint", error.hint.as_ref());
+    }
+    details(detail, &mut pairs);
+    pairs.text
+}
+
+fn details(detail: &DownloadDetail, pairs: &mut Pairs) {
+    if let Some(owner) = &detail.owner {
+        let host = owner.host.as_deref().unwrap_or("this host");
+        pairs.add(
+            "owner",
+            format!("run {}, process {} on {host}", owner.run, owner.pid),
+        );
+    }
+    for file in &detail.files {
+        let size = file.size.map_or("?".to_owned(), human::size);
+        let done = human::size(file.bytes_verified);
+        pairs.add("file", format!("{} ({done} of {size})", file.path));
+    }
+    for provider in &detail.providers {
+        let (bytes, wasted) = (human::size(provider.bytes), human::size(provider.wasted));
+        let (errors, rejected) = (provider.errors, provider.rejected);
+        let counts = format!(
+            "{} requests, {errors} errors, {rejected} rejected",
+            provider.requests
+        );
+        pairs.add(
+            "provider",
+            format!(
+                "{}: {bytes} kept, {wasted} thrown away, {counts}",
+                provider.url
+            ),
+        );
+    }
+    for checkpoint in &detail.checkpoints {
+        let (at, bytes) = (checkpoint.created_at, human::size(checkpoint.bytes));
+        let (trigger, status) = (checkpoint.trigger.name(), &checkpoint.status);
+        pairs.add("checkpoint", format!("{at} {bytes}, {trigger}, {status}"));
+    }
+    pairs.add_some("receipt", detail.receipt.as_ref().map(receipt));
+}
+
+fn receipt(receipt: &ReceiptView) -> String {
+    let facts = &receipt.facts;
+    let [fetched, wasted, resumed] =
+        [facts.bytes_fetched, facts.bytes_wasted, facts.resumed_from].map(human::size);
+    let elapsed = std::time::Duration::try_from_secs_f64(facts.elapsed).unwrap_or_default();
+    let elapsed = human::duration(elapsed);
+    format!("{fetched} fetched, {wasted} thrown away, resumed from {resumed}, {elapsed}")
+}
+
+/// `key: value` lines, each value on one line.
+#[derive(Default)]
+struct Pairs {
+    text: String,
+}
+
+impl Pairs {
+    fn add(&mut self, key: &str, value: impl ToString) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.text
+            .push_str(&format!("{key}: {}", escape::text(&value.to_string())));
+    }
+
+    fn add_some(&mut self, key: &str, value: Option<impl ToString>) {
+        if let Some(value) = value {
+            self.add(key, value);
+        }
+    }
+}
+
+fn download_row(view: &DownloadView) -> Vec<String> {
+    let percent = view
+        .bytes_total
+        .map(|total| human::percent(view.bytes_verified, total));
+    let file = view.path.as_deref().and_then(|path| path.file_name());
+    let name = file.map_or(view.source.clone().into(), |name| name.to_string_lossy());
+    vec![
+        view.id.to_string(),
+        view.status.to_string(),
+        percent.map_or("-".to_owned(), |percent| format!("{percent}%")),
+        view.bytes_total.map_or("-".to_owned(), human::size),
+        escape::text(&name).into_owned(),
+        escape::text(&note(view)).into_owned(),
+    ]
+}
+
+/// What a person wants to know of it first.
+fn note(view: &DownloadView) -> String {
+    match (&view.error, view.next_attempt_at) {
+        (_, Some(next)) if view.status == Status::Pending => format!("next try at {next}"),
+        (Some(error), _) => error.message.clone(),
+        (None, _) => String::new(),
+    }
+}
+
+fn gateway_row(view: &GatewayView) -> Vec<String> {
+    let can = &view.capabilities;
+    let can: Vec<&str> = [
+        (can.raw, "raw"),
+        (can.car, "car"),
+        (can.entity_bytes, "entity-bytes"),
+        (can.range, "range"),
+    ]
+    .into_iter()
+    .filter(|(known, _)| *known == Some(true))
+    .map(|(_, name)| name)
+    .collect();
+    let until = view.until.map(|until| format!("until {until}"));
+    let note: Vec<String> = until.into_iter().chain(view.reason.clone()).collect();
+    vec![
+        escape::text(&view.url).into_owned(),
+        view.state.name().to_owned(),
+        escape::text(&view.origin).into_owned(),
+        if can.is_empty() {
+            "-".to_owned()
+        } else {
+            can.join(",")
+        },
+        human::size(view.bytes),
+        view.throughput.map_or("-".to_owned(), human::rate),
+        view.requests.to_string(),
+        view.errors.to_string(),
+        view.rejected.to_string(),
+        escape::text(&note.join(", ")).into_owned(),
+    ]
+}
+
+fn amount(view: &DownloadView) -> String {
+    let proved = human::size(view.bytes_verified);
+    match view.bytes_total {
+        Some(total) => {
+            let percent = human::percent(view.bytes_verified, total);
+            format!("{percent}% ({proved} of {})", human::size(total))
+        }
+        None => proved,
+    }
+}
+
+fn draw(mut draft: Draft, width: Option<u16>) -> String {
+    draft.drop_empty();
+    if let Some(width) = width {
+        draft.fit(usize::from(width));
+    }
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(draft.columns.iter().map(|column| column.title));
+    table.add_rows(&draft.rows);
+    let last = draft.columns.len() - 1;
+    for (index, column) in draft.columns.iter().enumerate() {
+        let Some(drawn) = table.column_mut(index) else {
+            continue;
+        };
+        drawn.set_padding((0, if index == last { 0 } else { GAP as u16 }));
+        if column.is_number {
+            drawn.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+impl Draft {
+    /// Drops columns of sentences if there are none.
+    fn drop_empty(&mut self) {
+        for index in (0..self.columns.len()).rev() {
+            let is_empty = self.rows.iter().all(|row| row[index].is_empty());
+            if self.columns[index].cut == Cut::End && is_empty {
+                self.remove(index);
+            }
+        }
+    }
+
+    /// Drops columns until those that can be cut have room, then cuts these.
+    fn fit(&mut self, width: usize) {
+        while self.least() > width {
+            let ranks = self.columns.iter().map(|column| column.rank).enumerate();
+            match ranks.max_by_key(|&(_, rank)| rank) {
+                Some((index, 1..)) => self.remove(index),
+                _ => break,
+            }
+        }
+        // Each in turn gets what the others leave over at their least, the last one all the rest.
+        let mut spare = width.saturating_sub(self.least());
+        for index in 0..self.columns.len() {
+            let cut = match self.columns[index].cut {
+                Cut::Never => continue,
+                Cut::Middle => fit::cut_middle,
+                Cut::End => fit::cut_end,
+            };
+            let least = self.width(index).min(LEAST);
+            let granted = self.width(index).min(least + spare);
+            spare -= granted - least;
+            for row in &mut self.rows {
+                row[index] = cut(&row[index], granted);
+            }
+        }
+    }
+
+    /// Columns needed if each column that can be cut has its least.
+    fn least(&self) -> usize {
+        let least = |index: usize| match self.columns[index].cut {
+            Cut::Never => self.width(index),
+            Cut::Middle | Cut::End => self.width(index).min(LEAST),
+        };
+        let gaps = GAP * self.columns.len().saturating_sub(1);
+        (0..self.columns.len()).map(least).sum::<usize>() + gaps
+    }
+
+    /// Width of the widest cell.
+    fn width(&self, index: usize) -> usize {
+        let cells = self.rows.iter().map(|row| fit::columns(&row[index]));
+        cells
+            .chain([self.columns[index].title.len()])
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn remove(&mut self, index: usize) {
+        self.columns.remove(index);
+        for row in &mut self.rows {
+            row.remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::samples::{detail, failed, gateway_rows, rows};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_list_fits_the_terminal() {
+        insta::assert_snapshot!(downloads(&rows(), None), @r"
+        ID  STATUS       DONE   SIZE  NAME                                  NOTE
+         3  in_progress   45%  1 GiB  model.bin
+         7  pending         -      -  bafy\u{1b}[2J
+        12  paused        45%  1 GiB  a-rather-long-model-name-q4_k_m.gguf  every provider is unreachable: connection refused
+        ");
+        insta::assert_snapshot!(downloads(&rows(), Some(80)), @r"
+        ID  STATUS       DONE   SIZE  NAME                              NOTE
+         3  in_progress   45%  1 GiB  model.bin
+         7  pending         -      -  bafy\u{1b}[2J
+        12  paused        45%  1 GiB  a-rather-long-mo…ame-q4_k_m.gguf  every provider …
+        ");
+        insta::assert_snapshot!(downloads(&rows(), Some(40)), @r"
+        ID  STATUS       DONE  NAME
+         3  in_progress   45%  model.bin
+         7  pending         -  bafy\u{1b}[2J
+        12  paused        45%  a-rather…k_m.gguf
+        ");
+        insta::assert_snapshot!(downloads(&[], Some(40)), @r"ID  STATUS  DONE  SIZE  NAME");
+    }
+
+    #[test]
+    fn gateways_fit_the_terminal() {
+        insta::assert_snapshot!(gateways(&gateway_rows(), None), @r"
+        URL                      STATE    ORIGIN   CAN        RECEIVED        RATE  REQUESTS  ERRORS  REJECTED  NOTE
+        http://127.0.0.1:8080    ok       default  raw,range     5 MiB  12.3 MiB/s        12       1         0
+        https://gateway.example  cooling  default  raw,range     5 MiB  12.3 MiB/s        12       1         0  until 2023-11-14T22:13:20Z, answered 429
+        ");
+        insta::assert_snapshot!(gateways(&gateway_rows(), Some(80)), @r"
+        URL                      STATE    RECEIVED  ERRORS  REJECTED  NOTE
+        http://127.0.0.1:8080    ok          5 MiB       1         0
+        https://gateway.example  cooling     5 MiB       1         0  until 2023-11-14T…
+        ");
+    }
+
+    #[test]
+    fn a_download_is_told_in_full() {
+        insta::assert_snapshot!(download(&detail()), @r"
+        id: 12
+        source: bafy/a
+        cid: bafy
+        content path: a
+        path: /data/a-rather-long-model-name-q4_k_m.gguf
+        kind: file
+        status: paused
+        proved: 45% (470 MiB of 1 GiB)
+        proof: blocks
+        attempts: 1
+        priority: 0
+        created: 2023-11-14T22:13:20Z
+        updated: 2023-11-14T22:14:20Z
+        error: every provider is unreachable: connection refused (retry)
+        hint: fetchd resume 12
+        owner: run 4, process 99 on this host
+        file: a (470 MiB of 1 GiB)
+        provider: http://a: 470 MiB kept, 0 B thrown away, 3 requests, 1 errors, 0 rejected
+        checkpoint: 2023-11-14T22:13:20.250Z 470 MiB, stop, completed
+        ");
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_too_wide(name in "[a-z模]{1,90}", note in "[a-z ]{0,90}", width in 40u16..200) {
+            let mut row = failed(12);
+            row.path = Some(name.into());
+            row.error.as_mut().unwrap().message = note;
+            for line in downloads(&[row], Some(width)).lines() {
+                prop_assert!(fit::columns(line) <= usize::from(width), "{}", line);
+            }
+        }
+    }
+}

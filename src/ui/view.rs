@@ -1,0 +1,393 @@
+//! Records as the output shows them: plain rows, filled by the commands, read by nobody else.
+//!
+//! Field names and their order are what `--json` prints; [`table`](crate::ui::table) shows the
+//! same rows to people. Absent is `null`.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use crate::download::{DownloadId, Failure, Proof, ProviderReceipt, Receipt, Status, Trigger};
+use crate::ui::human;
+use crate::ui::human::Time;
+
+/// A download, in `list` and `show`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DownloadView {
+    /// Its number.
+    #[serde(serialize_with = "id")]
+    pub id: DownloadId,
+    /// As the user typed it.
+    pub source: String,
+    /// Root CID, once resolved.
+    pub cid: Option<String>,
+    /// Path under the CID.
+    pub content_path: Option<String>,
+    /// Final path on disk, absolute.
+    #[serde(serialize_with = "path_or_null")]
+    pub path: Option<PathBuf>,
+    /// `file` or `directory`, once known.
+    pub kind: Option<String>,
+    /// Where it stands.
+    #[serde(serialize_with = "status")]
+    pub status: Status,
+    /// Proved bytes.
+    pub bytes_verified: u64,
+    /// Size, once known.
+    pub bytes_total: Option<u64>,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: Option<String>,
+    /// The weakest rung used.
+    #[serde(serialize_with = "proof_or_null")]
+    pub proof: Option<Proof>,
+    /// Tries that reached a provider and brought no byte.
+    pub attempts: u32,
+    /// Why it paused or failed.
+    pub error: Option<ErrorView>,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When the queue takes it up again.
+    pub next_attempt_at: Option<Time>,
+    /// When it was asked for.
+    pub created_at: Time,
+    /// When its record changed last.
+    pub updated_at: Time,
+    /// When it ended.
+    pub completed_at: Option<Time>,
+}
+
+/// What the record keeps of an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorView {
+    /// Name of the kind.
+    pub kind: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// A download with all that belongs to it, in `show`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DownloadDetail {
+    /// The download.
+    #[serde(flatten)]
+    pub download: DownloadView,
+    /// Its files.
+    pub files: Vec<FileView>,
+    /// Who sent what.
+    pub providers: Vec<ProviderView>,
+    /// What survives a power cut.
+    pub checkpoints: Vec<CheckpointView>,
+    /// What it can show for itself once finished.
+    pub receipt: Option<ReceiptView>,
+    /// Who works on it.
+    pub owner: Option<OwnerView>,
+}
+
+/// A file of a download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileView {
+    /// Path below the download's own; empty if the download is one file.
+    pub path: String,
+    /// Its CID.
+    pub cid: Option<String>,
+    /// Size, once known.
+    pub size: Option<u64>,
+    /// Proved bytes.
+    pub bytes_verified: u64,
+    /// Whether it is complete.
+    pub done: bool,
+}
+
+/// A provider's line in a receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProviderView {
+    /// Base URL as given, without a trailing slash.
+    pub url: String,
+    /// Proved bytes kept.
+    pub bytes: u64,
+    /// Bytes thrown away.
+    pub wasted: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Answers that failed.
+    pub errors: u64,
+    /// Blocks or leaves whose proof failed.
+    pub rejected: u64,
+    /// How its bytes were proved.
+    pub rungs: Vec<&'static str>,
+}
+
+/// A checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CheckpointView {
+    /// What made it due.
+    #[serde(serialize_with = "trigger")]
+    pub trigger: Trigger,
+    /// Proved and synced bytes.
+    pub bytes: u64,
+    /// `in_progress` or `completed`.
+    pub status: String,
+    /// When it was begun.
+    pub created_at: Time,
+    /// When it was durable.
+    pub completed_at: Option<Time>,
+}
+
+/// The invocation that owns a download.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnerView {
+    /// Number of the run.
+    pub run: i64,
+    /// Its process.
+    pub pid: u32,
+    /// Its host.
+    pub host: Option<String>,
+    /// When it last showed signs of life.
+    pub heartbeat_at: Option<Time>,
+}
+
+/// The receipt of a finished download.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReceiptView {
+    /// The download.
+    #[serde(serialize_with = "id")]
+    pub id: DownloadId,
+    /// As the user typed it.
+    pub source: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub facts: ReceiptFacts,
+}
+
+/// What a receipt says beside which download it is of.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReceiptFacts {
+    /// Root CID.
+    pub cid: String,
+    /// Final path on disk, absolute.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the whole file, lower-case hexadecimal.
+    pub sha256: Option<String>,
+    /// The weakest rung used.
+    pub proof: &'static str,
+    /// Bytes received by all runs.
+    pub bytes_fetched: u64,
+    /// Of those, bytes thrown away.
+    pub bytes_wasted: u64,
+    /// Proved bytes that were there before the last run.
+    pub resumed_from: u64,
+    /// Seconds that the last run took.
+    pub elapsed: f64,
+    /// Who sent what.
+    pub providers: Vec<ProviderView>,
+}
+
+/// A gateway, in `gateways list`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GatewayView {
+    /// Base URL as given, without a trailing slash.
+    pub url: String,
+    /// `default`, `config`, `user` or `discovered`.
+    pub origin: String,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// How it is.
+    pub state: GatewayState,
+    /// Until when it cools down; since when it is retired.
+    pub until: Option<Time>,
+    /// Why it is in this state.
+    pub reason: Option<String>,
+    /// Requests sent.
+    pub requests: u64,
+    /// Proved bytes that it sent.
+    pub bytes: u64,
+    /// Answers that failed.
+    pub errors: u64,
+    /// Blocks or leaves whose proof failed.
+    pub rejected: u64,
+    /// What it can do.
+    pub capabilities: CapabilitiesView,
+    /// Seconds to the first byte.
+    pub latency: Option<f64>,
+    /// Bytes per second.
+    pub throughput: Option<f64>,
+}
+
+/// How a gateway is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GatewayState {
+    /// It answers.
+    Ok,
+    /// It is left alone for a while.
+    Cooling,
+    /// It is gone for good.
+    Retired,
+    /// The user does not want it.
+    Disabled,
+    /// It has not been asked yet.
+    Unknown,
+}
+
+impl GatewayState {
+    /// The stable name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            GatewayState::Ok => "ok",
+            GatewayState::Cooling => "cooling",
+            GatewayState::Retired => "retired",
+            GatewayState::Disabled => "disabled",
+            GatewayState::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a gateway is known to honour; `None` is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CapabilitiesView {
+    /// Raw blocks.
+    pub raw: Option<bool>,
+    /// CARs.
+    pub car: Option<bool>,
+    /// `entity-bytes` in a request for a CAR.
+    pub entity_bytes: Option<bool>,
+    /// `Range` on plain bytes.
+    pub range: Option<bool>,
+}
+
+/// The document of `list`.
+#[derive(Debug, Serialize)]
+pub struct DownloadList<'a> {
+    /// In the order asked for.
+    pub downloads: &'a [DownloadView],
+}
+
+/// The document of `show`.
+#[derive(Debug, Serialize)]
+pub struct DownloadShown<'a> {
+    /// With everything.
+    pub download: &'a DownloadDetail,
+}
+
+/// The document of `gateways list`.
+#[derive(Debug, Serialize)]
+pub struct GatewayList<'a> {
+    /// In the order they are asked.
+    pub gateways: &'a [GatewayView],
+}
+
+impl From<&Failure> for ErrorView {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            kind: failure.kind.name(),
+            message: failure.message.clone(),
+            hint: failure.hint.clone(),
+        }
+    }
+}
+
+impl From<&ProviderReceipt> for ProviderView {
+    fn from(receipt: &ProviderReceipt) -> Self {
+        Self {
+            url: receipt.url.clone(),
+            bytes: receipt.bytes,
+            wasted: receipt.wasted,
+            requests: receipt.requests,
+            errors: receipt.errors,
+            rejected: receipt.rejected,
+            rungs: receipt.rungs.iter().map(|proof| proof.name()).collect(),
+        }
+    }
+}
+
+impl From<&Receipt> for ReceiptFacts {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            cid: receipt.cid.clone(),
+            path: receipt.path.clone(),
+            size: receipt.size,
+            sha256: receipt.sha256.map(|sum| human::hex(&sum)),
+            proof: receipt.proof.name(),
+            bytes_fetched: receipt.bytes_fetched,
+            bytes_wasted: receipt.bytes_wasted,
+            resumed_from: receipt.resumed_from,
+            elapsed: millis(receipt.elapsed),
+            providers: receipt.providers.iter().map(ProviderView::from).collect(),
+        }
+    }
+}
+
+impl ReceiptView {
+    /// The receipt of this download.
+    pub fn new(id: DownloadId, source: &str, receipt: &Receipt) -> Self {
+        Self {
+            id,
+            source: source.to_owned(),
+            facts: ReceiptFacts::from(receipt),
+        }
+    }
+}
+
+/// A path as JSON can hold it: what is not Unicode becomes U+FFFD.
+pub fn lossy(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Seconds, without digits that mean nothing.
+pub fn millis(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
+}
+
+fn id<S: Serializer>(id: &DownloadId, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(id.get())
+}
+
+fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn path_or_null<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref().map(lossy).serialize(serializer)
+}
+
+fn status<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.name())
+}
+
+fn proof_or_null<S: Serializer>(proof: &Option<Proof>, serializer: S) -> Result<S::Ok, S::Error> {
+    proof.map(Proof::name).serialize(serializer)
+}
+
+fn trigger<S: Serializer>(trigger: &Trigger, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(trigger.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::json;
+    use crate::ui::samples::{detail, gateway, view};
+
+    #[test]
+    fn documents_have_the_fields_that_scripts_rely_on() {
+        let rows = [view(3, "model.bin", Status::InProgress)];
+        let list = json::document(&DownloadList { downloads: &rows }).unwrap();
+        insta::assert_snapshot!(list, @r#"{"v":1,"downloads":[{"id":3,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/model.bin","kind":"file","status":"in_progress","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":null,"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null}]}"#);
+        let shown = json::document(&DownloadShown {
+            download: &detail(),
+        })
+        .unwrap();
+        insta::assert_snapshot!(shown, @r#"{"v":1,"download":{"id":12,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/a-rather-long-model-name-q4_k_m.gguf","kind":"file","status":"paused","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":{"kind":"retry","message":"every provider is unreachable: connection refused","hint":"fetchd resume 12"},"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null,"files":[{"path":"a","cid":null,"size":1073741824,"bytes_verified":492830720,"done":false}],"providers":[{"url":"http://a","bytes":492830720,"wasted":0,"requests":3,"errors":1,"rejected":0,"rungs":["blocks"]}],"checkpoints":[{"trigger":"stop","bytes":492830720,"status":"completed","created_at":"2023-11-14T22:13:20.250Z","completed_at":null}],"receipt":null,"owner":{"run":4,"pid":99,"host":null,"heartbeat_at":null}}}"#);
+        let gateways = [gateway("http://a", GatewayState::Ok)];
+        let list = json::document(&GatewayList {
+            gateways: &gateways,
+        })
+        .unwrap();
+        insta::assert_snapshot!(list, @r#"{"v":1,"gateways":[{"url":"http://a","origin":"default","enabled":true,"state":"ok","until":null,"reason":null,"requests":12,"bytes":5242880,"errors":1,"rejected":0,"capabilities":{"raw":true,"car":false,"entity_bytes":null,"range":true},"latency":0.02,"throughput":12897485.0}]}"#);
+    }
+}
