@@ -16,7 +16,7 @@
 //! | 1 | [`gateway`] | one exchange with one source of bytes |
 //! | 2 | [`store`] | all durable state, the only SQL |
 //! | 2 | [`event`] | what the engine announces |
-//! | 3 | `engine` | what is missing, from whom, when durable, when done: the only place that decides |
+//! | 3 | [`engine`] | what is missing, from whom, when durable, when done: the only place that decides |
 //! | 3 | [`ui`] | events and records to terminal, table or JSON |
 //! | 4 | `cli` | flags and help |
 //! | 5 | `settings` | flags, environment and file, resolved |
@@ -40,6 +40,7 @@
 pub mod content;
 pub mod disk;
 pub mod download;
+pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod gateway;

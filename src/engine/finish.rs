@@ -1,0 +1,503 @@
+//! The endings: whole-file checks, install, record; and the orderly stop.
+
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::content::cid;
+use crate::disk::{DiskError, inspect, install};
+use crate::download::{Action, DownloadId, Failure, Receipt, Status, Trigger};
+use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::input::Input;
+use crate::engine::plan::PlanError;
+use crate::engine::prove::ShaJob;
+use crate::engine::{Destination, Ending};
+use crate::event::What;
+use crate::exit::ExitKind;
+use crate::store::{self, Finish, Install, Observation, StoreError};
+
+impl Coordinator<'_> {
+    /// Every byte is proved: the file's own checksum, a last checkpoint, the final name.
+    pub(super) async fn complete(
+        &mut self,
+        receiver: &mut UnboundedReceiver<Input>,
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) {
+        self.network.abort_all();
+        self.announce_progress();
+        self.announce(What::Verifying);
+        if !self.move_to(Status::Verifying).await {
+            return;
+        }
+        let mut tick = tokio::time::interval(Duration::from_millis(100));
+        if let Some(sha) = &self.sha {
+            // Its answer, or its failure, comes back as an input.
+            let _ = sha.send(ShaJob::Finish);
+            while self.digest.is_none() && self.stop.is_none() {
+                self.step(receiver, signals, &mut tick).await;
+            }
+        }
+        self.compare_checksum();
+        if self.stop.is_none() {
+            self.checkpoint(Trigger::Completion);
+        }
+        while !self.checkpointing.is_idle() && self.stop.is_none() {
+            self.step(receiver, signals, &mut tick).await;
+        }
+        if self.stop.is_none() && self.move_to(Status::Installing).await {
+            self.install();
+        }
+    }
+
+    async fn move_to(&mut self, status: Status) -> bool {
+        let moved = self
+            .store
+            .set_status(self.job.id, self.job.run, status, Timestamp::now())
+            .await;
+        if let Err(error) = moved {
+            self.store_failed(error);
+        }
+        self.stop.is_none()
+    }
+
+    /// A checksum that contradicts a proved CID is the user's contradiction: nothing is fetched
+    /// twice for it.
+    fn compare_checksum(&mut self) {
+        let (Some(expected), Some(digest)) = (self.job.expected_sha256, self.digest) else {
+            return;
+        };
+        if expected != digest {
+            self.fail(Failure {
+                kind: ExitKind::Verification,
+                message: format!(
+                    "the file that the CID names has the SHA-256 {}, not {}",
+                    hex(&digest),
+                    hex(&expected)
+                ),
+                hint: Some(
+                    "the CID and the checksum contradict each other: ask where they come from"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+
+    fn install(&mut self) {
+        let Destination::File {
+            target,
+            part,
+            overwrite,
+        } = &self.job.destination
+        else {
+            return;
+        };
+        match install::install(part, target, *overwrite) {
+            Ok(()) => {}
+            Err(DiskError::Exists { .. })
+                if inspect::same_content(part, target).unwrap_or(false) =>
+            {
+                // Somebody else put the very same bytes there: installs may race.
+                if let Err(error) = install::remove(part) {
+                    tracing::warn!(error = %chain(&error), "cannot remove the part file");
+                }
+            }
+            Err(DiskError::Exists { .. }) => {
+                self.fail(exists_failure(&target.clone(), self.job.id))
+            }
+            Err(error) => self.fail(target_failure(&error, self.job.id)),
+        }
+    }
+
+    /// Records how the run ended, and says so.
+    pub(super) async fn end(
+        mut self,
+        receiver: &mut UnboundedReceiver<Input>,
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) -> Ending {
+        self.network.abort_all();
+        self.remember_providers();
+        let Some(stop) = self.stop.take() else {
+            return self.finished().await;
+        };
+        if matches!(stop, Stop::LeaseLost) {
+            return self.lease_lost();
+        }
+        // A second signal is impatience: what is not recorded by now is found by hashing the part.
+        tokio::select! {
+            () = self.wind_down(receiver) => {}
+            Some(_) = signals.recv() => {}
+        }
+        match stop {
+            Stop::LeaseLost => self.lease_lost(),
+            Stop::Failed(failure) => self.failed(failure).await,
+            Stop::Asked(Action::Cancel { keep_partial }) => self.cancelled(keep_partial).await,
+            Stop::Asked(_) => self.paused().await,
+            Stop::Signal(kind) => self.signalled(kind).await,
+        }
+    }
+
+    /// What was learnt of the providers, for the next download.
+    fn remember_providers(&self) {
+        for provider in self
+            .providers
+            .iter()
+            .filter(|provider| provider.receipt.requests > 0)
+        {
+            let receipt = &provider.receipt;
+            let seen = Observation {
+                requests: receipt.requests,
+                errors: receipt.errors,
+                rejected: receipt.rejected,
+                bytes: receipt.bytes + receipt.wasted,
+                latency: (provider.latency > 0.0)
+                    .then(|| Duration::from_secs_f64(provider.latency)),
+                throughput: (provider.throughput > 0.0).then_some(provider.throughput),
+                error: provider.last_error.clone(),
+                capabilities: Some(provider.capabilities.encode()),
+            };
+            self.in_background(self.store.observe(provider.url(), seen, Timestamp::now()));
+        }
+    }
+
+    /// Lets the proving thread finish what it has and makes a last checkpoint.
+    async fn wind_down(&mut self, receiver: &mut UnboundedReceiver<Input>) {
+        for task in self.tasks.values_mut() {
+            task.abort.abort();
+            task.ended = true;
+        }
+        if self.part.is_none() {
+            // What waits for its turn on a stream is lost with it, and nothing else is kept.
+            return;
+        }
+        let is_busy = |this: &Self| {
+            this.tasks.values().any(|task| task.pending > 0) || !this.checkpointing.is_idle()
+        };
+        while is_busy(self) {
+            self.accept_next(receiver).await;
+        }
+        self.checkpoint(Trigger::Stop);
+        while !self.checkpointing.is_idle() {
+            self.accept_next(receiver).await;
+        }
+    }
+
+    async fn finished(mut self) -> Ending {
+        let receipt = self.receipt().await;
+        let install = match &self.job.destination {
+            Destination::File { target, .. } => Some(Install {
+                path: target.clone(),
+                cid: Some(receipt.cid.clone()),
+                size: receipt.size,
+                mtime_ns: inspect::fingerprint(target).map_or(0, |(_, mtime)| mtime),
+                sha256: receipt.sha256,
+            }),
+            Destination::Stdout => None,
+        };
+        let finish = Finish {
+            receipt_json: receipt.to_json(),
+            proof: receipt.proof,
+            size: receipt.size,
+            sha256: receipt.sha256,
+            install,
+            traffic: self.take_traffic(),
+            now: Timestamp::now(),
+        };
+        if let Err(error) = self.store.finish(self.job.id, self.job.run, finish).await {
+            // The file is in place; the next start finds that out and completes the record.
+            let failure = store_failure(&error, self.job.id);
+            return self.say_failed(failure, true);
+        }
+        if let Destination::File { target, .. } = &self.job.destination {
+            let path = target.clone();
+            self.announce(What::Installed { path });
+        }
+        let source = self.job.source.clone();
+        self.announce(What::Finished {
+            source,
+            receipt: Box::new(receipt.clone()),
+        });
+        Ending::Finished(Box::new(receipt))
+    }
+
+    async fn receipt(&mut self) -> Receipt {
+        let path = match &self.job.destination {
+            Destination::File { target, .. } => target.clone(),
+            Destination::Stdout => "-".into(),
+        };
+        let mut providers = self.job.saved.providers.clone();
+        for provider in self
+            .providers
+            .iter()
+            .filter(|provider| provider.receipt.requests > 0)
+        {
+            add_receipt(&mut providers, &provider.receipt);
+        }
+        Receipt {
+            path,
+            cid: cid::text(&self.job.root),
+            size: self.plan.as_ref().and_then(|plan| plan.size()).unwrap_or(0),
+            sha256: self.digest,
+            proof: self.weakest_proof(),
+            bytes_fetched: self.bytes_fetched,
+            bytes_wasted: self.bytes_wasted,
+            resumed_from: self.resumed_from,
+            elapsed: Instant::now().duration_since(self.started).as_secs_f64(),
+            providers,
+        }
+    }
+
+    async fn failed(mut self, mut failure: Failure) -> Ending {
+        let is_barren =
+            self.new_bytes == 0 && self.reached_provider && failure.kind == ExitKind::Retry;
+        let tries = u32::from(is_barren);
+        let limit = self.options.max_resume_attempts;
+        let is_used_up = is_barren && self.job.attempts + tries >= limit;
+        if is_used_up {
+            failure.message = format!(
+                "{} (tried {limit} times without a new byte, as max_resume_attempts allows)",
+                failure.message
+            );
+            failure.hint = Some(format!(
+                "try again with: fetchd resume {} --reset",
+                self.job.id
+            ));
+        }
+        let is_final = is_used_up
+            || matches!(
+                failure.kind,
+                ExitKind::Usage | ExitKind::Verification | ExitKind::NotFound | ExitKind::Refused
+            );
+        let status = if is_final {
+            Status::Failed
+        } else {
+            Status::Paused
+        };
+        self.drop_empty_part();
+        match self.record_end(status, Some(failure.clone()), tries).await {
+            Ok(()) => self.say_failed(failure, !is_final),
+            Err(error) => {
+                let also = chain(&error);
+                failure.message = format!(
+                    "{}; and the state could not be recorded: {also}",
+                    failure.message
+                );
+                self.say_failed(failure, true)
+            }
+        }
+    }
+
+    /// A part that holds nothing is litter: the next run makes a new one.
+    fn drop_empty_part(&self) {
+        if let (Destination::File { part, .. }, 0) = (&self.job.destination, self.proved_bytes())
+            && let Err(error) = install::remove(part)
+        {
+            tracing::warn!(error = %chain(&error), "cannot remove the part file");
+        }
+    }
+
+    fn say_failed(mut self, failure: Failure, resumable: bool) -> Ending {
+        let source = self.job.source.clone();
+        self.announce(What::Failed {
+            source,
+            failure: failure.clone(),
+            resumable,
+        });
+        Ending::Failed { failure, resumable }
+    }
+
+    fn lease_lost(self) -> Ending {
+        let failure = Failure {
+            kind: ExitKind::Retry,
+            message: "another run has taken this download over".to_owned(),
+            hint: Some(format!("look at it with: fetchd show {}", self.job.id)),
+        };
+        self.say_failed(failure, true)
+    }
+
+    async fn paused(mut self) -> Ending {
+        let stopped = Failure {
+            kind: ExitKind::Stopped,
+            message: "paused".to_owned(),
+            hint: Some(format!("go on with: fetchd resume {}", self.job.id)),
+        };
+        match self.record_end(Status::Paused, Some(stopped), 0).await {
+            Ok(()) => {
+                let source = self.job.source.clone();
+                self.announce(What::Paused { source });
+                Ending::Paused
+            }
+            Err(error) => self.not_recorded(&error),
+        }
+    }
+
+    async fn cancelled(mut self, keep_partial: bool) -> Ending {
+        let recorded = self.record_end(Status::Cancelled, None, 0).await;
+        if let Err(error) = recorded {
+            return self.not_recorded(&error);
+        }
+        if let (Destination::File { part, .. }, false) = (&self.job.destination, keep_partial)
+            && let Err(error) = install::remove(part)
+        {
+            let message = format!("cannot remove the part file: {}", chain(&error));
+            self.announce(What::Notice { message });
+        }
+        let source = self.job.source.clone();
+        self.announce(What::Cancelled { source });
+        Ending::Cancelled
+    }
+
+    async fn signalled(mut self, kind: ExitKind) -> Ending {
+        let failure = Failure {
+            kind,
+            message: "interrupted".to_owned(),
+            hint: Some(format!("go on with: fetchd resume {}", self.job.id)),
+        };
+        match self
+            .record_end(Status::Paused, Some(failure.clone()), 0)
+            .await
+        {
+            Ok(()) => {
+                let source = self.job.source.clone();
+                self.announce(What::Failed {
+                    source,
+                    failure,
+                    resumable: true,
+                });
+                Ending::Signalled(kind)
+            }
+            Err(error) => self.not_recorded(&error),
+        }
+    }
+
+    fn not_recorded(self, error: &StoreError) -> Ending {
+        let failure = store_failure(error, self.job.id);
+        self.say_failed(failure, true)
+    }
+
+    async fn record_end(
+        &mut self,
+        status: Status,
+        failure: Option<Failure>,
+        tries: u32,
+    ) -> Result<(), StoreError> {
+        let ending = store::Ending {
+            status,
+            failure,
+            tries,
+            next_attempt: None,
+            traffic: self.take_traffic(),
+            now: Timestamp::now(),
+        };
+        self.store.end(self.job.id, self.job.run, ending).await
+    }
+}
+
+/// Adds one provider's line to a receipt that may have it already.
+fn add_receipt(
+    lines: &mut Vec<crate::download::ProviderReceipt>,
+    new: &crate::download::ProviderReceipt,
+) {
+    let Some(line) = lines.iter_mut().find(|line| line.url == new.url) else {
+        return lines.push(new.clone());
+    };
+    line.bytes += new.bytes;
+    line.wasted += new.wasted;
+    line.requests += new.requests;
+    line.errors += new.errors;
+    line.rejected += new.rejected;
+    line.rungs.extend(&new.rungs);
+    line.rungs.sort_unstable();
+    line.rungs.dedup();
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+pub(super) fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
+    let hint = if error.is_no_room() {
+        "make room, then go on with"
+    } else {
+        "what is proved is kept; go on with"
+    };
+    Failure {
+        kind: ExitKind::Disk,
+        message: chain(error),
+        hint: Some(format!("{hint}: fetchd resume {id}")),
+    }
+}
+
+/// A failure to create the part or the target: the place is at fault, not the disk.
+pub(super) fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
+    if !error.is_uncreatable() {
+        return disk_failure(error, id);
+    }
+    Failure {
+        kind: ExitKind::Exists,
+        message: chain(error),
+        hint: Some(format!(
+            "make the directory writable and go on with: fetchd resume {id}, or choose another place with -o or -d"
+        )),
+    }
+}
+
+pub(super) fn exists_failure(target: &Path, id: DownloadId) -> Failure {
+    Failure {
+        kind: ExitKind::Exists,
+        message: format!("{} exists and holds something else", target.display()),
+        hint: Some(format!(
+            "move it away and go on with: fetchd resume {id}, or replace it with --force"
+        )),
+    }
+}
+
+pub(super) fn store_failure(error: &StoreError, id: DownloadId) -> Failure {
+    Failure {
+        kind: error.exit_kind(),
+        message: chain(error),
+        hint: Some(format!("go on with: fetchd resume {id}")),
+    }
+}
+
+pub(super) fn plan_failure(error: &PlanError) -> Failure {
+    let (kind, hint) = match error {
+        PlanError::Malformed { .. } | PlanError::SizeLie { .. } | PlanError::ChildKind { .. } => (
+            ExitKind::Verification,
+            "the content itself is broken: no gateway can mend it; ask its publisher".to_owned(),
+        ),
+        PlanError::NotAFile { .. } => (ExitKind::Usage, "give the CID of a file".to_owned()),
+        PlanError::Hash { .. } => (
+            ExitKind::Refused,
+            "if you trust it nevertheless, name the hash function in allow_hash".to_owned(),
+        ),
+        PlanError::TooLarge { .. } => (ExitKind::Refused, "allow more with --max-size".to_owned()),
+        PlanError::BlockTooLarge { .. } => (
+            ExitKind::Refused,
+            "allow more with max_block_size in the configuration".to_owned(),
+        ),
+        PlanError::TooDeep { .. } => (
+            ExitKind::Refused,
+            "allow more with max_depth in the configuration".to_owned(),
+        ),
+    };
+    Failure {
+        kind,
+        message: chain(error),
+        hint: Some(hint),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,156 @@
+//! The engine: the only place that decides what is missing, from whom to get it, when it is
+//! durable and when the download is done.
+//!
+//! One coordinator owns the plan and is the only one that talks to the store. Network tasks
+//! ([`fetch`]) hand received bytes to it, two plain threads ([`prove`]) hash and write them, and
+//! everything that happens (results, signals, requests from other terminals, time) is an input of
+//! its one loop ([`coordinator`]). It announces facts through a callback, after the commit that
+//! makes them true.
+//!
+//! Invariants: a byte is counted as proved only after it was hashed against its link and written;
+//! a checkpoint claims only what was synced before it; a final name appears only for a file whose
+//! every byte is proved, and only once.
+
+mod checkpoint;
+mod coordinator;
+mod fetch;
+mod finish;
+mod input;
+mod plan;
+mod prove;
+mod provider;
+mod receive;
+mod recover;
+mod schedule;
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::content::cid::Cid;
+use crate::content::ranges::RangeSet;
+use crate::download::{DownloadId, Failure, ProviderReceipt, Receipt, RunId};
+use crate::event::Event;
+use crate::exit::ExitKind;
+use crate::gateway::backoff::Backoff;
+use crate::store::Store;
+
+pub use plan::Limits;
+pub use provider::{Place, Provider};
+
+/// One download, as the engine needs to know it. The caller has claimed it for `run`.
+pub struct Job {
+    /// Its number.
+    pub id: DownloadId,
+    /// The run that owns it.
+    pub run: RunId,
+    /// As the user typed it.
+    pub source: String,
+    /// What to fetch.
+    pub root: Cid,
+    /// Where to put it.
+    pub destination: Destination,
+    /// What the user says the file's SHA-256 is.
+    pub expected_sha256: Option<[u8; 32]>,
+    /// Whether the record says `resuming`, and not yet `in_progress`.
+    pub is_resuming: bool,
+    /// What earlier runs left.
+    pub saved: Saved,
+    /// Tries so far that reached a provider and brought nothing.
+    pub attempts: u32,
+}
+
+/// Where the file goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file on disk.
+    File {
+        /// Its final path, absolute.
+        target: PathBuf,
+        /// Its part file, beside it.
+        part: PathBuf,
+        /// Whether other content at the target may be replaced.
+        overwrite: bool,
+    },
+    /// Standard output, in order.
+    Stdout,
+}
+
+/// What earlier runs of a download recorded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Saved {
+    /// Bytes that were proved and synced.
+    pub proved: RangeSet,
+    /// Those of them that were proved as leaves around plain bytes.
+    pub by_leaves: RangeSet,
+    /// Mid-state of the whole-file hash.
+    pub sha_state: Option<Vec<u8>>,
+    /// Bytes received.
+    pub bytes_fetched: u64,
+    /// Of those, bytes thrown away.
+    pub bytes_wasted: u64,
+    /// What each provider sent.
+    pub providers: Vec<ProviderReceipt>,
+}
+
+/// What the engine needs of the configuration.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Limits on the DAG.
+    pub limits: Limits,
+    /// How often and how long to wait for a provider.
+    pub backoff: Backoff,
+    /// A longer `Retry-After` ends the download with "retry later".
+    pub max_wait: Duration,
+    /// All of it may take this long.
+    pub max_time: Option<Duration>,
+    /// Tries without a new byte before the download counts as failed.
+    pub max_resume_attempts: u32,
+    /// Single blocks asked of one provider at once.
+    pub per_gateway: usize,
+    /// A checkpoint is due after so many new bytes,
+    pub checkpoint_bytes: u64,
+    /// or after so long, if there is anything new.
+    pub checkpoint_interval: Duration,
+    /// Whether the whole file's SHA-256 is computed although nobody asked.
+    pub file_sha256: bool,
+}
+
+/// How a run of the engine ended. The record says the same by then.
+#[derive(Debug)]
+pub enum Ending {
+    /// The file has its final name, or was written to standard output.
+    Finished(Box<Receipt>),
+    /// An error ended it; the record is paused or failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether `resume` can go on.
+        resumable: bool,
+    },
+    /// A person paused it from another terminal.
+    Paused,
+    /// A person cancelled it from another terminal.
+    Cancelled,
+    /// A signal ended it, after a checkpoint.
+    Signalled(ExitKind),
+}
+
+/// Fetches, proves and installs one download.
+///
+/// `signals` brings what the process was asked to do by the operating system. `on_event` may stop
+/// the run by breaking: nobody listens any more.
+pub async fn run(
+    job: Job,
+    options: Options,
+    providers: Vec<Provider>,
+    store: Store,
+    signals: UnboundedReceiver<ExitKind>,
+    on_event: &mut dyn FnMut(&Event) -> ControlFlow<()>,
+) -> Ending {
+    coordinator::Coordinator::new(job, options, providers, store, on_event)
+        .run(signals)
+        .await
+}

@@ -1,0 +1,331 @@
+//! Where bytes may come from, how each place has behaved in this download, and whom to ask next.
+//!
+//! The choice is pure: it takes the providers and the time, and gives an answer; it sends nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::download::{Proof, ProviderReceipt};
+use crate::exit::ExitKind;
+use crate::gateway::backoff::Backoff;
+use crate::gateway::capability::{Capabilities, Known};
+use crate::gateway::car_file::CarFile;
+use crate::gateway::error::Advice;
+use crate::gateway::request::Gateway;
+
+/// A place that may hold the content.
+#[derive(Clone)]
+pub enum Place {
+    /// An HTTP gateway, trustless or plain.
+    Http(Gateway),
+    /// A CAR file on this machine.
+    Car(Arc<CarFile>),
+}
+
+/// The forms in which bytes can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// One block, `?format=raw`.
+    Raw,
+    /// A window of blocks, `?format=car`.
+    Car,
+    /// Plain file bytes by `Range`.
+    Range,
+}
+
+impl Transport {
+    /// The stable name in the history.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Transport::Raw => "raw",
+            Transport::Car => "car",
+            Transport::Range => "range",
+        }
+    }
+
+    /// The rung on which its bytes are proved.
+    pub const fn rung(self) -> Proof {
+        match self {
+            Transport::Raw | Transport::Car => Proof::Blocks,
+            Transport::Range => Proof::Leaves,
+        }
+    }
+}
+
+/// Why a provider is not asked any more in this download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Out {
+    /// It said that it does not have the content.
+    Absent,
+    /// It may not or will not serve this content (410, 451).
+    Withheld,
+    /// It sent bytes that are not what was asked for.
+    Lied,
+    /// It wants credentials, or rejects those that it got.
+    Credentials,
+    /// It can serve nothing that can be proved.
+    Unprovable,
+    /// It has been shut down for good.
+    Retired,
+    /// It was unreachable or failing until the retries were used up.
+    Exhausted,
+    /// It asked for a longer wait than is allowed, in seconds from now.
+    WaitTooLong(u64),
+}
+
+/// One provider, as this download knows it.
+pub struct Provider {
+    /// How to reach it.
+    pub place: Place,
+    /// What it can do, remembered and learnt.
+    pub capabilities: Capabilities,
+    /// What it sent.
+    pub receipt: ProviderReceipt,
+    /// Bytes per second of its last good answers, smoothed; 0 before the first.
+    pub throughput: f64,
+    /// Time to the first byte of its last good answers, smoothed, in seconds.
+    pub latency: f64,
+    /// What it said last, where that was an error.
+    pub last_error: Option<String>,
+    banned: Vec<Transport>,
+    failures: u32,
+    cool_until: Option<Instant>,
+    out: Option<Out>,
+}
+
+/// What an answer of a provider led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Consequence {
+    /// It will be asked again after this wait.
+    Wait(Duration),
+    /// It will be asked again, in another form.
+    OtherForm,
+    /// It is not asked any more.
+    Gone,
+}
+
+impl Provider {
+    /// A provider of which nothing is known but what the store remembered.
+    /// `url` is its base URL or path as the user gave it.
+    pub fn new(place: Place, url: String, capabilities: Capabilities) -> Self {
+        Self {
+            place,
+            capabilities,
+            receipt: ProviderReceipt {
+                url,
+                ..ProviderReceipt::default()
+            },
+            throughput: 0.0,
+            latency: 0.0,
+            last_error: None,
+            banned: Vec::new(),
+            failures: 0,
+            cool_until: None,
+            out: None,
+        }
+    }
+
+    /// Base URL or path, as given.
+    pub fn url(&self) -> &str {
+        &self.receipt.url
+    }
+
+    /// Why it is not asked any more, if so.
+    pub fn out(&self) -> Option<&Out> {
+        self.out.as_ref()
+    }
+
+    /// How to get a single block from it.
+    pub fn node_transport(&self) -> Option<Transport> {
+        [Transport::Raw, Transport::Car]
+            .into_iter()
+            .find(|&form| self.serves(form))
+    }
+
+    /// How to get many bytes from it most cheaply.
+    pub fn bulk_transport(&self) -> Option<Transport> {
+        [Transport::Range, Transport::Car, Transport::Raw]
+            .into_iter()
+            .find(|&form| self.serves(form))
+    }
+
+    /// Whether it may be asked in this form.
+    pub fn serves(&self, form: Transport) -> bool {
+        let is_http = matches!(self.place, Place::Http(_));
+        let known = match form {
+            Transport::Raw => self.capabilities.raw,
+            Transport::Car => self.capabilities.car,
+            Transport::Range => self.capabilities.range,
+        };
+        (is_http || form == Transport::Raw) && known != Known::No && !self.banned.contains(&form)
+    }
+
+    /// It sent bytes that proved right: its budget of failures is full again.
+    pub fn proved(&mut self, form: Transport, bytes: u64) {
+        self.failures = 0;
+        self.cool_until = None;
+        self.receipt.bytes += bytes;
+        if !self.receipt.rungs.contains(&form.rung()) {
+            self.receipt.rungs.push(form.rung());
+        }
+        let known = match form {
+            Transport::Raw => &mut self.capabilities.raw,
+            Transport::Car => &mut self.capabilities.car,
+            Transport::Range => &mut self.capabilities.range,
+        };
+        *known = Known::Yes;
+    }
+
+    /// It sent bytes that did not prove right: it is not asked in this form any more.
+    pub fn lied(&mut self, form: Transport) -> Consequence {
+        self.receipt.rejected += 1;
+        self.ban(form, Out::Lied)
+    }
+
+    /// It answered with an error.
+    pub fn failed(
+        &mut self,
+        form: Transport,
+        advice: Advice,
+        budget: &Budget,
+        now: Instant,
+    ) -> Consequence {
+        self.receipt.errors += 1;
+        match advice {
+            Advice::Retry { after } => self.wait(after, budget, now),
+            Advice::Elsewhere => self.wait(None, budget, now),
+            Advice::Absent if self.receipt.bytes == 0 => self.leave(Out::Absent),
+            Advice::Absent => self.ban(form, Out::Absent),
+            Advice::Unsupported => {
+                self.forget_capability(form);
+                self.ban(form, Out::Unprovable)
+            }
+            Advice::Never => self.ban(form, Out::Withheld),
+            Advice::Retired => self.leave(Out::Retired),
+            Advice::Credentials => self.leave(Out::Credentials),
+            Advice::Stop => self.leave(Out::Exhausted),
+        }
+    }
+
+    /// An answer that ended well but brought nothing of use.
+    pub fn useless(&mut self, form: Transport, was_empty: bool) -> Consequence {
+        self.receipt.errors += 1;
+        if was_empty && self.receipt.bytes == 0 {
+            return self.leave(Out::Absent);
+        }
+        self.ban(
+            form,
+            if was_empty {
+                Out::Absent
+            } else {
+                Out::Unprovable
+            },
+        )
+    }
+
+    fn wait(&mut self, after: Option<Duration>, budget: &Budget, now: Instant) -> Consequence {
+        self.failures += 1;
+        if let Some(after) = after.filter(|&after| after > budget.max_wait) {
+            return self.leave(Out::WaitTooLong(after.as_secs()));
+        }
+        if self.failures > budget.backoff.max_retries {
+            return self.leave(Out::Exhausted);
+        }
+        let delay = after.unwrap_or_else(|| budget.backoff.delay(self.failures - 1, budget.jitter));
+        self.cool_until = Some(now + delay);
+        Consequence::Wait(delay)
+    }
+
+    fn ban(&mut self, form: Transport, why: Out) -> Consequence {
+        if !self.banned.contains(&form) {
+            self.banned.push(form);
+        }
+        if self.bulk_transport().is_some() {
+            return Consequence::OtherForm;
+        }
+        self.leave(why)
+    }
+
+    fn leave(&mut self, why: Out) -> Consequence {
+        self.out = Some(why);
+        Consequence::Gone
+    }
+
+    fn forget_capability(&mut self, form: Transport) {
+        match form {
+            Transport::Raw => self.capabilities.raw = Known::No,
+            Transport::Car => self.capabilities.car = Known::No,
+            Transport::Range => self.capabilities.range = Known::No,
+        }
+    }
+}
+
+/// What failures cost, from the configuration, and the randomness of the moment.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// How often and how long to wait.
+    pub backoff: Backoff,
+    /// A longer `Retry-After` ends with "retry later".
+    pub max_wait: Duration,
+    /// A number in 0..1.
+    pub jitter: f64,
+}
+
+/// What is wanted of a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Single blocks.
+    Node,
+    /// Any bytes of the file.
+    Bulk,
+}
+
+/// Whom to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// This provider, now.
+    Now(usize),
+    /// Somebody, but not before this instant.
+    Later(Instant),
+    /// Nobody is left.
+    Nobody,
+}
+
+/// The best provider for a need: in the order given, the one asked last first while it works.
+pub fn pick(providers: &[Provider], current: usize, need: Need, now: Instant) -> Pick {
+    let mut earliest = None;
+    for step in 0..providers.len() {
+        let index = (current + step) % providers.len();
+        let provider = &providers[index];
+        let able = match need {
+            Need::Node => provider.node_transport().is_some(),
+            Need::Bulk => provider.bulk_transport().is_some(),
+        };
+        if provider.out.is_some() || !able {
+            continue;
+        }
+        match provider.cool_until.filter(|&until| until > now) {
+            None => return Pick::Now(index),
+            Some(until) => earliest = Some(earliest.map_or(until, |e: Instant| e.min(until))),
+        }
+    }
+    earliest.map_or(Pick::Nobody, Pick::Later)
+}
+
+/// How a download ends when nobody is left to ask.
+pub fn verdict(providers: &[Provider]) -> ExitKind {
+    let outs: Vec<&Out> = providers.iter().filter_map(Provider::out).collect();
+    let any = |wanted: fn(&Out) -> bool| outs.iter().any(|out| wanted(out));
+    let all = |wanted: fn(&Out) -> bool| !outs.is_empty() && outs.iter().all(|out| wanted(out));
+    if any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) || outs.is_empty() {
+        ExitKind::Retry
+    } else if any(|out| matches!(out, Out::Lied)) {
+        ExitKind::Verification
+    } else if all(|out| matches!(out, Out::Retired)) {
+        ExitKind::Retry
+    } else if any(|out| matches!(out, Out::Absent)) {
+        ExitKind::NotFound
+    } else {
+        ExitKind::Refused
+    }
+}
