@@ -18,9 +18,9 @@
 //! | 2 | [`event`] | what the engine announces |
 //! | 3 | [`engine`] | what is missing, from whom, when durable, when done: the only place that decides |
 //! | 3 | [`ui`] | events and records to terminal, table or JSON |
-//! | 4 | `cli` | flags and help |
-//! | 5 | `settings` | flags, environment and file, resolved |
-//! | 6 | `commands` | one file a subcommand |
+//! | 4 | [`cli`] | flags and help |
+//! | 5 | [`settings`] | flags, environment and file, resolved |
+//! | 6 | [`commands`] | one file a subcommand |
 //!
 //! The way of the data: `cli → settings → commands → engine (plan → fetch → prove → checkpoint →
 //! install) → store`, and `engine → event → ui`.
@@ -37,6 +37,8 @@
 //! the *target*. *Checkpoint*: what is known to survive a power cut. *Run*: one invocation that
 //! owns work. *Download*: one record of the store.
 
+pub mod cli;
+pub mod commands;
 pub mod content;
 pub mod disk;
 pub mod download;
@@ -44,5 +46,6 @@ pub mod engine;
 pub mod event;
 pub mod exit;
 pub mod gateway;
+pub mod settings;
 pub mod store;
 pub mod ui;

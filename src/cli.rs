@@ -1,0 +1,363 @@
+//! The command line: clap types and help.
+//!
+//! No I/O, no environment, no defaults that the configuration could set: an option that was not
+//! given is `None`, and `settings` decides. What clap cannot express is checked in [`parse`].
+
+pub mod values;
+
+mod help;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::cli::values::{Limit, MAX_CONNECTIONS};
+use crate::download::Status;
+
+/// Download content by its CID from any HTTP source, and prove every byte
+///
+/// fetchd takes bytes from whoever has them, trusts nobody, proves every byte against the CID, and
+/// keeps its state on disk: whatever ends a download, `fetchd resume` goes on where the proof ended.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fetchd",
+    bin_name = "fetchd",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = help::PROGRAM_EXAMPLES,
+    after_long_help = help::program()
+)]
+pub struct Cli {
+    /// Options that every command has.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print JSON on standard output: one event a line, or one document
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print errors and results only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Tell in words what the engine does; twice adds developers' traces
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    pub color: ColorWhen,
+    /// How to show progress [default: bar on a terminal, otherwise plain]
+    #[arg(
+        long,
+        global = true,
+        value_name = "STYLE",
+        value_enum,
+        hide_possible_values = false
+    )]
+    pub progress: Option<ProgressStyle>,
+    /// Configuration file to read [env: FETCHD_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory that holds fetchd's state [env: FETCHD_STATE_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    #[value(help = None)]
+    Auto,
+    /// Everywhere.
+    #[value(help = None)]
+    Always,
+    /// Nowhere.
+    #[value(help = None)]
+    Never,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProgressStyle {
+    /// Bars that are redrawn.
+    #[value(help = None)]
+    Bar,
+    /// A line now and then.
+    #[value(help = None)]
+    Plain,
+    /// One JSON event a line, on standard error.
+    #[value(help = None)]
+    Json,
+    /// Nothing.
+    #[value(help = None)]
+    None,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Download and prove
+    #[command(after_help = help::GET)]
+    Get(Get),
+    /// Go on with paused, interrupted or failed downloads
+    #[command(after_help = help::RESUME)]
+    Resume(Resume),
+    /// Stop downloads at a checkpoint, from any terminal
+    #[command(after_help = help::PAUSE)]
+    Pause(Pause),
+    /// Give downloads up, from any terminal
+    #[command(after_help = help::CANCEL)]
+    Cancel(Cancel),
+    /// List what is not finished, or has failed
+    #[command(after_help = help::LIST)]
+    List(List),
+    /// Show everything that is known about one download
+    #[command(after_help = help::SHOW)]
+    Show(Show),
+    /// Manage the providers that content is asked of
+    #[command(after_help = help::GATEWAYS)]
+    Gateways {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: GatewaysCommand,
+    },
+    /// Show or begin the configuration
+    #[command(after_help = help::CONFIG)]
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = help::COMPLETIONS)]
+    Completions {
+        /// Shell to complete for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `fetchd get`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Get {
+    /// CID, CID/path, ipfs:// or ipns:// address, or gateway URL
+    #[arg(value_name = "SOURCE", required_unless_present = "input")]
+    pub sources: Vec<String>,
+    /// Read sources from FILE, one a line (# begins a comment, - is stdin)
+    #[arg(short, long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Name of the file, relative to --dir; - writes the bytes to stdout
+    ///
+    /// For one source only. Bytes are proved before they are written to standard output. Without
+    /// it the name is the last segment of the path, else ?filename=, else the CID. An existing
+    /// directory there is an error.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Directory to download to, created if missing
+    ///
+    /// Without it, the key download_dir of the configuration, else the current directory.
+    #[arg(short, long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Ask only this gateway (URL) or CAR file; repeatable
+    ///
+    /// Replaces the configured gateways, and is recorded with the download.
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
+    /// Also demand this SHA-256 of the file
+    #[arg(long, value_name = "HEX", value_parser = values::sha256)]
+    pub sha256: Option<[u8; 32]>,
+    /// Replace other content at the target
+    #[arg(long)]
+    pub force: bool,
+    /// Most bytes per second, all connections together (500K, 2M, off)
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub limit_rate: Option<Limit>,
+    /// Most connections at once
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
+    pub connections: Option<u32>,
+    /// Refuse content that is larger (20M, 1.5GiB, off)
+    #[arg(long, value_name = "SIZE", value_parser = values::limit)]
+    pub max_size: Option<Limit>,
+    /// Pause after this time in all (90s, 5m, 1h30m)
+    #[arg(long, value_name = "TIME", value_parser = values::positive_duration)]
+    pub max_time: Option<Duration>,
+}
+
+/// `fetchd resume`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Resume {
+    /// Downloads to go on with: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID", required_unless_present = "all")]
+    pub ids: Vec<String>,
+    /// Everything unfinished, except what was paused by hand
+    #[arg(long, conflicts_with = "ids")]
+    pub all: bool,
+    /// Forget the attempts and reopen failed downloads; proved bytes stay
+    #[arg(long)]
+    pub reset: bool,
+    /// Ask only this gateway (URL) or CAR file from now on; repeatable
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
+}
+
+/// `fetchd pause`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Pause {
+    /// Downloads to stop: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
+
+/// `fetchd cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Cancel {
+    /// Downloads to give up: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// Leave the part file on disk
+    #[arg(long)]
+    pub keep_partial: bool,
+}
+
+/// `fetchd list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct List {
+    /// Finished and cancelled downloads too
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only downloads with this status; repeatable
+    #[arg(long, value_name = "STATUS", value_parser = status_parser())]
+    pub status: Vec<Status>,
+    /// What to sort by
+    #[arg(long, value_name = "KEY", value_enum, default_value_t)]
+    pub sort: SortKey,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
+/// What `list` sorts by; times and sizes with the newest or largest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// Oldest id first.
+    #[default]
+    #[value(help = None)]
+    Id,
+    /// Newest first.
+    #[value(help = None)]
+    Created,
+    /// Last changed first.
+    #[value(help = None)]
+    Updated,
+    /// In the order of a download's life.
+    #[value(help = None)]
+    Status,
+    /// Largest first.
+    #[value(help = None)]
+    Size,
+    /// By path on disk.
+    #[value(help = None)]
+    Path,
+}
+
+/// `fetchd show`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Show {
+    /// Download to show: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID")]
+    pub id: String,
+}
+
+/// `fetchd gateways`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum GatewaysCommand {
+    /// List gateways, what they can do and how they fare
+    List,
+    /// Add gateways to the configured ones
+    Add(GatewayUrls),
+    /// Remove gateways; those of the configuration are disabled
+    Remove(GatewayUrls),
+    /// Ask disabled gateways again
+    Enable(GatewayUrls),
+    /// Ask gateways no longer
+    Disable(GatewayUrls),
+}
+
+/// Gateways that a command is about.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct GatewayUrls {
+    /// Base URL of a gateway, as `list` prints it
+    #[arg(value_name = "URL", required = true)]
+    pub urls: Vec<String>,
+}
+
+/// `fetchd config`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum ConfigCommand {
+    /// Print each key, its value and where it comes from
+    Show,
+    /// Print where the configuration file is looked for
+    Path,
+    /// Write a configuration file with every key explained
+    Init,
+}
+
+/// A parser that knows every status by name.
+fn status_parser() -> impl clap::builder::TypedValueParser<Value = Status> {
+    use clap::builder::TypedValueParser;
+    PossibleValuesParser::new(Status::ALL.map(Status::name))
+        .try_map(|name| Status::from_name(&name).ok_or("no such status"))
+}
+
+/// Reads the arguments, the program's name first. An error knows its exit code and prints itself.
+pub fn parse<I, T>(args: I) -> Result<Cli, clap::Error>
+where
+    I: IntoIterator<Item = T>,
+    T: Into<OsString> + Clone,
+{
+    let cli = Cli::try_parse_from(args)?;
+    check(&cli)?;
+    Ok(cli)
+}
+
+/// The rules that span command levels, which clap does not check.
+fn check(cli: &Cli) -> Result<(), clap::Error> {
+    if cli.global.quiet && cli.global.verbose > 0 {
+        return Err(conflict("--quiet and --verbose contradict each other"));
+    }
+    let Command::Get(get) = &cli.command else {
+        return Ok(());
+    };
+    let to_stdout = get.output.as_deref() == Some(Path::new("-"));
+    if get.output.is_some() && get.sources.len() > 1 {
+        return Err(conflict(
+            "--output names one file, but there are several sources; use --dir",
+        ));
+    }
+    if to_stdout && cli.global.json {
+        return Err(conflict(
+            "with --output - standard output is for the bytes, so --json cannot use it",
+        ));
+    }
+    Ok(())
+}
+
+/// A usage error in clap's own format.
+fn conflict(message: &str) -> clap::Error {
+    Cli::command().error(ErrorKind::ArgumentConflict, message)
+}
+
+#[cfg(test)]
+mod tests;

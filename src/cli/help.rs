@@ -1,0 +1,130 @@
+//! The parts of the help that clap does not generate: examples, exit codes, files.
+
+use std::fmt::Write as _;
+
+use crate::exit;
+
+/// Below the short help of the program.
+pub(super) const PROGRAM_EXAMPLES: &str = "\
+Examples:
+  fetchd get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+  fetchd list
+  fetchd resume 3
+
+'fetchd --help' explains exit codes and files, 'fetchd <COMMAND> --help' a command.";
+
+/// Below the long help of the program: examples, exit codes and where things are.
+pub(super) fn program() -> String {
+    let mut text = String::from(
+        "\
+Examples:
+  fetchd get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+  fetchd get -o model.gguf ipfs://bafybei.../model.gguf
+  fetchd list
+  fetchd resume 3
+  fetchd --json get -i sources.txt | jq 'select(.type == \"finished\").sha256'
+
+Exit codes:
+",
+    );
+    for kind in exit::ALL {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "  {:>3}  {:<12}  {}",
+            kind.code(),
+            kind.name(),
+            kind.meaning()
+        );
+    }
+    text.push_str(
+        "
+Configuration:
+  Flags win over FETCHD_<KEY> variables, these over the configuration file ('fetchd config path'),
+  that over the defaults ('fetchd config show' prints all of them).
+  Also read: HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR, IPFS_GATEWAY and
+  ~/.ipfs/gateway.
+
+Values:
+  Sizes: 20M = 20 × 2^20, 20MB = 20 × 10^6, 20MiB; a bare number is bytes.
+  Durations: 90s, 5m, 250ms, 1h30m; a bare number is seconds.
+  An ID is the number that 'fetchd list' prints. A CID, a unique prefix of at least 8 of its
+  characters, or a path on disk does too.",
+    );
+    text
+}
+
+/// Below the help of `get`.
+pub(super) const GET: &str = "\
+Prints the absolute path of each file on standard output. Nothing unproved gets a final name.
+The same source and path again is resumed, or done at once without a request.
+
+Examples:
+  fetchd get bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+  fetchd get -d models -o llama.gguf ipfs://bafybei.../llama.gguf
+  fetchd get --gateway http://127.0.0.1:8080 --limit-rate 5M bafybei...
+  fetchd get -o - bafkrei... | tar -x
+  fetchd get -i sources.txt -d data --max-time 30m";
+
+/// Below the help of `resume`.
+pub(super) const RESUME: &str = "\
+Proved bytes are never fetched again. Of a finished download the path is printed; a cancelled one
+is an error.
+
+Examples:
+  fetchd resume 3
+  fetchd resume --all
+  fetchd resume --reset --gateway https://gateway.example.org 3";
+
+/// Below the help of `pause`.
+pub(super) const PAUSE: &str = "\
+Returns when the owner has acknowledged; 75 if it has not within 10 seconds. Twice is harmless.
+
+Examples:
+  fetchd pause 3
+  fetchd pause ./models/llama.gguf";
+
+/// Below the help of `cancel`.
+pub(super) const CANCEL: &str = "\
+Returns when the owner has acknowledged; 75 if it has not within 10 seconds. Twice is harmless.
+The part file is removed unless --keep-partial is given.
+
+Examples:
+  fetchd cancel 3
+  fetchd cancel --keep-partial 3 4";
+
+/// Below the help of `list`.
+pub(super) const LIST: &str = "\
+Examples:
+  fetchd list
+  fetchd list --status failed --status paused
+  fetchd list --all --sort updated --limit 20
+  fetchd --json list --all | jq '.downloads[].path'";
+
+/// Below the help of `show`.
+pub(super) const SHOW: &str = "\
+Examples:
+  fetchd show 3
+  fetchd --json show ./models/llama.gguf | jq .download.receipt";
+
+/// Below the help of `gateways`.
+pub(super) const GATEWAYS: &str = "\
+Examples:
+  fetchd gateways list
+  fetchd gateways add https://gateway.example.org
+  fetchd gateways disable https://gateway.example.org";
+
+/// Below the help of `config`.
+pub(super) const CONFIG: &str = "\
+Examples:
+  fetchd config init
+  fetchd config show
+  FETCHD_CONNECTIONS=16 fetchd config show
+  ${EDITOR:-vi} \"$(fetchd config path)\"";
+
+/// Below the help of `completions`.
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  fetchd completions bash > ~/.local/share/bash-completion/completions/fetchd
+  fetchd completions zsh > ~/.zfunc/_fetchd
+  fetchd completions fish > ~/.config/fish/completions/fetchd.fish";

@@ -1,0 +1,220 @@
+//! What every command that touches the store starts with: the store itself, its housekeeping, and
+//! the ways to print.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::cli::{ColorWhen, Global, ProgressStyle};
+use crate::commands::error::CommandError;
+use crate::disk::lock::{self, LockFile};
+use crate::disk::{host, install, private};
+use crate::download::RunId;
+use crate::exit::ExitKind;
+use crate::settings::Settings;
+use crate::store::{RunInfo, RunRow, Store};
+use crate::ui::out::Out;
+use crate::ui::{ProgressMode, Reporter, ReporterOptions, Verbosity, json};
+
+/// A run of another host that said nothing for so long is dead.
+const SILENT_FOR: Duration = Duration::from_secs(30);
+/// How often a run says that it lives.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The state directory, opened.
+pub struct Context {
+    /// The resolved configuration.
+    pub settings: Settings,
+    /// All durable state.
+    pub store: Store,
+    global: Global,
+}
+
+/// This invocation as an owner of work: its row, and the lock that says it lives.
+pub struct Run {
+    /// Its number.
+    pub id: RunId,
+    lock: LockFile,
+    store: Store,
+}
+
+impl Context {
+    /// Opens the store and takes the work of dead runs from them.
+    pub fn open(global: &Global, settings: Settings) -> Result<Self, CommandError> {
+        private::create_private_dir(&settings.state_dir).map_err(|error| {
+            CommandError::new(ExitKind::Config, crate::ui::messages::chain(&error))
+                .hint("name another place for the state with --state-dir or FETCHD_STATE_DIR")
+        })?;
+        let store = Store::open(&settings.state_dir)?;
+        let context = Self {
+            settings,
+            store,
+            global: global.clone(),
+        };
+        context.reap()?;
+        Ok(context)
+    }
+
+    /// Begins a run: its lock is held as long as the value lives.
+    pub fn begin_run(&self) -> Result<Run, CommandError> {
+        let pid = std::process::id();
+        let info = RunInfo {
+            pid,
+            start_time: host::pid_start_time(pid),
+            boot_id: host::boot_id(),
+            host: host::hostname(),
+            uid: host::uid(),
+            started: Timestamp::now(),
+        };
+        // The lock comes first: a row without one would be reaped. Its name is the run's number,
+        // so the row is made, locked and only then used.
+        let id = self.store.begin_run(info).wait()?;
+        let lock = LockFile::try_acquire(&self.lock_path(id))?.ok_or_else(|| {
+            CommandError::new(
+                ExitKind::Internal,
+                "another process holds the lock of a run that is new",
+            )
+        })?;
+        Ok(Run {
+            id,
+            lock,
+            store: self.store.clone(),
+        })
+    }
+
+    /// Whether the run that owns a download lives.
+    pub fn is_alive(&self, run: &RunRow) -> bool {
+        if run.info.host != host::hostname() {
+            let silent = Timestamp::now().duration_since(run.heartbeat);
+            return Duration::try_from(silent).is_ok_and(|silent| silent < SILENT_FOR);
+        }
+        // What cannot be looked at may live: nobody takes its work then.
+        lock::is_held(&self.lock_path(run.id)).unwrap_or(true)
+    }
+
+    fn lock_path(&self, run: RunId) -> PathBuf {
+        self.settings
+            .state_dir
+            .join("runs")
+            .join(format!("{}.lock", run.0))
+    }
+
+    /// Pauses what dead runs were working on, or completes it where the target proves that the
+    /// rename happened.
+    pub fn reap(&self) -> Result<(), CommandError> {
+        private::create_private_dir(&self.settings.state_dir.join("runs"))?;
+        let live = self.store.live_runs().wait()?;
+        let now = Timestamp::now();
+        // A run that has just begun may not hold its lock yet.
+        let is_new = |run: &RunRow| {
+            now.duration_since(run.info.started) < jiff::SignedDuration::from_secs(2)
+                && host::pid_start_time(run.info.pid).is_some()
+        };
+        let dead: Vec<RunId> = live
+            .iter()
+            .filter(|run| !self.is_alive(run) && !is_new(run))
+            .map(|run| run.id)
+            .collect();
+        for interrupted in self.store.reap(&dead, now).wait()? {
+            tracing::debug!(id = %interrupted.download.id, was = %interrupted.was, "interrupted");
+        }
+        for run in dead {
+            let _ = install::remove(&self.lock_path(run));
+        }
+        Ok(())
+    }
+
+    /// Prints one document with `--json`, else what `text` makes of it.
+    pub fn show<T: Serialize>(
+        &self,
+        document: &T,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), CommandError> {
+        if !self.global.json {
+            let text = text();
+            return if text.is_empty() {
+                Ok(())
+            } else {
+                print(&text)
+            };
+        }
+        let text = json::document(document)
+            .map_err(|error| CommandError::new(ExitKind::Internal, error.to_string()))?;
+        print(&text)
+    }
+
+    /// A reporter as flags and terminal want it.
+    pub fn reporter(&self) -> Reporter {
+        let verbosity = match self.global {
+            Global { quiet: true, .. } => Verbosity::Quiet,
+            Global { verbose: 0, .. } => Verbosity::Normal,
+            _ => Verbosity::Story,
+        };
+        let is_terminal = std::io::stderr().is_terminal();
+        let progress = match self.global.progress {
+            Some(ProgressStyle::Bar) => ProgressMode::Bar,
+            Some(ProgressStyle::Plain) => ProgressMode::Plain,
+            Some(ProgressStyle::Json) => ProgressMode::Json,
+            Some(ProgressStyle::None) => ProgressMode::None,
+            None if is_terminal && std::env::var_os("CI").is_none() => ProgressMode::Bar,
+            None => ProgressMode::Plain,
+        };
+        Reporter::new(ReporterOptions {
+            progress,
+            json_events: self.global.json,
+            verbosity,
+            color: wants_color(self.global.color),
+            width: None,
+        })
+    }
+
+    /// The width of the terminal for tables; `None` where there is none.
+    pub fn width(&self) -> Option<u16> {
+        let stdout = console::Term::stdout();
+        stdout.is_term().then(|| stdout.size().1)
+    }
+}
+
+impl Run {
+    /// Ends the run.
+    pub fn end(self) -> Result<(), CommandError> {
+        self.store.end_run(self.id, Timestamp::now()).wait()?;
+        self.lock.release()?;
+        Ok(())
+    }
+}
+
+/// Whether words to people may be coloured.
+pub fn wants_color(when: ColorWhen) -> bool {
+    match when {
+        ColorWhen::Always => true,
+        ColorWhen::Never => false,
+        ColorWhen::Auto => {
+            let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            wanted && std::io::stderr().is_terminal()
+        }
+    }
+}
+
+/// Prints data.
+pub fn print(text: &str) -> Result<(), CommandError> {
+    Ok(Out::stdout().line(text.trim_end_matches('\n'))?)
+}
+
+/// Prints bytes as they are.
+pub fn print_raw(bytes: &[u8]) -> Result<(), CommandError> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.flush())
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => CommandError::new(ExitKind::Closed, "closed"),
+            _ => CommandError::new(
+                ExitKind::Disk,
+                format!("cannot write to standard output: {error}"),
+            ),
+        })
+}

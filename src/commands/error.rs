@@ -1,0 +1,121 @@
+//! The one error of the commands: what a user reads, and the exit code.
+
+use std::error::Error;
+
+use crate::commands::config::InitError;
+use crate::content::source::SourceError;
+use crate::disk::DiskError;
+use crate::download::Failure;
+use crate::exit::ExitKind;
+use crate::settings::SettingsError;
+use crate::store::StoreError;
+use crate::ui::messages::chain;
+use crate::ui::out::Closed;
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct CommandError {
+    /// Decides the exit code.
+    pub kind: ExitKind,
+    /// What happened, with its causes.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+impl CommandError {
+    /// An error of this kind without a hint.
+    pub fn new(kind: ExitKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with what to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Bad arguments, source or id.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ExitKind::Usage, message)
+    }
+
+    fn of(kind: ExitKind, error: &dyn Error) -> Self {
+        Self::new(kind, chain(error))
+    }
+}
+
+impl From<SettingsError> for CommandError {
+    fn from(error: SettingsError) -> Self {
+        Self {
+            hint: error.hint(),
+            ..Self::of(error.kind(), &error)
+        }
+    }
+}
+
+impl From<InitError> for CommandError {
+    fn from(error: InitError) -> Self {
+        Self {
+            hint: error.hint(),
+            ..Self::of(error.kind(), &error)
+        }
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        let hint = match &error {
+            StoreError::Newer { .. } => {
+                Some("use the fetchd that wrote it, or another --state-dir")
+            }
+            StoreError::Corrupt { .. } | StoreError::Foreign { .. } => Some(
+                "fetchd never deletes it: move it away, or name another place with --state-dir",
+            ),
+            _ => None,
+        };
+        Self {
+            hint: hint.map(str::to_owned),
+            ..Self::of(error.exit_kind(), &error)
+        }
+    }
+}
+
+impl From<DiskError> for CommandError {
+    fn from(error: DiskError) -> Self {
+        let kind = if error.is_uncreatable() {
+            ExitKind::Exists
+        } else {
+            ExitKind::Disk
+        };
+        Self::of(kind, &error)
+    }
+}
+
+impl From<SourceError> for CommandError {
+    fn from(error: SourceError) -> Self {
+        Self::of(ExitKind::Usage, &error)
+            .hint("give a CID, /ipfs/CID, ipfs://CID or a gateway URL of a file")
+    }
+}
+
+impl From<Closed> for CommandError {
+    fn from(error: Closed) -> Self {
+        Self::of(error.kind(), &error)
+    }
+}
+
+impl From<Failure> for CommandError {
+    fn from(failure: Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            message: failure.message,
+            hint: failure.hint,
+        }
+    }
+}

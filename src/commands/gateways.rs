@@ -1,0 +1,156 @@
+//! `gateways`: the providers that fetchd knows, and what the user wants of them.
+
+use jiff::Timestamp;
+
+use crate::cli::GatewaysCommand;
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::providers;
+use crate::exit::ExitKind;
+use crate::gateway::capability::Capabilities;
+use crate::gateway::defaults;
+use crate::settings::BaseUrl;
+use crate::store::{GatewayRow, Origin};
+use crate::ui::table;
+use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
+
+/// Lists them, or changes what is recorded of them.
+pub fn run(context: &Context, command: &GatewaysCommand) -> Result<ExitKind, CommandError> {
+    match command {
+        GatewaysCommand::List => return list(context),
+        GatewaysCommand::Add(gateways) => each(&gateways.urls, |url| {
+            context.store.upsert_gateway(url, Origin::User).wait()?;
+            context.store.set_gateway_enabled(url, None).wait()?;
+            Ok(())
+        })?,
+        GatewaysCommand::Remove(gateways) => each(&gateways.urls, |url| remove(context, url))?,
+        GatewaysCommand::Enable(gateways) => each(&gateways.urls, |url| set(context, url, true))?,
+        GatewaysCommand::Disable(gateways) => each(&gateways.urls, |url| set(context, url, false))?,
+    }
+    Ok(ExitKind::Success)
+}
+
+fn each(
+    urls: &[String],
+    mut action: impl FnMut(&str) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    // All are checked before any is changed.
+    let bases = urls
+        .iter()
+        .map(|url| BaseUrl::new(url).map_err(CommandError::usage))
+        .collect::<Result<Vec<_>, _>>()?;
+    bases.iter().try_for_each(|base| action(base.as_str()))
+}
+
+/// What the user added is forgotten; what the configuration names stays in it, disabled.
+fn remove(context: &Context, url: &str) -> Result<(), CommandError> {
+    let is_configured = context
+        .settings
+        .gateways
+        .iter()
+        .any(|entry| entry.url == url);
+    if is_configured {
+        return set(context, url, false);
+    }
+    if context.store.remove_gateway(url).wait()? {
+        Ok(())
+    } else {
+        Err(unknown(url))
+    }
+}
+
+fn set(context: &Context, url: &str, enabled: bool) -> Result<(), CommandError> {
+    if let Some(entry) = context
+        .settings
+        .gateways
+        .iter()
+        .find(|entry| entry.url == url)
+    {
+        context
+            .store
+            .upsert_gateway(url, providers::origin(entry.origin))
+            .wait()?;
+    }
+    if context
+        .store
+        .set_gateway_enabled(url, Some(enabled))
+        .wait()?
+    {
+        Ok(())
+    } else {
+        Err(unknown(url))
+    }
+}
+
+fn unknown(url: &str) -> CommandError {
+    CommandError::usage(format!("no gateway {url} is known"))
+        .hint("see them all with: fetchd gateways list")
+}
+
+fn list(context: &Context) -> Result<ExitKind, CommandError> {
+    let known = context.store.gateways().wait()?;
+    let mut views = Vec::new();
+    for row in known.iter().filter(|row| row.origin == Origin::User) {
+        views.push(view(row, true));
+    }
+    for entry in &context.settings.gateways {
+        let row = known.iter().find(|row| row.url == entry.url);
+        let fresh = || GatewayRow::fresh(&entry.url, providers::origin(entry.origin));
+        if !views.iter().any(|view| view.url == entry.url) {
+            views.push(view(row.unwrap_or(&fresh()), entry.enabled));
+        }
+    }
+    for row in &known {
+        if !views.iter().any(|view| view.url == row.url) {
+            views.push(view(row, true));
+        }
+    }
+    context.show(&GatewayList { gateways: &views }, || {
+        table::gateways(&views, context.width())
+    })?;
+    Ok(ExitKind::Success)
+}
+
+fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
+    let enabled = row.enabled.unwrap_or(is_enabled);
+    let cooling = row.cool_until.filter(|&until| until > Timestamp::now());
+    let host = url::Url::parse(&row.url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
+    let retired = host.as_deref().and_then(defaults::retired);
+    let state = if !enabled {
+        GatewayState::Disabled
+    } else if row.retired_since.is_some() || retired.is_some() {
+        GatewayState::Retired
+    } else if cooling.is_some() {
+        GatewayState::Cooling
+    } else if row.requests == 0 {
+        GatewayState::Unknown
+    } else {
+        GatewayState::Ok
+    };
+    let capabilities = Capabilities::decode(&row.capabilities);
+    GatewayView {
+        url: row.url.clone(),
+        origin: row.origin.name().to_owned(),
+        enabled,
+        state,
+        until: cooling.map(Into::into),
+        reason: retired
+            .map(|retired| retired.advice.to_owned())
+            .or_else(|| row.retired_reason.clone())
+            .or_else(|| row.last_error.clone()),
+        requests: row.requests,
+        bytes: row.bytes,
+        errors: row.errors,
+        rejected: row.rejected,
+        capabilities: CapabilitiesView {
+            raw: capabilities.raw.answer(),
+            car: capabilities.car.answer(),
+            entity_bytes: capabilities.entity_bytes.answer(),
+            range: capabilities.range.answer(),
+        },
+        latency: row.latency,
+        throughput: row.throughput,
+    }
+}

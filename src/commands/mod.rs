@@ -1,0 +1,119 @@
+//! The commands: open the store, build options, run, choose the outcome.
+//!
+//! One file a subcommand. Nothing here moves bytes or decides about content; everything that a
+//! user reads on success goes through [`crate::ui`], every failure is one [`CommandError`].
+
+pub mod completions;
+pub mod config;
+mod context;
+mod control;
+mod error;
+mod gateways;
+mod get;
+mod list;
+mod options;
+mod providers;
+mod resume;
+mod select;
+mod show;
+mod transfer;
+
+use crate::cli::{Cli, Command, ConfigCommand};
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::exit::ExitKind;
+use crate::settings::{self, Environment};
+use crate::ui;
+
+/// Runs what was asked for and says how it ended. Errors have been printed by then.
+pub fn run(cli: Cli) -> ExitKind {
+    let color = context::wants_color(cli.global.color);
+    if cli.global.verbose > 1 {
+        trace(color);
+    }
+    let result = dispatch(cli);
+    match result {
+        Ok(kind) => kind,
+        Err(error) if error.kind == ExitKind::Closed => ExitKind::Closed,
+        Err(error) => {
+            ui::out::error(&error.message, error.hint.as_deref(), color);
+            error.kind
+        }
+    }
+}
+
+/// Developers' traces on stderr, for `-vv`.
+fn trace(color: bool) {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    let ours =
+        tracing_subscriber::filter::Targets::new().with_target("fetchd", tracing::Level::TRACE);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(color);
+    // A second subscriber would be refused: then there is one already.
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(ours)
+        .try_init();
+}
+
+fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
+    let environment = Environment::of_process();
+    match &cli.command {
+        Command::Completions { shell } => {
+            context::print_raw(&completions::script(*shell))?;
+            return Ok(ExitKind::Success);
+        }
+        Command::Config { command } => return run_config(&cli, *command, &environment),
+        _ => {}
+    }
+    let settings = settings::Settings::resolve(&cli, &environment)?;
+    let context = Context::open(&cli.global, settings)?;
+    match cli.command {
+        Command::Get(get) => get::run(context, get),
+        Command::Resume(resume) => resume::run(context, &resume),
+        Command::Pause(pause) => control::pause(&context, &pause.ids),
+        Command::Cancel(cancel) => control::cancel(&context, &cancel.ids, cancel.keep_partial),
+        Command::List(list) => list::run(&context, &list),
+        Command::Show(show) => show::run(&context, &show.id),
+        Command::Gateways { command } => gateways::run(&context, &command),
+        Command::Config { .. } | Command::Completions { .. } => Ok(ExitKind::Success),
+    }
+}
+
+fn run_config(
+    cli: &Cli,
+    command: ConfigCommand,
+    environment: &Environment,
+) -> Result<ExitKind, CommandError> {
+    let json = cli.global.json;
+    let text = match command {
+        ConfigCommand::Show => {
+            let settings = settings::Settings::resolve(cli, environment)?;
+            if json {
+                config::show_json(&settings).to_string()
+            } else {
+                config::show(&settings)
+            }
+        }
+        ConfigCommand::Path => {
+            let path = config::path(&cli.global, environment)?;
+            if json {
+                config::path_json(&path).to_string()
+            } else {
+                path.display().to_string()
+            }
+        }
+        ConfigCommand::Init => {
+            let path = config::init(&cli.global, environment)?;
+            if json {
+                config::path_json(&path).to_string()
+            } else {
+                path.display().to_string()
+            }
+        }
+    };
+    context::print(&text)?;
+    Ok(ExitKind::Success)
+}

@@ -1,0 +1,71 @@
+//! What a download was asked for with, as its record keeps it: so that `resume` goes on alike.
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::error::CommandError;
+use crate::content::hash::HashPolicy;
+use crate::engine;
+use crate::exit::ExitKind;
+use crate::gateway::backoff::Backoff;
+use crate::settings::Settings;
+
+/// Flags of `get` that a later `resume` must know.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recorded {
+    /// `--gateway`, in order; empty: as configured.
+    pub gateways: Vec<String>,
+    /// Origins of gateway URLs that the user gave as sources: asked last.
+    pub hints: Vec<String>,
+    /// `--force`.
+    pub force: bool,
+    /// `--max-size`.
+    pub max_size: Option<u64>,
+}
+
+impl Recorded {
+    /// The form in which the record keeps it.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Recorded::to_json`] wrote; what a later version added is passed over.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+}
+
+/// What the engine needs, out of configuration and record.
+///
+/// # Errors
+/// Code 78 if `allow_hash` names an unknown function.
+pub fn engine(
+    settings: &Settings,
+    recorded: &Recorded,
+    max_time: Option<std::time::Duration>,
+) -> Result<engine::Options, CommandError> {
+    let keys = &settings.keys;
+    let hashes = HashPolicy::with_weak(&keys.allow_hash)
+        .map_err(|error| CommandError::new(ExitKind::Config, format!("allow_hash: {error}")))?;
+    Ok(engine::Options {
+        limits: engine::Limits {
+            hashes,
+            max_size: recorded.max_size.or(keys.max_size),
+            max_block: keys.max_block_size,
+            max_depth: keys.max_depth,
+        },
+        backoff: Backoff {
+            max_retries: keys.max_retries,
+            initial: keys.backoff_initial,
+            multiplier: keys.backoff_multiplier as f32,
+            max: keys.backoff_max,
+        },
+        max_wait: keys.max_wait,
+        max_time,
+        max_resume_attempts: keys.max_resume_attempts,
+        per_gateway: usize::try_from(keys.per_gateway.min(keys.connections)).unwrap_or(1),
+        checkpoint_bytes: keys.checkpoint_bytes,
+        checkpoint_interval: keys.checkpoint_interval,
+        file_sha256: keys.file_sha256,
+    })
+}

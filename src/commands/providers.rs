@@ -1,0 +1,226 @@
+//! The providers of one download: named, configured or default ones, minus those that are gone,
+//! best first.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::options::Recorded;
+use crate::engine::{Place, Provider};
+use crate::exit::ExitKind;
+use crate::gateway::capability::Capabilities;
+use crate::gateway::car_file::CarFile;
+use crate::gateway::client::{Client, ClientOptions, Timeouts};
+use crate::gateway::defaults;
+use crate::gateway::rate::RateLimit;
+use crate::gateway::request::Gateway;
+use crate::settings::{GatewayEntry, Origin};
+use crate::store::{self, GatewayRow};
+use crate::ui::messages::chain;
+
+/// How long the local node may take to accept a connection before it counts as absent.
+const LOCAL_PROBE: Duration = Duration::from_millis(300);
+
+/// Providers, and what the user should know about those that were left out.
+pub struct Providers {
+    /// Whom to ask, in this order.
+    pub list: Vec<Provider>,
+    /// One sentence for each that was left out for good.
+    pub notices: Vec<String>,
+}
+
+/// What all downloads of one invocation share: the connections and the limit of their speed.
+pub struct Network {
+    client: Client,
+    rate: Option<Arc<RateLimit>>,
+}
+
+impl Network {
+    /// Nothing is connected, or even read from disk, before the first request.
+    pub fn new(context: &Context) -> Result<Self, CommandError> {
+        let keys = &context.settings.keys;
+        let timeouts = Timeouts {
+            connect: keys.connect_timeout,
+            first_byte: keys.first_byte_timeout,
+            stall: keys.stall_timeout,
+        };
+        let client = Client::new(ClientOptions {
+            timeouts,
+            ..ClientOptions::default()
+        })
+        .map_err(|error| CommandError::new(ExitKind::Config, chain(&error)))?;
+        Ok(Self {
+            client,
+            rate: keys.limit_rate.map(|rate| Arc::new(RateLimit::new(rate))),
+        })
+    }
+
+    /// The providers for a download.
+    ///
+    /// # Errors
+    /// Code 2 or 78 for a gateway that cannot be used.
+    pub fn providers(
+        &self,
+        context: &Context,
+        recorded: &Recorded,
+    ) -> Result<Providers, CommandError> {
+        let known = context.store.gateways().wait()?;
+        let are_named = !recorded.gateways.is_empty();
+        let mut entries = context.settings.providers(&recorded.gateways)?;
+        if !are_named {
+            add_known(&mut entries, &known, &recorded.hints);
+        }
+        let mut providers = Providers {
+            list: Vec::new(),
+            notices: Vec::new(),
+        };
+        for entry in entries {
+            let row = known.iter().find(|row| row.url == entry.url);
+            if !are_named && !is_usable(&entry, row, &mut providers.notices) {
+                continue;
+            }
+            providers.list.push(self.provider(context, &entry, row)?);
+        }
+        Ok(providers)
+    }
+
+    fn provider(
+        &self,
+        context: &Context,
+        entry: &GatewayEntry,
+        row: Option<&GatewayRow>,
+    ) -> Result<Provider, CommandError> {
+        let capabilities = row.map_or_else(Capabilities::default, |row| {
+            Capabilities::decode(&row.capabilities)
+        });
+        if let Some(path) = car_path(&entry.url) {
+            let index = context.settings.state_dir.join("cars");
+            let car = CarFile::open(&path, &index).map_err(|error| {
+                CommandError::usage(format!(
+                    "cannot use {} as a provider: {}",
+                    path.display(),
+                    chain(&error)
+                ))
+                .hint("give the URL of a gateway, or the path of a CAR file")
+            })?;
+            return Ok(Provider::new(
+                Place::Car(Arc::new(car)),
+                entry.url.clone(),
+                Capabilities::default(),
+            ));
+        }
+        let gateway = Gateway::new(
+            self.client.clone(),
+            &entry.url,
+            entry.headers.clone(),
+            self.rate.clone(),
+        )
+        .map_err(|error| {
+            CommandError::usage(format!(
+                "cannot use {} as a gateway: {}",
+                entry.url,
+                chain(&error)
+            ))
+        })?;
+        context
+            .store
+            .upsert_gateway(&entry.url, origin(entry.origin))
+            .wait()?;
+        let gateway = gateway.with_first_byte_timeout(context.settings.first_byte_timeout(entry));
+        Ok(Provider::new(
+            Place::Http(gateway),
+            entry.url.clone(),
+            capabilities,
+        ))
+    }
+}
+
+/// Adds what the user added by `gateways add`, before the rest, and the hints of gateway URLs,
+/// after it; drops what the user removed or disabled.
+fn add_known(entries: &mut Vec<GatewayEntry>, known: &[GatewayRow], hints: &[String]) {
+    let is_listed =
+        |entries: &[GatewayEntry], url: &str| entries.iter().any(|entry| entry.url == url);
+    let added = known.iter().filter(|row| row.origin == store::Origin::User);
+    for (index, row) in added
+        .filter(|row| !is_listed(entries, &row.url))
+        .enumerate()
+        .collect::<Vec<_>>()
+    {
+        entries.insert(index, GatewayEntry::plain(row.url.clone(), Origin::File));
+    }
+    for hint in hints {
+        if !is_listed(entries, hint) {
+            entries.push(GatewayEntry::plain(hint.clone(), Origin::Flag));
+        }
+    }
+    let disabled: Vec<&str> = known
+        .iter()
+        .filter(|row| row.enabled == Some(false))
+        .map(|row| row.url.as_str())
+        .collect();
+    entries.retain(|entry| !disabled.contains(&entry.url.as_str()));
+}
+
+fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<String>) -> bool {
+    let host = Url::parse(&entry.url)
+        .ok()
+        .and_then(|url| url.host_str().map(str::to_owned));
+    if let Some(retired) = host.as_deref().and_then(defaults::retired) {
+        notices.push(format!(
+            "{} is gone since {}: {}",
+            retired.host, retired.since, retired.advice
+        ));
+        return false;
+    }
+    if let Some(row) = row.filter(|row| row.retired_since.is_some()) {
+        notices.push(format!(
+            "{} serves programs no more and is not asked",
+            row.url
+        ));
+        return false;
+    }
+    if row
+        .and_then(|row| row.cool_until)
+        .is_some_and(|until| until > Timestamp::now())
+    {
+        return false;
+    }
+    entry.origin != Origin::Default || !entry.is_local() || listens(&entry.url)
+}
+
+/// Whether anything listens at the address of a local node.
+fn listens(url: &str) -> bool {
+    let Some(url) = Url::parse(url).ok() else {
+        return false;
+    };
+    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+        return false;
+    };
+    let addresses = (host, port).to_socket_addrs().into_iter().flatten();
+    addresses
+        .into_iter()
+        .any(|address| TcpStream::connect_timeout(&address, LOCAL_PROBE).is_ok())
+}
+
+/// The CAR file that a provider's name means, if it is one.
+fn car_path(url: &str) -> Option<PathBuf> {
+    if url.starts_with("file:") {
+        return Url::parse(url).ok()?.to_file_path().ok();
+    }
+    (!url.contains("://")).then(|| Path::new(url).to_path_buf())
+}
+
+/// The store's word for who names a gateway.
+pub fn origin(origin: Origin) -> store::Origin {
+    match origin {
+        Origin::Default => store::Origin::Default,
+        Origin::File | Origin::Environment => store::Origin::Config,
+        Origin::Flag => store::Origin::Discovered,
+    }
+}

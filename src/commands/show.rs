@@ -1,0 +1,93 @@
+//! `show`: everything that is known of one download.
+
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::select;
+use crate::download::{Receipt, Trigger};
+use crate::exit::ExitKind;
+use crate::store::{CheckpointRow, DownloadRow, FileRow};
+use crate::ui::view::{
+    CheckpointView, DownloadDetail, DownloadShown, DownloadView, ErrorView, FileView, OwnerView,
+    ProviderView, ReceiptView,
+};
+use crate::ui::{human, table};
+
+/// Shows one download.
+pub fn run(context: &Context, id: &str) -> Result<ExitKind, CommandError> {
+    let row = select::one(context, id)?;
+    let files = context.store.files(row.id).wait()?;
+    let providers = context.store.provider_totals(row.id).wait()?;
+    let checkpoints = context.store.checkpoints(row.id).wait()?;
+    let owner = row
+        .owner
+        .map(|run| context.store.live_run(run).wait())
+        .transpose()?
+        .flatten();
+    let receipt = row.receipt_json.as_deref().and_then(Receipt::from_json);
+    let detail = DownloadDetail {
+        download: view(&row),
+        files: files.iter().map(file).collect(),
+        providers: providers.iter().map(ProviderView::from).collect(),
+        checkpoints: checkpoints.iter().map(checkpoint).collect(),
+        receipt: receipt.map(|receipt| ReceiptView::new(row.id, &row.source, &receipt)),
+        owner: owner.map(|run| OwnerView {
+            run: run.id.0,
+            pid: run.info.pid,
+            host: run.info.host,
+            heartbeat_at: Some(run.heartbeat.into()),
+        }),
+    };
+    context.show(&DownloadShown { download: &detail }, || {
+        table::download(&detail)
+    })?;
+    Ok(ExitKind::Success)
+}
+
+/// A record as lists and documents show it.
+pub fn view(row: &DownloadRow) -> DownloadView {
+    DownloadView {
+        id: row.id,
+        source: row.source.clone(),
+        cid: row.root_cid.clone(),
+        content_path: Some(row.content_path.clone()).filter(|path| !path.is_empty()),
+        path: row.path.clone(),
+        kind: Some(row.kind.clone()),
+        status: row.status,
+        bytes_verified: row.bytes_verified,
+        bytes_total: row.bytes_total,
+        sha256: row.sha256.map(|sum| human::hex(&sum)),
+        proof: row.proof,
+        attempts: row.attempts,
+        error: row.failure.as_ref().map(ErrorView::from),
+        priority: row.priority,
+        next_attempt_at: row.next_attempt.map(Into::into),
+        created_at: row.created.into(),
+        updated_at: row.updated.into(),
+        completed_at: row.completed.map(Into::into),
+    }
+}
+
+fn file(row: &FileRow) -> FileView {
+    FileView {
+        path: row.file.path.clone(),
+        cid: row.file.cid.clone(),
+        size: row.file.size,
+        bytes_verified: row.state.verified.total(),
+        done: row.state.done,
+    }
+}
+
+fn checkpoint(row: &CheckpointRow) -> CheckpointView {
+    CheckpointView {
+        trigger: Trigger::from_name(&row.trigger).unwrap_or(Trigger::Periodic),
+        bytes: row.bytes,
+        status: if row.completed {
+            "completed"
+        } else {
+            "in_progress"
+        }
+        .to_owned(),
+        created_at: row.created.into(),
+        completed_at: row.completed.then(|| row.created.into()),
+    }
+}

@@ -1,0 +1,346 @@
+//! Running downloads that this invocation owns: one after the other, each to its ending.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::commands::context::{Context, HEARTBEAT, Run};
+use crate::commands::error::CommandError;
+use crate::commands::options::{self, Recorded};
+use crate::commands::providers::Network;
+use crate::content::cid;
+use crate::content::ranges::RangeSet;
+use crate::disk::place::{Nonce, Target};
+use crate::download::{DownloadId, Failure, Receipt, RunId, Status};
+use crate::engine::{self, Destination, Ending, Job, Saved};
+use crate::event::{Event, What};
+use crate::exit::ExitKind;
+use crate::store::{self, DownloadRow, Store};
+use crate::ui::Reporter;
+
+/// One invocation that transfers: its run, its connections, and what it shows.
+pub struct Transfer<'a> {
+    context: &'a Context,
+    run: Run,
+    network: Network,
+    runtime: runtime::Runtime,
+    /// Shows what happens.
+    pub reporter: Reporter,
+    max_time: Option<Duration>,
+    started: Instant,
+    tally: Tally,
+}
+
+/// How the sources of one invocation ended.
+#[derive(Debug, Default)]
+pub struct Tally {
+    finished: u64,
+    failures: Vec<ExitKind>,
+}
+
+impl Tally {
+    /// A source that is in place.
+    pub fn finished(&mut self) {
+        self.finished += 1;
+    }
+
+    /// A source that is not.
+    pub fn failed(&mut self, kind: ExitKind) {
+        self.failures.push(kind);
+    }
+
+    /// The exit code of all together.
+    pub fn outcome(&self) -> ExitKind {
+        let Some(first) = self.failures.first() else {
+            return ExitKind::Success;
+        };
+        let urgent = [
+            ExitKind::Interrupted,
+            ExitKind::Terminated,
+            ExitKind::Closed,
+        ];
+        if let Some(kind) = self.failures.iter().find(|kind| urgent.contains(kind)) {
+            return *kind;
+        }
+        if self.failures.iter().all(|kind| kind == first) {
+            *first
+        } else {
+            ExitKind::Partial
+        }
+    }
+}
+
+impl<'a> Transfer<'a> {
+    /// Begins a run of its own.
+    pub fn begin(context: &'a Context, max_time: Option<Duration>) -> Result<Self, CommandError> {
+        let internal = |error: std::io::Error| {
+            CommandError::new(
+                ExitKind::Internal,
+                format!("cannot start the runtime: {error}"),
+            )
+        };
+        Ok(Self {
+            context,
+            run: context.begin_run()?,
+            network: Network::new(context)?,
+            runtime: runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(internal)?,
+            reporter: context.reporter(),
+            max_time,
+            started: Instant::now(),
+            tally: Tally::default(),
+        })
+    }
+
+    /// The run's number.
+    pub fn run_id(&self) -> RunId {
+        self.run.id
+    }
+
+    /// Counts and shows a source that needs no work: it is there already.
+    pub fn already_there(&mut self, row: &DownloadRow) {
+        if let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json) {
+            let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
+            let receipt = Receipt { path, ..receipt };
+            let what = What::Finished {
+                source: row.source.clone(),
+                receipt: Box::new(receipt),
+            };
+            let _ = self.reporter.event(
+                &Event {
+                    id: Some(row.id),
+                    what,
+                },
+                Instant::now(),
+            );
+        }
+        if let Some(path) = &row.path {
+            let _ = self.reporter.path(path);
+        }
+        self.tally.finished();
+    }
+
+    /// Counts and shows a source that failed before it had a record.
+    pub fn refused(&mut self, source: &str, id: Option<DownloadId>, error: CommandError) {
+        let failure = Failure {
+            kind: error.kind,
+            message: error.message,
+            hint: error.hint,
+        };
+        let what = What::Failed {
+            source: source.to_owned(),
+            failure,
+            resumable: false,
+        };
+        let _ = self.reporter.event(&Event { id, what }, Instant::now());
+        self.tally.failed(error.kind);
+    }
+
+    /// Whether a signal or a reader that went away ends the whole invocation.
+    pub fn is_over(&self) -> bool {
+        matches!(
+            self.tally.outcome(),
+            ExitKind::Interrupted | ExitKind::Terminated | ExitKind::Closed
+        )
+    }
+
+    /// Runs a download that this run has claimed.
+    pub fn run(&mut self, row: &DownloadRow) {
+        match self.try_run(row) {
+            Ok(ending) => self.count(row, &ending),
+            Err(error) => {
+                self.let_go(row, &error);
+                self.refused(&row.source, Some(row.id), error);
+            }
+        }
+    }
+
+    fn try_run(&mut self, row: &DownloadRow) -> Result<Ending, CommandError> {
+        let recorded = Recorded::from_json(&row.options_json);
+        let left = self
+            .max_time
+            .map(|limit| limit.saturating_sub(self.started.elapsed()));
+        let options = options::engine(&self.context.settings, &recorded, left)?;
+        let job = job(&self.context.store, row, self.run.id, recorded.force)?;
+        let providers = self.network.providers(self.context, &recorded)?;
+        for notice in &providers.notices {
+            self.reporter.notice(notice);
+        }
+        let store = self.context.store.clone();
+        let (run, reporter) = (self.run.id, &mut self.reporter);
+        Ok(self.runtime.block_on(async move {
+            let heartbeat = tokio::spawn(beat(store.clone(), run));
+            let mut on_event = |event: &Event| {
+                let now = Instant::now();
+                let flow = reporter.event(event, now);
+                reporter.tick(now);
+                flow
+            };
+            let ending = engine::run(
+                job,
+                options,
+                providers.list,
+                store,
+                signals(),
+                &mut on_event,
+            )
+            .await;
+            heartbeat.abort();
+            ending
+        }))
+    }
+
+    fn count(&mut self, row: &DownloadRow, ending: &Ending) {
+        match ending {
+            Ending::Finished(_) => {
+                self.tally.finished();
+                if let Some(path) = &row.path
+                    && let ControlFlow::Break(()) = self.reporter.path(path)
+                {
+                    self.tally.failed(ExitKind::Closed);
+                }
+            }
+            Ending::Failed { failure, .. } => self.tally.failed(failure.kind),
+            Ending::Paused | Ending::Cancelled => self.tally.failed(ExitKind::Stopped),
+            Ending::Signalled(kind) => self.tally.failed(*kind),
+        }
+    }
+
+    /// Gives a download back that could not even be begun.
+    fn let_go(&self, row: &DownloadRow, error: &CommandError) {
+        let failure = Failure {
+            kind: error.kind,
+            message: error.message.clone(),
+            hint: error.hint.clone(),
+        };
+        let ending = store::Ending {
+            status: Status::Paused,
+            failure: Some(failure),
+            tries: 0,
+            next_attempt: None,
+            traffic: store::Traffic::default(),
+            now: Timestamp::now(),
+        };
+        if let Err(error) = self.context.store.end(row.id, self.run.id, ending).wait() {
+            tracing::warn!(%error, "cannot give the download back");
+        }
+    }
+
+    /// Ends the run, and says how all of it ended.
+    pub fn end(mut self) -> Result<ExitKind, CommandError> {
+        let mut outcome = self.tally.outcome();
+        let failed = self.tally.failures.len() as u64;
+        self.reporter.done(outcome, self.tally.finished, failed);
+        if let Some(closed) = self.reporter.closed() {
+            outcome = closed.kind();
+        }
+        self.run.end()?;
+        Ok(outcome)
+    }
+}
+
+/// The download as the engine needs it.
+fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job, CommandError> {
+    let broken = |what: &str| {
+        CommandError::new(
+            ExitKind::Config,
+            format!("the record of download {} has no {what}", row.id),
+        )
+    };
+    let root = row
+        .root_cid
+        .as_deref()
+        .and_then(|text| cid::parse(text).ok())
+        .ok_or_else(|| broken("valid CID"))?;
+    let destination = match (&row.path, part_path(row)) {
+        (Some(target), Some(part)) => Destination::File {
+            target: target.clone(),
+            part,
+            overwrite: force,
+        },
+        (None, _) => Destination::Stdout,
+        (Some(_), None) => return Err(broken("valid name of its part file")),
+    };
+    let file = store.files(row.id).wait()?.into_iter().next();
+    let state = file.map(|file| file.state).unwrap_or_default();
+    Ok(Job {
+        id: row.id,
+        run,
+        source: row.source.clone(),
+        root,
+        destination,
+        expected_sha256: row.expected_sha256,
+        is_resuming: row.status == Status::Resuming,
+        saved: Saved {
+            proved: state.verified,
+            by_leaves: RangeSet::decode(&state.rungs).unwrap_or_default(),
+            sha_state: state.sha_state,
+            bytes_fetched: row.bytes_fetched,
+            bytes_wasted: row.bytes_wasted,
+            providers: store.provider_totals(row.id).wait()?,
+        },
+        attempts: row.attempts,
+    })
+}
+
+/// The part file of a download; `None` without a path on disk.
+pub fn part_path(row: &DownloadRow) -> Option<PathBuf> {
+    let target = Target::at(row.path.as_deref()?).ok()?;
+    Some(target.part_path(&Nonce::parse(&row.nonce)?))
+}
+
+/// Says that the run lives, as long as it does.
+async fn beat(store: Store, run: RunId) {
+    let mut tick = tokio::time::interval(HEARTBEAT);
+    loop {
+        tick.tick().await;
+        if let Err(error) = store.heartbeat(run, Timestamp::now()).await {
+            tracing::warn!(%error, "heartbeat failed");
+        }
+    }
+}
+
+/// SIGINT and SIGTERM as inputs of the engine. A second one ends the process at once.
+fn signals() -> UnboundedReceiver<ExitKind> {
+    let (sender, receiver) = unbounded_channel();
+    watch_signals(sender);
+    receiver
+}
+
+#[cfg(unix)]
+fn watch_signals(sender: UnboundedSender<ExitKind>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    for (kind, ending) in [
+        (SignalKind::interrupt(), ExitKind::Interrupted),
+        (SignalKind::terminate(), ExitKind::Terminated),
+    ] {
+        let Ok(mut stream) = signal(kind) else {
+            continue;
+        };
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                if sender.send(ending).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[cfg(not(unix))]
+fn watch_signals(sender: UnboundedSender<ExitKind>) {
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if sender.send(ExitKind::Interrupted).is_err() {
+                return;
+            }
+        }
+    });
+}
