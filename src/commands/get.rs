@@ -9,6 +9,7 @@ use crate::cli::Get;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
+use crate::commands::providers;
 use crate::commands::transfer::Transfer;
 use crate::content::cid::{self, Cid};
 use crate::content::source::{self, ContentSource, Root, Source};
@@ -212,7 +213,7 @@ fn take(
     wanted: &Wanted,
 ) -> Result<DownloadRow, CommandError> {
     let recorded = Recorded {
-        gateways: get.gateway.clone(),
+        gateways: providers::recordable(&get.gateway),
         hints: wanted.hint.iter().cloned().collect(),
         force: get.force,
         max_size: get.max_size.and_then(|limit| limit.0),

@@ -67,5 +67,6 @@ pub fn engine(
         checkpoint_bytes: keys.checkpoint_bytes,
         checkpoint_interval: keys.checkpoint_interval,
         file_sha256: keys.file_sha256,
+        history_limit: keys.history_limit,
     })
 }

@@ -12,6 +12,7 @@ use url::Url;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
+use crate::disk::place::Target;
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
 use crate::gateway::capability::Capabilities;
@@ -206,6 +207,20 @@ fn listens(url: &str) -> bool {
     addresses
         .into_iter()
         .any(|address| TcpStream::connect_timeout(&address, LOCAL_PROBE).is_ok())
+}
+
+/// Gateways as a record keeps them: a CAR file by its absolute path, since `resume` may run
+/// elsewhere.
+pub fn recordable(gateways: &[String]) -> Vec<String> {
+    let absolute = |gateway: &String| {
+        let path = car_path(gateway).filter(|_| !gateway.starts_with("file:"))?;
+        let target = Target::at(&path).ok()?;
+        Some(target.path().to_str()?.to_owned())
+    };
+    gateways
+        .iter()
+        .map(|gateway| absolute(gateway).unwrap_or_else(|| gateway.clone()))
+        .collect()
 }
 
 /// The CAR file that a provider's name means, if it is one.

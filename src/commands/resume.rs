@@ -7,7 +7,7 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
-use crate::commands::{get, select};
+use crate::commands::{get, providers, select};
 use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Filter, Sort, Which};
@@ -87,7 +87,7 @@ fn one(
     }
     if !resume.gateway.is_empty() {
         let recorded = Recorded {
-            gateways: resume.gateway.clone(),
+            gateways: providers::recordable(&resume.gateway),
             ..Recorded::from_json(&claimed.options_json)
         };
         context

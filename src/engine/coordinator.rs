@@ -69,6 +69,8 @@ pub struct Task {
     pub started: Instant,
     /// Time to the first byte.
     pub first_byte: Option<Duration>,
+    /// How it ended, for the history.
+    pub outcome: Option<String>,
     /// Ends it.
     pub abort: AbortHandle,
 }
@@ -83,6 +85,8 @@ pub struct Coordinator<'a> {
 
     pub(super) plan: Option<FilePlan>,
     pub(super) part: Option<PartFile>,
+    /// Whether the "part" is the target itself, found complete.
+    pub(super) is_in_place: bool,
     pub(super) tasks: HashMap<TaskId, Task>,
     pub(super) network: JoinSet<()>,
     pub(super) current: usize,
@@ -132,6 +136,7 @@ impl<'a> Coordinator<'a> {
             on_event,
             plan: None,
             part: None,
+            is_in_place: false,
             tasks: HashMap::new(),
             network: JoinSet::new(),
             current: 0,

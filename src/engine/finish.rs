@@ -14,6 +14,7 @@ use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::input::Input;
 use crate::engine::plan::PlanError;
 use crate::engine::prove::ShaJob;
+use crate::engine::provider::Out;
 use crate::engine::{Destination, Ending};
 use crate::event::What;
 use crate::exit::ExitKind;
@@ -86,6 +87,9 @@ impl Coordinator<'_> {
     }
 
     fn install(&mut self) {
+        if self.is_in_place {
+            return;
+        }
         let Destination::File {
             target,
             part,
@@ -159,6 +163,13 @@ impl Coordinator<'_> {
                 capabilities: Some(provider.capabilities.encode()),
             };
             self.in_background(self.store.observe(provider.url(), seen, Timestamp::now()));
+            if provider.out() == Some(&Out::Retired) {
+                let reason = provider
+                    .last_error
+                    .as_deref()
+                    .unwrap_or("it says that it is closed");
+                self.in_background(self.store.retire(provider.url(), Timestamp::now(), reason));
+            }
         }
     }
 

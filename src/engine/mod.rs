@@ -116,6 +116,8 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// Whether the whole file's SHA-256 is computed although nobody asked.
     pub file_sha256: bool,
+    /// Rows of history to keep for each download.
+    pub history_limit: u32,
 }
 
 /// How a run of the engine ended. The record says the same by then.

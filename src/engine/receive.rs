@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::content::car::CarError;
 use crate::content::cid::{self, Cid};
@@ -20,6 +21,7 @@ use crate::event::What;
 use crate::exit::ExitKind;
 use crate::gateway::capability::Known;
 use crate::gateway::error::Advice;
+use crate::store::Attempt;
 
 /// Blocks that came before their parents may wait up to this many bytes in each answer.
 const EARLY_LIMIT: u64 = 4 << 20;
@@ -295,6 +297,7 @@ impl Coordinator<'_> {
         };
         task.abort.abort();
         task.ended = true;
+        task.outcome = Some("rejected".to_owned());
         let (index, transport) = (task.provider, task.transport);
         let url = self.providers[index].url().to_owned();
         self.providers[index].last_error = Some(format!(
@@ -396,9 +399,10 @@ impl Coordinator<'_> {
     }
 
     fn exchange_failed(&mut self, id: TaskId, advice: Advice, message: String) {
-        let Some(task) = self.tasks.get(&id) else {
+        let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
+        task.outcome = Some(message.clone());
         let (index, transport) = (task.provider, task.transport);
         if !matches!(advice, Advice::Elsewhere | Advice::Stop) {
             self.reached_provider = true;
@@ -506,6 +510,27 @@ impl Coordinator<'_> {
         }
         self.providers[task.provider].receipt.wasted += task.early_bytes;
         self.bytes_wasted += task.early_bytes;
+        self.remember_attempt(task);
+    }
+
+    fn remember_attempt(&self, task: Task) {
+        let ended = Timestamp::now();
+        let took = SignedDuration::try_from(task.started.elapsed()).unwrap_or_default();
+        let attempt = Attempt {
+            download: self.job.id,
+            run: self.job.run,
+            provider: self.providers[task.provider].url().to_owned(),
+            request: task.transport.name().to_owned(),
+            offset: task.range.map(ByteRange::start),
+            bytes: task.received,
+            outcome: task.outcome.unwrap_or_else(|| "ok".to_owned()),
+            started: ended.checked_sub(took).unwrap_or(ended),
+            ended,
+        };
+        self.in_background(
+            self.store
+                .record_attempt(attempt, self.options.history_limit),
+        );
     }
 }
 

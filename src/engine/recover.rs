@@ -34,8 +34,13 @@ impl Coordinator<'_> {
     pub(super) async fn begin(&mut self) -> Result<(), Failure> {
         self.checkpointing
             .begin_traffic(self.bytes_fetched, self.bytes_wasted);
-        self.open_part()?;
-        let known_before = self.recover().await?;
+        let known_before = match self.adopt_target().await? {
+            Some(bytes) => bytes,
+            None => {
+                self.open_part()?;
+                self.recover().await?
+            }
+        };
         self.resumed_from = known_before;
         self.announce(What::Started {
             source: self.job.source.clone(),
@@ -60,6 +65,34 @@ impl Coordinator<'_> {
             self.take_identity_root();
         }
         Ok(())
+    }
+
+    /// A target that exists may hold this very content: renamed by this download before a crash
+    /// could be recorded, or put there by somebody else. Proved in full, it is done; the bytes.
+    async fn adopt_target(&mut self) -> Result<Option<u64>, Failure> {
+        let Destination::File { target, part, .. } = &self.job.destination else {
+            return Ok(None);
+        };
+        if inspect::file_len(part).is_ok_and(|len| len.is_some()) {
+            return Ok(None);
+        }
+        // What cannot be opened is no such content; the install will say what it is.
+        let Ok(Some(file)) = PartFile::open(target) else {
+            return Ok(None);
+        };
+        let len = file
+            .len()
+            .map_err(|error| disk_failure(&error, self.job.id))?;
+        let plan = self
+            .rebuild(&file, len, &RangeSet::new(), Access::Read)
+            .await?;
+        let Some(plan) = plan.filter(|plan| plan.is_complete() && plan.size() == Some(len)) else {
+            return Ok(None);
+        };
+        self.plan = Some(plan);
+        self.part = Some(file);
+        self.is_in_place = true;
+        Ok(Some(len))
     }
 
     fn open_part(&mut self) -> Result<(), Failure> {
@@ -88,22 +121,28 @@ impl Coordinator<'_> {
 
     /// Builds the plan from stored nodes and from what the part proves; the proved bytes.
     async fn recover(&mut self) -> Result<u64, Failure> {
-        let len = match &self.part {
-            Some(part) => part
-                .len()
-                .map_err(|error| disk_failure(&error, self.job.id))?,
-            None => 0,
+        let Some(part) = self.part.clone() else {
+            let plan = FilePlan::new(self.job.root, self.options.limits.clone(), RangeSet::new());
+            self.plan = Some(plan.map_err(|error| plan_failure(&error))?);
+            return Ok(0);
         };
+        let len = part
+            .len()
+            .map_err(|error| disk_failure(&error, self.job.id))?;
         let mut trusted = self.job.saved.proved.clone();
         trusted.remove(len, u64::MAX);
-        let mut plan = self.rebuild(len, &trusted).await?;
+        let mut plan = self
+            .rebuild(&part, len, &trusted, Access::ReadWrite)
+            .await?;
         if plan.is_none() {
             tracing::warn!(
                 "the part does not hold what the checkpoint says: proving all of it again"
             );
             self.announce(What::Notice { message: "the part file does not hold what the last checkpoint says; all of it is proved again".to_owned() });
             self.job.saved.sha_state = None;
-            plan = self.rebuild(len, &RangeSet::new()).await?;
+            plan = self
+                .rebuild(&part, len, &RangeSet::new(), Access::ReadWrite)
+                .await?;
         }
         let proved = plan.as_ref().map_or(0, |plan| plan.proved().total());
         self.plan = plan;
@@ -112,19 +151,23 @@ impl Coordinator<'_> {
 
     /// A plan with everything proved that the part holds; `None` if a trusted leaf does not prove
     /// right.
-    async fn rebuild(&mut self, len: u64, trusted: &RangeSet) -> Result<Option<FilePlan>, Failure> {
+    async fn rebuild(
+        &self,
+        part: &PartFile,
+        len: u64,
+        trusted: &RangeSet,
+        access: Access,
+    ) -> Result<Option<FilePlan>, Failure> {
         let plan = FilePlan::new(self.job.root, self.options.limits.clone(), RangeSet::new());
         let mut plan = plan.map_err(|error| plan_failure(&error))?;
-        let Some(part) = self.part.clone() else {
-            return Ok(Some(plan));
-        };
-        let Some(root) = self.stored_root(&part, len).await? else {
+        let Some(root) = self.stored_root(part, len).await? else {
             return Ok(Some(plan));
         };
         let samples = samples(trusted);
         let mut scan = Scan {
             plan: &mut plan,
-            part: &part,
+            part,
+            access,
             len,
             trusted,
             samples: &samples,
@@ -276,10 +319,18 @@ impl Coordinator<'_> {
 struct Scan<'a> {
     plan: &'a mut FilePlan,
     part: &'a PartFile,
+    access: Access,
     len: u64,
     trusted: &'a RangeSet,
     /// Last offsets of trusted ranges whose leaves are hashed all the same.
     samples: &'a BTreeSet<u64>,
+}
+
+/// Whether the file is ours to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Read,
+    ReadWrite,
 }
 
 enum Look {
@@ -298,7 +349,8 @@ impl Scan<'_> {
             // The bytes are proved already: where the part lacks them they are simply written.
             let is_there =
                 read(self.part, inline.offset, len).is_ok_and(|found| found == inline.data);
-            if is_there || self.part.write_at(inline.offset, &inline.data).is_ok() {
+            let may_write = self.access == Access::ReadWrite;
+            if is_there || (may_write && self.part.write_at(inline.offset, &inline.data).is_ok()) {
                 self.plan.prove(inline.offset, len);
             }
         }

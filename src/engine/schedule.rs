@@ -289,6 +289,7 @@ impl Coordinator<'_> {
             early_bytes: 0,
             started: Instant::now(),
             first_byte: None,
+            outcome: None,
             abort: self.network.spawn(work),
         };
         self.tasks.insert(line.task, task);
