@@ -59,6 +59,10 @@ pub struct Task {
     pub received: u64,
     /// Jobs at the proving thread.
     pub pending: usize,
+    /// Where their bytes belong.
+    pub pending_ranges: RangeSet,
+    /// Whether what it did not bring is open to others again.
+    pub is_released: bool,
     /// Whether the network part is over.
     pub ended: bool,
     /// Blocks that nothing was waiting for when they came: their parents may follow.

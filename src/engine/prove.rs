@@ -216,7 +216,10 @@ impl Stream {
         if offset < self.next || self.waiting.contains_key(&offset) {
             return report(done(job, Outcome::Dropped));
         }
-        if offset > self.next && self.waiting_bytes + job.len > REORDER_LIMIT {
+        // Bytes out of a node cannot be dropped: the plan holds no piece any more that would ask
+        // for them again.
+        let may_drop = offset > self.next && job.shape != Shape::Proved;
+        if may_drop && self.waiting_bytes + job.len > REORDER_LIMIT {
             return report(done(job, Outcome::Dropped));
         }
         self.waiting_bytes += job.len;

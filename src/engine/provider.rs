@@ -55,9 +55,9 @@ impl Transport {
 /// Why a provider is not asked any more in this download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Out {
-    /// It said that it does not have the content.
+    /// It said that it does not have the content, or not any more.
     Absent,
-    /// It may not or will not serve this content (410, 451).
+    /// It may not serve this content, for legal reasons.
     Withheld,
     /// It sent bytes that are not what was asked for.
     Lied,
@@ -87,7 +87,7 @@ pub struct Provider {
     pub latency: f64,
     /// What it said last, where that was an error.
     pub last_error: Option<String>,
-    banned: Vec<Transport>,
+    banned: Vec<(Transport, Out)>,
     failures: u32,
     cool_until: Option<Instant>,
     out: Option<Out>,
@@ -135,6 +135,13 @@ impl Provider {
         self.out.as_ref()
     }
 
+    /// Why it is of no use to this download any more: not asked at all, or not in the form that
+    /// is still needed.
+    pub fn ending(&self) -> &Out {
+        let banned = self.banned.last().map(|(_, why)| why);
+        self.out.as_ref().or(banned).unwrap_or(&Out::Unprovable)
+    }
+
     /// How to get a single block from it.
     pub fn node_transport(&self) -> Option<Transport> {
         [Transport::Raw, Transport::Car]
@@ -157,7 +164,11 @@ impl Provider {
             Transport::Car => self.capabilities.car,
             Transport::Range => self.capabilities.range,
         };
-        (is_http || form == Transport::Raw) && known != Known::No && !self.banned.contains(&form)
+        (is_http || form == Transport::Raw) && known != Known::No && !self.is_banned(form)
+    }
+
+    fn is_banned(&self, form: Transport) -> bool {
+        self.banned.iter().any(|(banned, _)| *banned == form)
     }
 
     /// It sent bytes that proved right: its budget of failures is full again.
@@ -200,7 +211,8 @@ impl Provider {
                 self.forget_capability(form);
                 self.ban(form, Out::Unprovable)
             }
-            Advice::Never => self.ban(form, Out::Withheld),
+            Advice::Never => self.ban(form, Out::Absent),
+            Advice::Withheld => self.ban(form, Out::Withheld),
             Advice::Retired => self.leave(Out::Retired),
             Advice::Credentials => self.leave(Out::Credentials),
             Advice::Stop => self.leave(Out::Exhausted),
@@ -237,8 +249,8 @@ impl Provider {
     }
 
     fn ban(&mut self, form: Transport, why: Out) -> Consequence {
-        if !self.banned.contains(&form) {
-            self.banned.push(form);
+        if !self.is_banned(form) {
+            self.banned.push((form, why.clone()));
         }
         if self.bulk_transport().is_some() {
             return Consequence::OtherForm;
@@ -314,7 +326,7 @@ pub fn pick(providers: &[Provider], current: usize, need: Need, now: Instant) ->
 
 /// How a download ends when nobody is left to ask.
 pub fn verdict(providers: &[Provider]) -> ExitKind {
-    let outs: Vec<&Out> = providers.iter().filter_map(Provider::out).collect();
+    let outs: Vec<&Out> = providers.iter().map(Provider::ending).collect();
     let any = |wanted: fn(&Out) -> bool| outs.iter().any(|out| wanted(out));
     let all = |wanted: fn(&Out) -> bool| !outs.is_empty() && outs.iter().all(|out| wanted(out));
     if any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) || outs.is_empty() {

@@ -200,10 +200,29 @@ impl Coordinator<'_> {
         }
     }
 
-    fn send_job(&mut self, job: prove::Job) {
+    /// Hands bytes to the proving thread. A stream puts each of their places in order by itself.
+    fn send_job(&mut self, mut job: prove::Job) {
+        if self.part.is_none() {
+            for offset in job.offsets.split_off(1.min(job.offsets.len())) {
+                let again = prove::Job {
+                    offsets: vec![offset],
+                    data: job.data.clone(),
+                    permit: None,
+                    ..job
+                };
+                self.send_one(again);
+            }
+        }
+        self.send_one(job);
+    }
+
+    fn send_one(&mut self, job: prove::Job) {
         if let Some(task) = self.tasks.get_mut(&job.task) {
             task.pending += 1;
             task.useful += job.len;
+            for &offset in &job.offsets {
+                task.pending_ranges.insert(offset, offset + job.len);
+            }
         }
         let sent = self
             .prover
@@ -224,9 +243,7 @@ impl Coordinator<'_> {
         shape: Shape,
         outcome: Outcome,
     ) {
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.pending -= 1;
-        }
+        self.settle_job(id, offsets, len);
         match outcome {
             Outcome::Written { data, permit } => {
                 self.on_written(id, offsets, len, shape, data, permit)
@@ -492,9 +509,43 @@ impl Coordinator<'_> {
         self.retire(id);
     }
 
-    /// Forgets a task that is over and whose bytes are all proved or thrown away; what it did not
-    /// bring is open again.
+    /// A job is back from the proving thread; what became of it, the caller looks at next.
+    fn settle_job(&mut self, id: TaskId, offsets: &[u64], len: u64) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        task.pending -= 1;
+        for range in offsets
+            .iter()
+            .filter_map(|&offset| ByteRange::new(offset, offset + len))
+        {
+            task.pending_ranges.remove(range.start(), range.end());
+            if let (true, Some(plan)) = (task.is_released, &mut self.plan) {
+                plan.give_back(range);
+            }
+        }
+    }
+
+    /// Opens what a task that is over did not bring to others: all of its range but the bytes that
+    /// are still at the proving thread, where they may wait for exactly what is missing.
+    fn release(&mut self, id: TaskId) {
+        let (Some(task), Some(plan)) = (self.tasks.get_mut(&id), &mut self.plan) else {
+            return;
+        };
+        if !task.ended || std::mem::replace(&mut task.is_released, true) {
+            return;
+        }
+        task.range
+            .into_iter()
+            .for_each(|range| plan.give_back(range));
+        task.pending_ranges
+            .iter()
+            .for_each(|range| plan.take(range));
+    }
+
+    /// Forgets a task that is over and whose bytes are all proved or thrown away.
     fn retire(&mut self, id: TaskId) {
+        self.release(id);
         if !self
             .tasks
             .get(&id)
@@ -505,9 +556,6 @@ impl Coordinator<'_> {
         let Some(task) = self.tasks.remove(&id) else {
             return;
         };
-        if let (Some(plan), Some(range)) = (&mut self.plan, task.range) {
-            plan.give_back(range);
-        }
         self.providers[task.provider].receipt.wasted += task.early_bytes;
         self.bytes_wasted += task.early_bytes;
         self.remember_attempt(task);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::content::cid::{self, Cid};
-use crate::content::ranges::ByteRange;
+use crate::content::ranges::{ByteRange, RangeSet};
 use crate::download::Failure;
 use crate::engine::coordinator::{Coordinator, Task};
 use crate::engine::fetch::{self, Line};
@@ -284,6 +284,8 @@ impl Coordinator<'_> {
             useful: 0,
             received: 0,
             pending: 0,
+            pending_ranges: RangeSet::new(),
+            is_released: false,
             ended: false,
             early: Vec::new(),
             early_bytes: 0,
@@ -366,20 +368,19 @@ impl Coordinator<'_> {
 }
 
 fn why_out(provider: &Provider) -> String {
-    let said = provider.last_error.as_deref();
-    let why = match provider.out() {
-        Some(Out::Absent) => "does not have it",
-        Some(Out::Withheld) => "withholds it",
-        Some(Out::Lied) => "sent bytes that are not what was asked for",
-        Some(Out::Credentials) => "wants credentials",
-        Some(Out::Unprovable) => "serves neither blocks nor ranges of it",
-        Some(Out::Retired) => "has been shut down",
-        Some(Out::Exhausted) => "failed",
-        Some(Out::WaitTooLong(seconds)) => {
+    let why = match provider.ending() {
+        Out::Absent => "does not have it",
+        Out::Withheld => "withholds it",
+        Out::Lied => "sent bytes that are not what was asked for",
+        Out::Credentials => "wants credentials",
+        Out::Unprovable => "serves it in no form that can be proved",
+        Out::Retired => "has been shut down",
+        Out::Exhausted => "failed",
+        Out::WaitTooLong(seconds) => {
             return format!("asks to wait {seconds} s, longer than max_wait allows");
         }
-        None => "serves no single blocks",
     };
+    let said = provider.last_error.as_deref();
     said.map_or_else(|| why.to_owned(), |said| format!("{why} ({said})"))
 }
 

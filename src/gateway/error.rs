@@ -154,6 +154,8 @@ pub enum Advice {
     Unsupported,
     /// This provider never for this CID.
     Never,
+    /// This provider may not serve this CID, for legal reasons.
+    Withheld,
     /// This provider is closed for good.
     Retired,
     /// This provider wants other credentials than it was given.
@@ -252,7 +254,8 @@ fn status_advice(status: StatusCode, excerpt: &str, after: Option<Duration>) -> 
         {
             Advice::Absent
         }
-        410 | 451 => Advice::Never,
+        410 => Advice::Never,
+        451 => Advice::Withheld,
         401..=403 => Advice::Credentials,
         400 | 405 | 406 | 416 | 501 => Advice::Unsupported,
         408 | 425 | 429 | 500..=599 => Advice::Retry { after },
@@ -330,7 +333,7 @@ mod tests {
             (418, Advice::Elsewhere),
             (425, retry),
             (429, retry),
-            (451, Advice::Never),
+            (451, Advice::Withheld),
             (500, retry),
             (501, Advice::Unsupported),
             (502, retry),

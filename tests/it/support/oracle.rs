@@ -1,5 +1,7 @@
 //! What must be true after every scenario, whatever happened in it.
 
+use std::path::PathBuf;
+
 use fetchd::content::ranges::RangeSet;
 
 use super::dag::Dag;
@@ -7,21 +9,37 @@ use super::sandbox::{Output, Sandbox};
 
 /// Applies all oracles to a sandbox in which no process runs any more.
 ///
-/// The database is sound; no run lock is held; after success there is no part file.
+/// The database is sound; no run lock is held; every part file belongs to a record that is not
+/// finished.
 #[track_caller]
 pub fn check(sandbox: &Sandbox, output: &Output) {
+    let mut wanted = Vec::new();
     if sandbox.database_file().exists() {
         database_is_sound(sandbox);
         no_lock_is_held(sandbox);
+        wanted = parts_of_unfinished(sandbox);
     }
-    if output.code == Some(0) {
-        let partials = sandbox.partials();
-        assert!(
-            partials.is_empty(),
-            "left behind after success: {partials:?}\n{}",
-            output.transcript()
-        );
-    }
+    let mut partials = sandbox.partials();
+    partials.retain(|partial| !wanted.contains(partial));
+    assert!(
+        partials.is_empty(),
+        "left behind: {partials:?}\n{}",
+        output.transcript()
+    );
+}
+
+/// A cancelled record may keep its part, if the user said so.
+fn parts_of_unfinished(sandbox: &Sandbox) -> Vec<PathBuf> {
+    let database = sandbox.database();
+    let mut statement = database
+        .prepare("SELECT path || '.' || nonce || '.partial' FROM downloads WHERE path IS NOT NULL AND status <> 'success'")
+        .expect("the tables of the design");
+    let paths = statement
+        .query_map([], |row| row.get::<_, String>(0))
+        .expect("a readable table");
+    paths
+        .map(|path| path.expect("a readable row").into())
+        .collect()
 }
 
 #[track_caller]

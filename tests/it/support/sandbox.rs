@@ -1,7 +1,6 @@
 //! A directory of its own for each test, and the binary run inside it with a clean environment.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -116,7 +115,19 @@ impl Sandbox {
     /// The binary with these arguments, in the downloads directory.
     pub fn fetchd<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetchd"));
-        command.args(args).current_dir(self.out()).env_clear();
+        command.args(args);
+        self.inside(command)
+    }
+
+    /// A shell script in the same place, for what only a shell can do to a process.
+    pub fn shell(&self, script: &str) -> Invocation {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        self.inside(command)
+    }
+
+    fn inside(&self, mut command: Command) -> Invocation {
+        command.current_dir(self.out()).env_clear();
         for name in ["PATH", "SystemRoot", "TEMP", "TMP", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
@@ -317,11 +328,7 @@ impl Running {
     }
 
     fn so_far(&self) -> String {
-        format!(
-            "{}{}",
-            String::from_utf8_lossy(&self.stdout),
-            String::from_utf8_lossy(&self.stderr)
-        )
+        without_progress(&self.stdout) + &without_progress(&self.stderr)
     }
 }
 
@@ -380,15 +387,20 @@ impl Output {
     }
 
     pub fn transcript(&self) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "exit code {:?}\n--- stdout\n{}--- stderr\n{}",
-            self.code,
-            self.text(),
-            self.stderr
-        );
-        text
+        let [stdout, stderr] =
+            [self.stdout.as_slice(), self.stderr.as_bytes()].map(without_progress);
+        format!(
+            "exit code {:?}\n--- stdout\n{stdout}--- stderr\n{stderr}",
+            self.code
+        )
     }
+}
+
+/// What was written, for a person who looks for a mistake: hundreds of ticks would hide it.
+fn without_progress(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text
+        .lines()
+        .filter(|line| !line.contains("\"type\":\"progress\""));
+    lines.map(|line| format!("{line}\n")).collect()
 }

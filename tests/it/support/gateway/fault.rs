@@ -20,6 +20,8 @@ pub enum Fault {
     StallAfter(u64),
     /// After this many bytes of the body the response is parked until [`super::Gateway::release`].
     HoldAfter(u64),
+    /// The same, after this many bytes of all bodies together that the gateway has sent.
+    HoldAtTotal(u64),
     /// The body in pieces of this many bytes, each after the pause.
     Drip {
         piece: usize,
@@ -257,6 +259,10 @@ impl Delivery {
         }
     }
 
+    pub(super) fn hold(after: u64) -> Self {
+        Self::stopping(after, Then::Hold)
+    }
+
     fn mute(then: Then) -> Self {
         Self {
             mute: true,
@@ -265,19 +271,15 @@ impl Delivery {
     }
 }
 
-/// Spoils an honest answer. `whole` is the file that the request names, if it names one.
-pub(super) fn spoil(
-    fault: Fault,
-    answer: &mut Answer,
-    whole: impl FnOnce() -> Option<Answer>,
-) -> Delivery {
+/// Spoils an honest answer. `whole` is the answer to the same request without its range.
+pub(super) fn spoil(fault: Fault, answer: &mut Answer, whole: impl FnOnce() -> Answer) -> Delivery {
     match fault {
         Fault::CloseBeforeHeaders => return Delivery::mute(Then::Close),
         Fault::ResetBeforeHeaders => return Delivery::mute(Then::Reset),
         Fault::StallBeforeHeaders => return Delivery::mute(Then::Stall),
         Fault::ResetAfter(n) => return Delivery::stopping(n, Then::Reset),
         Fault::StallAfter(n) => return Delivery::stopping(n, Then::Stall),
-        Fault::HoldAfter(n) => return Delivery::stopping(n, Then::Hold),
+        Fault::HoldAfter(n) => return Delivery::hold(n),
         Fault::ShortBody(n) => return Delivery::stopping(n, Then::Close),
         Fault::Drip { piece, pause } => {
             return Delivery {
@@ -293,7 +295,7 @@ pub(super) fn spoil(
             body,
         } => *answer = Answer::text(code, headers, body),
         Fault::Html200 => *answer = html(),
-        Fault::RangeIgnored => *answer = whole().unwrap_or_else(|| answer.clone()),
+        Fault::RangeIgnored => *answer = whole(),
         Fault::WrongRange(by) => answer.shift_content_range(by),
         Fault::GzipHeader => answer.header("Content-Encoding", "gzip"),
         Fault::ContentType(value) => answer.header("Content-Type", value),

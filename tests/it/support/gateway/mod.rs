@@ -15,6 +15,7 @@ mod answer;
 mod fault;
 mod wire;
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -96,6 +97,24 @@ impl Request {
             _ if self.range.is_some() => Kind::Range,
             _ => Kind::Plain,
         }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            connection,
+            method,
+            status,
+            sent,
+            ..
+        } = self;
+        let range = self.range.as_deref().unwrap_or_default();
+        write!(
+            f,
+            "#{connection} {method} {} {range} → {status}, {sent} bytes",
+            self.target()
+        )
     }
 }
 
@@ -290,6 +309,14 @@ impl Gateway {
         lock(&self.shared.log).clone()
     }
 
+    /// Everything that was asked, a line each, for messages of failed tests.
+    pub fn story(&self) -> String {
+        self.requests()
+            .iter()
+            .map(|request| format!("{request}\n"))
+            .collect()
+    }
+
     /// How many requests of a kind came.
     pub fn count(&self, kind: Kind) -> usize {
         lock(&self.shared.log)
@@ -326,8 +353,8 @@ impl Gateway {
             .unwrap_or_else(PoisonError::into_inner);
         assert!(
             !waited.timed_out(),
-            "no response was parked; requests: {:#?}",
-            self.requests()
+            "no response was parked:\n{}",
+            self.story()
         );
     }
 
@@ -371,13 +398,16 @@ impl Shared {
             }
             return (answer, Delivery::default());
         }
+        if let Fault::HoldAtTotal(total) = fault {
+            let sent = lock(&self.log).iter().map(|request| request.sent).sum();
+            return (answer, Delivery::hold(total.saturating_sub(sent)));
+        }
         let delivery = fault::spoil(fault, &mut answer, || {
             let whole = Request {
                 range: None,
-                kind: Kind::Plain,
                 ..request.clone()
             };
-            Some(self.site.answer(&whole))
+            self.site.answer(&whole)
         });
         (answer, delivery)
     }

@@ -1,0 +1,572 @@
+//! `get` from honest gateways: every form of file from every kind of gateway, and every refusal.
+
+use std::process::Stdio;
+
+use sha2::Digest as _;
+
+use crate::support::dag::{Dag, Hash, Layout, Leaf, Recipe, Version};
+use crate::support::gateway::{Features, Gateway};
+use crate::support::oracle;
+use crate::support::pb::{Cid, Multihash, RAW};
+use crate::support::sandbox::{Output, Sandbox};
+
+/// `get` of a DAG from some gateways, as `file`, with JSON events.
+#[track_caller]
+fn get(sandbox: &Sandbox, dag: &Dag, gateways: &[&Gateway]) -> Output {
+    let mut args = vec![
+        "--json".to_owned(),
+        "get".into(),
+        dag.source(),
+        "-o".into(),
+        "file".into(),
+    ];
+    for gateway in gateways {
+        args.extend(["--gateway".into(), gateway.url().into()]);
+    }
+    sandbox.run(args)
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Everything that a finished download must be true to.
+#[track_caller]
+fn arrived(sandbox: &Sandbox, dag: &Dag, output: Output) {
+    let output = output.exits(0);
+    assert!(
+        sandbox.read("file") == dag.data,
+        "other bytes\n{}",
+        output.transcript()
+    );
+    let finished = output
+        .events_of("finished")
+        .pop()
+        .expect("a finished event");
+    assert_eq!(finished["v"], 1);
+    assert_eq!(finished["cid"], dag.root.to_string());
+    assert_eq!(finished["size"], dag.data.len());
+    assert_eq!(finished["sha256"], sha256(&dag.data));
+    assert_eq!(
+        finished["path"],
+        sandbox.target("file").to_str().expect("an ASCII path")
+    );
+    let done = output.events().pop().expect("a last event");
+    assert_eq!(
+        (&done["type"], &done["exit_code"], &done["finished"]),
+        (&"done".into(), &0.into(), &1.into())
+    );
+    oracle::claims_are_true(sandbox, dag);
+}
+
+/// Every shape of file that importers write, by name.
+fn shapes() -> Vec<(&'static str, Dag)> {
+    let base = Recipe::default();
+    let classic = base.leaf(Leaf::File).version(Version::V0);
+    vec![
+        ("raw leaves", base.build(100_000)),
+        (
+            "raw leaves under v0 nodes",
+            base.version(Version::V0).build(50_000),
+        ),
+        ("classic", classic.build(100_000)),
+        (
+            "trickle of old leaves",
+            base.leaf(Leaf::OldRaw)
+                .layout(Layout::Trickle)
+                .build(60_000),
+        ),
+        (
+            "blake3",
+            base.leaf(Leaf::File).hash(Hash::Blake3).build(50_000),
+        ),
+        ("identity leaves", base.chunk(30).inline(32).build(500)),
+        ("repeated leaves", base.build_bytes(&[7; 50_000])),
+        ("one raw block", Dag::single(b"hello world")),
+        ("one classic block", classic.build_bytes(b"hello world")),
+        ("an empty raw block", Dag::single(b"")),
+        ("an empty classic file", classic.build_bytes(b"")),
+        (
+            "all in the CID",
+            base.inline(32).build_bytes(b"inside the name"),
+        ),
+    ]
+}
+
+#[track_caller]
+fn every_shape_arrives_from(features: Features) {
+    for (name, dag) in shapes() {
+        let sandbox = Sandbox::new();
+        let gateway = Gateway::of(&dag).features(features).start();
+        let output = get(&sandbox, &dag, &[&gateway]);
+        assert_eq!(
+            output.code,
+            Some(0),
+            "{name}: {}\n{}",
+            output.transcript(),
+            gateway.story()
+        );
+        arrived(&sandbox, &dag, output);
+    }
+}
+
+#[test]
+fn every_shape_from_a_full_gateway() {
+    every_shape_arrives_from(Features::ALL);
+}
+
+#[test]
+fn every_shape_from_raw_blocks_only() {
+    every_shape_arrives_from(Features::RAW);
+}
+
+#[test]
+fn every_shape_from_a_trustless_gateway() {
+    every_shape_arrives_from(Features::TRUSTLESS);
+}
+
+#[test]
+fn every_shape_from_whole_cars_only() {
+    every_shape_arrives_from(Features::WHOLE_CAR);
+}
+
+#[test]
+fn every_shape_from_blocks_and_ranges() {
+    every_shape_arrives_from(Features {
+        plain: true,
+        range: true,
+        ..Features::RAW
+    });
+}
+
+#[test]
+fn every_shape_where_ranges_are_ignored() {
+    every_shape_arrives_from(Features {
+        range: false,
+        ..Features::ALL
+    });
+}
+
+/// One gateway has the blocks, the other, which proves nothing, the bytes.
+#[test]
+fn nodes_from_one_and_bytes_from_another() {
+    let dag = Recipe::default()
+        .leaf(Leaf::File)
+        .version(Version::V0)
+        .build(200_000);
+    let blocks = Gateway::of(&dag).features(Features::RAW).start();
+    let plain = Gateway::of(&dag).features(Features::PLAIN).start();
+    let sandbox = Sandbox::new();
+    let output = get(&sandbox, &dag, &[&plain, &blocks]);
+    arrived(&sandbox, &dag, output);
+}
+
+#[test]
+fn a_path_below_a_directory() {
+    let file = Recipe::default().build(30_000);
+    let dag = Dag::directory(&[("sub", &Dag::directory(&[("my file.bin", &file)]))]);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let source = format!("{}/sub/my file.bin", dag.root);
+    let output = sandbox.run(["get", &source, "--gateway", gateway.url()]);
+    if output.code == Some(2) {
+        return; // paths are not there yet
+    }
+    output.exits(0);
+    assert_eq!(sandbox.read("my file.bin"), file.data);
+}
+
+#[test]
+fn every_request_is_polite() {
+    let dag = Recipe::default().build(100_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    get(&sandbox, &dag, &[&gateway]).exits(0);
+    for request in gateway.requests() {
+        assert!(
+            request
+                .user_agent
+                .as_deref()
+                .is_some_and(|agent| agent.starts_with("fetchd/")),
+            "{request:?}"
+        );
+        assert!(
+            matches!(request.accept_encoding.as_deref(), None | Some("identity")),
+            "{request:?}"
+        );
+        assert!(
+            !request.headers.iter().any(|(name, _)| name == "cookie"),
+            "{request:?}"
+        );
+    }
+    assert!(
+        gateway.sent() < 2 * dag.tsize(),
+        "fetched more than twice: {}",
+        gateway.story()
+    );
+}
+
+#[test]
+fn paths_go_to_stdout_and_words_to_stderr() {
+    let dag = Recipe::default().build(10_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let output = sandbox
+        .run(["get", &dag.source(), "--gateway", gateway.url()])
+        .exits(0);
+    let path = sandbox.target(&dag.root.to_string());
+    assert_eq!(output.text(), format!("{}\n", path.display()));
+    assert_eq!(std::fs::read(path).expect("the file"), dag.data);
+    let quiet = Sandbox::new();
+    let output = quiet.run([
+        "-q",
+        "get",
+        &dag.source(),
+        "-d",
+        "made/here",
+        "-o",
+        "x",
+        "--gateway",
+        gateway.url(),
+    ]);
+    assert_eq!(output.exits(0).stderr, "");
+    assert_eq!(quiet.read("made/here/x"), dag.data);
+}
+
+#[test]
+fn the_second_get_asks_nobody() {
+    let dag = Recipe::default().build(50_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    get(&sandbox, &dag, &[&gateway]).exits(0);
+    let before = gateway.requests().len();
+    let again = get(&sandbox, &dag, &[&gateway]).exits(0);
+    assert_eq!(gateway.requests().len(), before);
+    assert_eq!(
+        again.events_of("finished").len(),
+        1,
+        "{}",
+        again.transcript()
+    );
+}
+
+#[test]
+fn several_sources_in_the_order_asked() {
+    let dags: Vec<Dag> = (0..3)
+        .map(|seed| Recipe::default().seed(seed).build(20_000))
+        .collect();
+    let gateway = dags
+        .iter()
+        .fold(Gateway::empty(), |gateway, dag| gateway.dag(dag))
+        .start();
+    let sandbox = Sandbox::new();
+    let mut args = vec!["get".to_owned(), "--gateway".into(), gateway.url().into()];
+    args.extend(dags.iter().map(Dag::source));
+    let paths: String = dags
+        .iter()
+        .map(|dag| format!("{}\n", sandbox.target(&dag.source()).display()))
+        .collect();
+    assert_eq!(sandbox.run(args).exits(0).text(), paths);
+    let list = dags
+        .iter()
+        .map(|dag| format!("# a comment\n{}\n\n", dag.source()))
+        .collect::<String>();
+    let from_stdin = Sandbox::new();
+    from_stdin
+        .fetchd(["get", "-i", "-", "--gateway", gateway.url()])
+        .stdin(list)
+        .run()
+        .exits(0);
+    assert!(
+        dags.iter()
+            .all(|dag| from_stdin.read(&dag.source()) == dag.data)
+    );
+}
+
+#[test]
+fn failures_of_different_kinds_are_partial() {
+    let dag = Recipe::default().build(20_000);
+    let absent = Dag::single(b"nobody has this");
+    let weak = Cid::new_v1(RAW, Multihash::wrap(0x11, &[7; 20]).expect("a digest")).to_string();
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let args = [
+        "--json",
+        "get",
+        "--gateway",
+        gateway.url(),
+        &dag.source(),
+        &absent.source(),
+        &weak,
+    ];
+    let output = sandbox.run(args).exits(80);
+    let done = output.events().pop().expect("a last event");
+    assert_eq!((&done["finished"], &done["failed"]), (&1.into(), &2.into()));
+    assert_eq!(sandbox.read(&dag.source()), dag.data);
+}
+
+#[test]
+fn standard_output_gets_proven_bytes() {
+    for (name, dag) in shapes() {
+        let gateway = Gateway::of(&dag).start();
+        let sandbox = Sandbox::new();
+        let output = sandbox
+            .run(["get", &dag.source(), "-o", "-", "--gateway", gateway.url()])
+            .exits(0);
+        assert!(output.stdout == dag.data, "{name}");
+        assert_eq!(
+            std::fs::read_dir(sandbox.out())
+                .expect("a directory")
+                .count(),
+            0,
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_141_and_quiet() {
+    let dag = Recipe::default().build(300_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let args = ["get", &dag.source(), "-o", "-", "--gateway", gateway.url()];
+    let output = sandbox.fetchd(args).spawn_with(Stdio::from(writer)).wait();
+    assert_eq!(output.code, Some(141), "{}", output.transcript());
+    assert!(!output.stderr.contains("panick"), "{}", output.stderr);
+    oracle::check(&sandbox, &output);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_is_74() {
+    let dag = Recipe::default().build(300_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .expect("the device");
+    let args = ["get", &dag.source(), "-o", "-", "--gateway", gateway.url()];
+    sandbox
+        .fetchd(args)
+        .spawn_with(full.into())
+        .wait()
+        .exits(74);
+}
+
+#[test]
+fn what_is_at_the_target_stays() {
+    let dag = Recipe::default().build(20_000);
+    let gateway = Gateway::of(&dag).start();
+    // Of another size, and of the same size.
+    for other in [b"mine".to_vec(), vec![0; 20_000]] {
+        let sandbox = Sandbox::new();
+        std::fs::write(sandbox.target("file"), &other).expect("a writable sandbox");
+        let output = get(&sandbox, &dag, &[&gateway]).exits(73);
+        assert_eq!(output.events_of("failed")[0]["kind"], "exists");
+        assert_eq!(sandbox.read("file"), other);
+        let force = [
+            "get",
+            &dag.source(),
+            "-o",
+            "file",
+            "--force",
+            "--gateway",
+            gateway.url(),
+        ];
+        sandbox.run(force).exits(0);
+        assert_eq!(sandbox.read("file"), dag.data);
+    }
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("file"), &dag.data).expect("a writable sandbox");
+    get(&sandbox, &dag, &[&gateway]).exits(0);
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.target("file")).expect("a writable sandbox");
+    get(&sandbox, &dag, &[&gateway]).exits(73);
+}
+
+#[test]
+fn checksums_agree_or_end_it() {
+    let dag = Recipe::default().build(20_000);
+    let gateway = Gateway::of(&dag).start();
+    let get = |sandbox: &Sandbox, sum: &str| {
+        sandbox.run([
+            "--json",
+            "get",
+            &dag.source(),
+            "-o",
+            "file",
+            "--sha256",
+            sum,
+            "--gateway",
+            gateway.url(),
+        ])
+    };
+    let sandbox = Sandbox::new();
+    arrived(&sandbox, &dag, get(&sandbox, &sha256(&dag.data)));
+    let sandbox = Sandbox::new();
+    let before = gateway.sent();
+    let output = get(&sandbox, &sha256(b"something else")).exits(65);
+    assert!(gateway.sent() - before < 2 * dag.tsize(), "no second fetch");
+    assert_eq!(output.events_of("failed")[0]["kind"], "verification");
+    assert!(!sandbox.target("file").exists());
+    get(&Sandbox::new(), "abc").exits(2);
+}
+
+#[test]
+fn what_policy_refuses_is_77() {
+    let dag = Recipe::default().build(20_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let args = [
+        "--json",
+        "get",
+        &dag.source(),
+        "-o",
+        "file",
+        "--max-size",
+        "10K",
+        "--gateway",
+        gateway.url(),
+    ];
+    let output = sandbox.run(args).exits(77);
+    assert_eq!(output.events_of("failed")[0]["kind"], "refused");
+    assert!(
+        gateway.sent() < 10_000,
+        "judged by the root alone: {}",
+        gateway.story()
+    );
+    let weak = Cid::new_v1(RAW, Multihash::wrap(0x11, &[7; 20]).expect("a digest"));
+    let before = gateway.requests().len();
+    Sandbox::new()
+        .run(["get", &weak.to_string(), "--gateway", gateway.url()])
+        .exits(77);
+    assert_eq!(gateway.requests().len(), before, "nobody is asked");
+}
+
+#[test]
+fn what_nobody_has_is_69() {
+    let gateway = Gateway::empty().start();
+    let sandbox = Sandbox::new();
+    let output = get(&sandbox, &Dag::single(b"nobody has this"), &[&gateway]).exits(69);
+    let failed = &output.events_of("failed")[0];
+    assert_eq!(
+        (&failed["kind"], &failed["exit_code"]),
+        (&"not_found".into(), &69.into())
+    );
+    assert!(failed["hint"].is_string(), "what to do next: {failed}");
+}
+
+#[test]
+fn bad_arguments_are_2() {
+    let sandbox = Sandbox::new();
+    let whole = Dag::single(b"x").source();
+    let cases: &[&[&str]] = &[
+        &["get"],
+        &["get", "not-a-cid"],
+        &["get", "qmf412jqziuvutdgnb36fxfx7xg5v6kebsj4dpquhklyfd"],
+        &["get", &whole[..40]],
+        &["get", &whole, "--no-such-flag"],
+        &["get", &whole, &whole, "-o", "file"],
+        &["--json", "get", &whole, "-o", "-"],
+        &["resume", "99"],
+        &["pause", "99"],
+        &["show", "99"],
+        &["no-such-command"],
+    ];
+    for args in cases {
+        let output = sandbox.run(*args);
+        assert_eq!(output.code, Some(2), "{args:?}: {}", output.transcript());
+        assert!(!output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_78() {
+    let dag = Dag::single(b"x");
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    sandbox.config("no_such_key = 1");
+    let output = sandbox
+        .run(["get", &dag.source(), "--gateway", gateway.url()])
+        .exits(78);
+    assert!(output.stderr.contains("no_such_key"), "{}", output.stderr);
+    let sandbox = Sandbox::new();
+    std::fs::write(
+        sandbox.database_file(),
+        b"this is no database, and long enough to see it".repeat(100),
+    )
+    .expect("a writable sandbox");
+    sandbox.fetchd(["list"]).run().exits(78);
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(["get", &dag.source(), "--gateway", gateway.url()])
+        .exits(0);
+    let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+    database
+        .pragma_update(None, "user_version", 999)
+        .expect("a writable database");
+    drop(database);
+    sandbox.fetchd(["list"]).run().exits(78);
+}
+
+#[test]
+fn records_can_be_listed_and_shown() {
+    let (there, absent) = (
+        Recipe::default().build(20_000),
+        Dag::single(b"nobody has this"),
+    );
+    let gateway = Gateway::of(&there).start();
+    let sandbox = Sandbox::new();
+    let empty = sandbox.run(["--json", "list"]).exits(0).document();
+    assert_eq!(empty, serde_json::json!({ "v": 1, "downloads": [] }));
+    get(&sandbox, &there, &[&gateway]).exits(0);
+    sandbox
+        .run(["get", &absent.source(), "--gateway", gateway.url()])
+        .exits(69);
+    let open = sandbox.run(["--json", "list"]).exits(0).document();
+    assert_eq!(
+        open["downloads"].as_array().map(Vec::len),
+        Some(1),
+        "what failed: {open}"
+    );
+    assert_eq!(open["downloads"][0]["status"], "failed");
+    assert_eq!(open["downloads"][0]["error"]["kind"], "not_found");
+    let all = sandbox.run(["--json", "list", "--all"]).exits(0).document();
+    assert_eq!(all["downloads"].as_array().map(Vec::len), Some(2), "{all}");
+    let prefix = &there.source()[..20];
+    for id in ["1", &there.source(), prefix, "file"] {
+        let shown = sandbox.run(["--json", "show", id]).exits(0).document();
+        let download = &shown["download"];
+        assert_eq!(
+            (&download["id"], &download["status"]),
+            (&1.into(), &"success".into()),
+            "{id}"
+        );
+        assert_eq!(download["receipt"]["sha256"], sha256(&there.data));
+        assert_eq!(download["bytes_verified"], 20_000);
+        for field in [
+            "source",
+            "cid",
+            "path",
+            "kind",
+            "proof",
+            "attempts",
+            "files",
+            "providers",
+            "checkpoints",
+        ] {
+            assert!(!download[field].is_null(), "{field} in {download}");
+        }
+    }
+    let path = sandbox.run(["resume", "1"]).exits(0).text();
+    assert_eq!(
+        path.trim_end(),
+        sandbox.target("file").to_str().expect("an ASCII path")
+    );
+}
