@@ -1,7 +1,7 @@
 //! The commands: open the store, build options, run, choose the outcome.
 //!
 //! One file a subcommand. Nothing here moves bytes or decides about content; everything that a
-//! user reads on success goes through [`crate::ui`], every failure is one [`CommandError`].
+//! user reads on success goes through [`crate::ui`], every failure is one `CommandError`.
 
 pub mod completions;
 pub mod config;

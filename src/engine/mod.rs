@@ -2,9 +2,9 @@
 //! durable and when the download is done.
 //!
 //! One coordinator owns the plan and is the only one that talks to the store. Network tasks
-//! ([`fetch`]) hand received bytes to it, two plain threads ([`prove`]) hash and write them, and
+//! (`fetch`) hand received bytes to it, two plain threads (`prove`) hash and write them, and
 //! everything that happens (results, signals, requests from other terminals, time) is an input of
-//! its one loop ([`coordinator`]). It announces facts through a callback, after the commit that
+//! its one loop (`coordinator`). It announces facts through a callback, after the commit that
 //! makes them true.
 //!
 //! Invariants: a byte is counted as proved only after it was hashed against its link and written;

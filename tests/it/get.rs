@@ -1,66 +1,12 @@
-//! `get` from honest gateways: every form of file from every kind of gateway, and every refusal.
+//! `get` from honest gateways: every form of file from every kind of gateway.
 
 use std::process::Stdio;
-
-use sha2::Digest as _;
 
 use crate::support::dag::{Dag, Hash, Layout, Leaf, Recipe, Version};
 use crate::support::gateway::{Features, Gateway};
 use crate::support::oracle;
-use crate::support::pb::{Cid, Multihash, RAW};
-use crate::support::sandbox::{Output, Sandbox};
-
-/// `get` of a DAG from some gateways, as `file`, with JSON events.
-#[track_caller]
-fn get(sandbox: &Sandbox, dag: &Dag, gateways: &[&Gateway]) -> Output {
-    let mut args = vec![
-        "--json".to_owned(),
-        "get".into(),
-        dag.source(),
-        "-o".into(),
-        "file".into(),
-    ];
-    for gateway in gateways {
-        args.extend(["--gateway".into(), gateway.url().into()]);
-    }
-    sandbox.run(args)
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    sha2::Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// Everything that a finished download must be true to.
-#[track_caller]
-fn arrived(sandbox: &Sandbox, dag: &Dag, output: Output) {
-    let output = output.exits(0);
-    assert!(
-        sandbox.read("file") == dag.data,
-        "other bytes\n{}",
-        output.transcript()
-    );
-    let finished = output
-        .events_of("finished")
-        .pop()
-        .expect("a finished event");
-    assert_eq!(finished["v"], 1);
-    assert_eq!(finished["cid"], dag.root.to_string());
-    assert_eq!(finished["size"], dag.data.len());
-    assert_eq!(finished["sha256"], sha256(&dag.data));
-    assert_eq!(
-        finished["path"],
-        sandbox.target("file").to_str().expect("an ASCII path")
-    );
-    let done = output.events().pop().expect("a last event");
-    assert_eq!(
-        (&done["type"], &done["exit_code"], &done["finished"]),
-        (&"done".into(), &0.into(), &1.into())
-    );
-    oracle::claims_are_true(sandbox, dag);
-}
+use crate::support::sandbox::Sandbox;
+use crate::support::scenario::{arrived, get, sha256};
 
 /// Every shape of file that importers write, by name.
 fn shapes() -> Vec<(&'static str, Dag)> {
@@ -165,6 +111,7 @@ fn nodes_from_one_and_bytes_from_another() {
 }
 
 #[test]
+#[ignore = "paths below a CID come with directories"]
 fn a_path_below_a_directory() {
     let file = Recipe::default().build(30_000);
     let dag = Dag::directory(&[("sub", &Dag::directory(&[("my file.bin", &file)]))]);
@@ -172,11 +119,40 @@ fn a_path_below_a_directory() {
     let sandbox = Sandbox::new();
     let source = format!("{}/sub/my file.bin", dag.root);
     let output = sandbox.run(["get", &source, "--gateway", gateway.url()]);
-    if output.code == Some(2) {
-        return; // paths are not there yet
-    }
     output.exits(0);
     assert_eq!(sandbox.read("my file.bin"), file.data);
+}
+
+/// Offline: a CAR on disk is a provider like any other, cut off or not.
+#[test]
+fn a_car_file_is_a_gateway_too() {
+    for (name, dag) in shapes() {
+        let sandbox = Sandbox::new();
+        std::fs::write(sandbox.root().join("x.car"), dag.car()).expect("a writable sandbox");
+        let args = ["get", &dag.source(), "-o", "file", "--gateway", "../x.car"];
+        let output = sandbox.run(args);
+        assert_eq!(output.code, Some(0), "{name}: {}", output.transcript());
+        assert!(sandbox.read("file") == dag.data, "{name}");
+    }
+    let dag = Recipe::default().build(100_000);
+    let car = dag.car();
+    let sandbox = Sandbox::new();
+    let cut = sandbox.root().join("cut.car");
+    std::fs::write(&cut, &car[..car.len() / 2]).expect("a writable sandbox");
+    let gateway = Gateway::of(&dag).start();
+    let cut = cut.to_str().expect("an ASCII path");
+    let args = [
+        "get",
+        &dag.source(),
+        "-o",
+        "file",
+        "--gateway",
+        cut,
+        "--gateway",
+        gateway.url(),
+    ];
+    sandbox.run(args).exits(0);
+    assert!(sandbox.read("file") == dag.data);
 }
 
 #[test]
@@ -287,28 +263,6 @@ fn several_sources_in_the_order_asked() {
 }
 
 #[test]
-fn failures_of_different_kinds_are_partial() {
-    let dag = Recipe::default().build(20_000);
-    let absent = Dag::single(b"nobody has this");
-    let weak = Cid::new_v1(RAW, Multihash::wrap(0x11, &[7; 20]).expect("a digest")).to_string();
-    let gateway = Gateway::of(&dag).start();
-    let sandbox = Sandbox::new();
-    let args = [
-        "--json",
-        "get",
-        "--gateway",
-        gateway.url(),
-        &dag.source(),
-        &absent.source(),
-        &weak,
-    ];
-    let output = sandbox.run(args).exits(80);
-    let done = output.events().pop().expect("a last event");
-    assert_eq!((&done["finished"], &done["failed"]), (&1.into(), &2.into()));
-    assert_eq!(sandbox.read(&dag.source()), dag.data);
-}
-
-#[test]
 fn standard_output_gets_proven_bytes() {
     for (name, dag) in shapes() {
         let gateway = Gateway::of(&dag).start();
@@ -357,162 +311,6 @@ fn a_full_standard_output_is_74() {
         .spawn_with(full.into())
         .wait()
         .exits(74);
-}
-
-#[test]
-fn what_is_at_the_target_stays() {
-    let dag = Recipe::default().build(20_000);
-    let gateway = Gateway::of(&dag).start();
-    // Of another size, and of the same size.
-    for other in [b"mine".to_vec(), vec![0; 20_000]] {
-        let sandbox = Sandbox::new();
-        std::fs::write(sandbox.target("file"), &other).expect("a writable sandbox");
-        let output = get(&sandbox, &dag, &[&gateway]).exits(73);
-        assert_eq!(output.events_of("failed")[0]["kind"], "exists");
-        assert_eq!(sandbox.read("file"), other);
-        let force = [
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--force",
-            "--gateway",
-            gateway.url(),
-        ];
-        sandbox.run(force).exits(0);
-        assert_eq!(sandbox.read("file"), dag.data);
-    }
-    let sandbox = Sandbox::new();
-    std::fs::write(sandbox.target("file"), &dag.data).expect("a writable sandbox");
-    get(&sandbox, &dag, &[&gateway]).exits(0);
-    let sandbox = Sandbox::new();
-    std::fs::create_dir(sandbox.target("file")).expect("a writable sandbox");
-    get(&sandbox, &dag, &[&gateway]).exits(73);
-}
-
-#[test]
-fn checksums_agree_or_end_it() {
-    let dag = Recipe::default().build(20_000);
-    let gateway = Gateway::of(&dag).start();
-    let get = |sandbox: &Sandbox, sum: &str| {
-        sandbox.run([
-            "--json",
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--sha256",
-            sum,
-            "--gateway",
-            gateway.url(),
-        ])
-    };
-    let sandbox = Sandbox::new();
-    arrived(&sandbox, &dag, get(&sandbox, &sha256(&dag.data)));
-    let sandbox = Sandbox::new();
-    let before = gateway.sent();
-    let output = get(&sandbox, &sha256(b"something else")).exits(65);
-    assert!(gateway.sent() - before < 2 * dag.tsize(), "no second fetch");
-    assert_eq!(output.events_of("failed")[0]["kind"], "verification");
-    assert!(!sandbox.target("file").exists());
-    get(&Sandbox::new(), "abc").exits(2);
-}
-
-#[test]
-fn what_policy_refuses_is_77() {
-    let dag = Recipe::default().build(20_000);
-    let gateway = Gateway::of(&dag).start();
-    let sandbox = Sandbox::new();
-    let args = [
-        "--json",
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--max-size",
-        "10K",
-        "--gateway",
-        gateway.url(),
-    ];
-    let output = sandbox.run(args).exits(77);
-    assert_eq!(output.events_of("failed")[0]["kind"], "refused");
-    assert!(
-        gateway.sent() < 10_000,
-        "judged by the root alone: {}",
-        gateway.story()
-    );
-    let weak = Cid::new_v1(RAW, Multihash::wrap(0x11, &[7; 20]).expect("a digest"));
-    let before = gateway.requests().len();
-    Sandbox::new()
-        .run(["get", &weak.to_string(), "--gateway", gateway.url()])
-        .exits(77);
-    assert_eq!(gateway.requests().len(), before, "nobody is asked");
-}
-
-#[test]
-fn what_nobody_has_is_69() {
-    let gateway = Gateway::empty().start();
-    let sandbox = Sandbox::new();
-    let output = get(&sandbox, &Dag::single(b"nobody has this"), &[&gateway]).exits(69);
-    let failed = &output.events_of("failed")[0];
-    assert_eq!(
-        (&failed["kind"], &failed["exit_code"]),
-        (&"not_found".into(), &69.into())
-    );
-    assert!(failed["hint"].is_string(), "what to do next: {failed}");
-}
-
-#[test]
-fn bad_arguments_are_2() {
-    let sandbox = Sandbox::new();
-    let whole = Dag::single(b"x").source();
-    let cases: &[&[&str]] = &[
-        &["get"],
-        &["get", "not-a-cid"],
-        &["get", "qmf412jqziuvutdgnb36fxfx7xg5v6kebsj4dpquhklyfd"],
-        &["get", &whole[..40]],
-        &["get", &whole, "--no-such-flag"],
-        &["get", &whole, &whole, "-o", "file"],
-        &["--json", "get", &whole, "-o", "-"],
-        &["resume", "99"],
-        &["pause", "99"],
-        &["show", "99"],
-        &["no-such-command"],
-    ];
-    for args in cases {
-        let output = sandbox.run(*args);
-        assert_eq!(output.code, Some(2), "{args:?}: {}", output.transcript());
-        assert!(!output.stderr.is_empty(), "{args:?}");
-    }
-}
-
-#[test]
-fn files_that_cannot_be_read_are_78() {
-    let dag = Dag::single(b"x");
-    let gateway = Gateway::of(&dag).start();
-    let sandbox = Sandbox::new();
-    sandbox.config("no_such_key = 1");
-    let output = sandbox
-        .run(["get", &dag.source(), "--gateway", gateway.url()])
-        .exits(78);
-    assert!(output.stderr.contains("no_such_key"), "{}", output.stderr);
-    let sandbox = Sandbox::new();
-    std::fs::write(
-        sandbox.database_file(),
-        b"this is no database, and long enough to see it".repeat(100),
-    )
-    .expect("a writable sandbox");
-    sandbox.fetchd(["list"]).run().exits(78);
-    let sandbox = Sandbox::new();
-    sandbox
-        .run(["get", &dag.source(), "--gateway", gateway.url()])
-        .exits(0);
-    let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
-    database
-        .pragma_update(None, "user_version", 999)
-        .expect("a writable database");
-    drop(database);
-    sandbox.fetchd(["list"]).run().exits(78);
 }
 
 #[test]

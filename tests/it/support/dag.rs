@@ -398,13 +398,14 @@ pub fn car_header(roots: &[Cid]) -> Vec<u8> {
     assert!(roots.len() < 24, "one-byte array head");
     for root in roots {
         let bytes = root.to_bytes();
-        header.extend_from_slice(&[
-            0xd8,
-            0x2a,
-            0x58,
-            u8::try_from(bytes.len() + 1).expect("short CID"),
-            0x00,
-        ]);
+        let len = u8::try_from(bytes.len() + 1).expect("short CID");
+        header.extend_from_slice(&[0xd8, 0x2a]);
+        // The shortest form of the length is the only valid one.
+        match len {
+            0..24 => header.push(0x40 | len),
+            _ => header.extend_from_slice(&[0x58, len]),
+        }
+        header.push(0x00);
         header.extend_from_slice(&bytes);
     }
     header.push(0x67);

@@ -3,11 +3,13 @@
 
 #![allow(dead_code, reason = "a tool box: no test uses every tool")]
 
+pub mod client;
 pub mod dag;
 pub mod gateway;
 pub mod oracle;
 pub mod pb;
 pub mod sandbox;
+pub mod scenario;
 
 use std::path::{Path, PathBuf};
 
