@@ -57,6 +57,8 @@ pub struct Task {
     pub useful: u64,
     /// Received bytes of any kind.
     pub received: u64,
+    /// What the received blocks cost beside their bytes.
+    pub overhead: u64,
     /// Jobs at the proving thread.
     pub pending: usize,
     /// Where their bytes belong.

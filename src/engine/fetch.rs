@@ -25,6 +25,10 @@ use crate::gateway::request::{CarRequest, Gateway};
 /// both threads busy, small enough for 24 MiB of memory.
 pub const BYTES_IN_FLIGHT: usize = 8 << 20;
 
+/// What a block costs beside its bytes, while it waits: a flood of empty blocks must fill a budget
+/// too.
+pub const BLOCK_OVERHEAD: u64 = 256;
+
 /// Header of a CAR: the largest that is read.
 const MAX_CAR_HEADER: u64 = 1 << 20;
 
@@ -87,9 +91,8 @@ pub async fn block(place: Place, cid: Cid, max_block: u64, line: Line) {
 }
 
 async fn deliver(line: &Line, cid: Cid, data: Vec<Bytes>) {
-    let permit = line
-        .permit(data.iter().map(|piece| piece.len() as u64).sum())
-        .await;
+    let len: u64 = data.iter().map(|piece| piece.len() as u64).sum();
+    let permit = line.permit(len + BLOCK_OVERHEAD).await;
     line.send(Input::Block {
         task: line.task,
         cid,

@@ -286,9 +286,11 @@ impl Coordinator<'_> {
         } else {
             Status::Paused
         };
-        self.drop_empty_part();
         match self.record_end(status, Some(failure.clone()), tries).await {
-            Ok(()) => self.say_failed(failure, !is_final),
+            Ok(()) => {
+                self.drop_empty_part();
+                self.say_failed(failure, !is_final)
+            }
             Err(error) => {
                 let also = chain(&error);
                 failure.message = format!(
@@ -302,8 +304,15 @@ impl Coordinator<'_> {
 
     /// A part that holds nothing is litter: the next run makes a new one.
     fn drop_empty_part(&self) {
-        if let (Destination::File { part, .. }, 0) = (&self.job.destination, self.proved_bytes())
-            && let Err(error) = install::remove(part)
+        let (Destination::File { part: path, .. }, Some(part)) =
+            (&self.job.destination, &self.part)
+        else {
+            return;
+        };
+        // Only a part whose lock is ours, and which the disk says is empty.
+        if !self.is_in_place
+            && part.len().is_ok_and(|len| len == 0)
+            && let Err(error) = install::remove(path)
         {
             tracing::warn!(error = %chain(&error), "cannot remove the part file");
         }
@@ -336,6 +345,7 @@ impl Coordinator<'_> {
         };
         match self.record_end(Status::Paused, Some(stopped), 0).await {
             Ok(()) => {
+                self.drop_empty_part();
                 let source = self.job.source.clone();
                 self.announce(What::Paused { source });
                 Ending::Paused
@@ -371,6 +381,7 @@ impl Coordinator<'_> {
             .await
         {
             Ok(()) => {
+                self.drop_empty_part();
                 let source = self.job.source.clone();
                 self.announce(What::Failed {
                     source,

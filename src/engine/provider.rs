@@ -204,7 +204,7 @@ impl Provider {
         self.receipt.errors += 1;
         match advice {
             Advice::Retry { after } => self.wait(after, budget, now),
-            Advice::Elsewhere => self.wait(None, budget, now),
+            Advice::Elsewhere => self.ban(form, Out::Exhausted),
             Advice::Absent if self.receipt.bytes == 0 => self.leave(Out::Absent),
             Advice::Absent => self.ban(form, Out::Absent),
             Advice::Unsupported => {

@@ -12,6 +12,7 @@ use crate::content::hash::VerifiedBlock;
 use crate::content::ranges::ByteRange;
 use crate::download::Failure;
 use crate::engine::coordinator::{Coordinator, Stop, Task};
+use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::finish::{chain, disk_failure, plan_failure};
 use crate::engine::input::{TaskEnd, TaskId};
 use crate::engine::plan::{Expected, Inline};
@@ -34,6 +35,7 @@ impl Coordinator<'_> {
     pub(super) fn on_block(&mut self, id: TaskId, cid: Cid, data: Vec<Bytes>, permit: Permit) {
         let len: u64 = data.iter().map(|piece| piece.len() as u64).sum();
         self.count_received(id, len);
+        self.count_overhead(id);
         let Some(plan) = &self.plan else { return };
         let expected = plan.expects(cid.hash());
         let is_useless = expected == Expected::No;
@@ -164,10 +166,11 @@ impl Coordinator<'_> {
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
-        if task.early_bytes + len > EARLY_LIMIT {
+        let cost = len + BLOCK_OVERHEAD;
+        if task.early_bytes + cost > EARLY_LIMIT {
             return self.waste(id, len);
         }
-        task.early_bytes += len;
+        task.early_bytes += cost;
         // Copied, so that a small block does not keep the large buffer that it came in.
         task.early.push((cid, Bytes::from(data.concat())));
     }
@@ -360,7 +363,10 @@ impl Coordinator<'_> {
             TaskEnd::Complete => {}
             TaskEnd::CarEnded { was_empty } => self.car_ended(id, was_empty),
             TaskEnd::BadCar(error) => self.car_broke(id, &error),
-            TaskEnd::Failed(error) => self.exchange_failed(id, error.advice(), chain(&error)),
+            TaskEnd::Failed(error) => {
+                self.reached_provider |= !error.is_unreachable();
+                self.exchange_failed(id, error.advice(), chain(&error));
+            }
             TaskEnd::NotInCar => {
                 self.exchange_failed(id, Advice::Absent, "does not hold the block".to_owned())
             }
@@ -407,10 +413,13 @@ impl Coordinator<'_> {
     /// of the form.
     fn car_broke(&mut self, id: TaskId, error: &CarError) {
         let brought = self.tasks.get(&id).map_or(0, |task| task.useful);
-        let advice = if matches!(error, CarError::Truncated { .. }) || brought > 0 {
-            Advice::Retry { after: None }
-        } else {
-            Advice::Unsupported
+        self.reached_provider = true;
+        let advice = match error {
+            _ if brought > 0 => Advice::Retry { after: None },
+            // Not even a header came: whatever that was, it was no CAR.
+            CarError::Truncated { offset: 0, .. } => Advice::Elsewhere,
+            CarError::Truncated { .. } => Advice::Retry { after: None },
+            _ => Advice::Unsupported,
         };
         self.exchange_failed(id, advice, chain(error));
     }
@@ -421,9 +430,6 @@ impl Coordinator<'_> {
         };
         task.outcome = Some(message.clone());
         let (index, transport) = (task.provider, task.transport);
-        if !matches!(advice, Advice::Elsewhere | Advice::Stop) {
-            self.reached_provider = true;
-        }
         let budget = self.failure_budget();
         self.providers[index].last_error = Some(message.clone());
         let consequence = self.providers[index].failed(transport, advice, &budget, Instant::now());
@@ -455,6 +461,13 @@ impl Coordinator<'_> {
         self.bytes_fetched += bytes;
         if let Some(task) = self.tasks.get_mut(&id) {
             task.received += bytes;
+        }
+    }
+
+    /// Blocks count by number too, where an answer is judged by how much it brings.
+    fn count_overhead(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.overhead += BLOCK_OVERHEAD;
         }
     }
 
@@ -495,8 +508,13 @@ impl Coordinator<'_> {
         }
         // A server that knows no windows sends what comes before the window first.
         let before = task.range.map_or(0, ByteRange::start);
-        let is_flooding = task.received > task.useful + before + USELESS_LIMIT;
-        if is_flooding || (task.pending == 0 && self.is_settled(task)) {
+        let is_flooding = task.received + task.overhead > task.useful + before + USELESS_LIMIT;
+        let is_settled = task.pending == 0 && self.is_settled(task);
+        if is_flooding && !is_settled {
+            let message = "sent far more than was asked for, and little of it".to_owned();
+            self.exchange_failed(id, Advice::Unsupported, message);
+        }
+        if is_flooding || is_settled {
             self.abort(id);
         }
     }
@@ -556,8 +574,9 @@ impl Coordinator<'_> {
         let Some(task) = self.tasks.remove(&id) else {
             return;
         };
-        self.providers[task.provider].receipt.wasted += task.early_bytes;
-        self.bytes_wasted += task.early_bytes;
+        let early: u64 = task.early.iter().map(|(_, block)| block.len() as u64).sum();
+        self.providers[task.provider].receipt.wasted += early;
+        self.bytes_wasted += early;
         self.remember_attempt(task);
     }
 

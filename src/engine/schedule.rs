@@ -283,6 +283,7 @@ impl Coordinator<'_> {
             block,
             useful: 0,
             received: 0,
+            overhead: 0,
             pending: 0,
             pending_ranges: RangeSet::new(),
             is_released: false,

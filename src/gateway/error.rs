@@ -146,7 +146,7 @@ pub enum Advice {
         /// The wait that the provider asked for.
         after: Option<Duration>,
     },
-    /// Another provider, now.
+    /// This request will not succeed here; another provider, or another form, may.
     Elsewhere,
     /// The provider says that it does not have it.
     Absent,
@@ -179,10 +179,10 @@ impl GatewayError {
             Fault::FirstByte(_)
             | Fault::Stalled { .. }
             | Fault::Broken { .. }
-            | Fault::Truncated { .. } => Advice::Retry { after: None },
-            Fault::Dns(_)
-            | Fault::Connect(_)
-            | Fault::TooLong { .. }
+            | Fault::Truncated { .. }
+            | Fault::Dns(_)
+            | Fault::Connect(_) => Advice::Retry { after: None },
+            Fault::TooLong { .. }
             | Fault::TooLarge { .. }
             | Fault::WrongLength { .. }
             | Fault::Redirect(_) => Advice::Elsewhere,
@@ -205,6 +205,14 @@ impl GatewayError {
                 retired: false,
             } => status_advice(*status, excerpt, *retry_after),
         }
+    }
+
+    /// Whether the provider was not even reached.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            &self.fault,
+            Fault::Dns(_) | Fault::Connect(_) | Fault::BadUrl(_) | Fault::Client(_)
+        )
     }
 
     /// The HTTP status, where one other than the wanted came.

@@ -392,7 +392,7 @@ fn silence_before_the_headers_has_its_own_patience() {
 }
 
 #[test]
-fn nobody_there_means_elsewhere() {
+fn nobody_there_may_come_back() {
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -401,7 +401,7 @@ fn nobody_there_means_elsewhere() {
     let gateway = gateway(&format!("http://127.0.0.1:{port}"), vec![], None);
     let fault = run(gateway.block(&cid(), 9)).unwrap_err();
     assert!(matches!(fault.fault, Fault::Connect(_)), "{fault:?}");
-    assert_eq!(fault.advice(), Advice::Elsewhere);
+    assert_eq!(fault.advice(), Advice::Retry { after: None });
     assert!(std::error::Error::source(&fault).is_some());
 }
 

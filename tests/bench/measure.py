@@ -23,9 +23,9 @@ CORES = os.cpu_count() or 1
 # Linux counts the memory of whoever starts a program as its own until it is replaced, and Python
 # is larger than what is measured here; GNU time is small.
 TIME = shutil.which("time")
-# A round in which others used more than this share of the machine is run again,
+# A round in which others used more than this share of the machine is not quiet: more rounds are run,
 NOISE = 0.08
-# up to so many times as many rounds as were asked for.
+# up to so many times as many as were asked for, and the quietest ones count.
 PATIENCE = 2
 
 
@@ -103,39 +103,31 @@ def parse():
 
 
 def measure(options, commands):
-    runs = [[] for _ in commands]
+    """The quietest rounds of those that were run, as many as were asked for."""
     order = list(enumerate(commands))
-    noisy = []
-    kept = 0
-    tried = 0
-    while kept < options.rounds:
+    rounds = []
+    for tried in range(options.rounds * PATIENCE + 1):
         shift = tried % len(commands)
         settle()
-        one_round = []
+        runs = [None] * len(commands)
         for index, (name, _, command) in order[shift:] + order[:shift]:
             if options.flush:
                 os.sync()
-            run = Run(command, options.place, options.server)
+            run = runs[index] = Run(command, options.place, options.server)
             if tried == 0 and options.expect and os.path.isfile(run.out):
                 if not filecmp.cmp(run.out, options.expect, shallow=False):
                     sys.exit(f"{name}: wrote wrong bytes")
-            one_round.append((index, run))
         remove(options.place)
-        tried += 1
-        if tried == 1:
-            continue
-        noise = max(run.noise for _, run in one_round)
-        # Writing back to a disk is work of the kernel, which nobody is charged for.
-        limit = NOISE if not options.flush else 3 * NOISE
-        if noise > limit and tried <= options.rounds * PATIENCE:
-            noisy.append(noise)
-            continue
-        kept += 1
-        for index, run in one_round:
-            runs[index].append(run)
-    if noisy:
-        print(f"{len(noisy)} rounds run again: others took up to {max(noisy):.0%} of the machine", file=sys.stderr)
-    return runs
+        noise = statistics.mean(run.noise for run in runs)
+        ratios = " ".join(f"{run.wall / runs[0].wall:.2f}" for run in runs[1:])
+        what = "warm-up" if tried == 0 else f"round {tried}"
+        print(f"   {what}: {runs[0].wall:.2f} s, then {ratios}; others {noise:.0%}", file=sys.stderr)
+        if tried > 0:
+            rounds.append((noise, tried, runs))
+        if sum(noise <= NOISE for noise, _, _ in rounds) == options.rounds:
+            break
+    quietest = sorted(sorted(rounds)[: options.rounds], key=lambda one: one[1])
+    return list(zip(*(runs for _, _, runs in quietest)))
 
 
 def main():

@@ -1,0 +1,60 @@
+//! The scenario that most tests are made of: `get` of one DAG as `file`, and what must hold after.
+
+use sha2::Digest as _;
+
+use super::dag::Dag;
+use super::gateway::Gateway;
+use super::oracle;
+use super::sandbox::{Output, Sandbox};
+
+/// `get` of a DAG from some gateways, as `file`, with JSON events.
+#[track_caller]
+pub fn get(sandbox: &Sandbox, dag: &Dag, gateways: &[&Gateway]) -> Output {
+    let mut args = vec![
+        "--json".to_owned(),
+        "get".into(),
+        dag.source(),
+        "-o".into(),
+        "file".into(),
+    ];
+    for gateway in gateways {
+        args.extend(["--gateway".into(), gateway.url().into()]);
+    }
+    sandbox.run(args)
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+/// Everything that a finished download must be true to.
+#[track_caller]
+pub fn arrived(sandbox: &Sandbox, dag: &Dag, output: Output) {
+    let output = output.exits(0);
+    assert!(
+        sandbox.read("file") == dag.data,
+        "other bytes\n{}",
+        output.transcript()
+    );
+    let finished = output
+        .events_of("finished")
+        .pop()
+        .expect("a finished event");
+    assert_eq!(finished["v"], 1);
+    assert_eq!(finished["cid"], dag.root.to_string());
+    assert_eq!(finished["size"], dag.data.len());
+    assert_eq!(finished["sha256"], sha256(&dag.data));
+    assert_eq!(
+        finished["path"],
+        sandbox.target("file").to_str().expect("an ASCII path")
+    );
+    let done = output.events().pop().expect("a last event");
+    assert_eq!(
+        (&done["type"], &done["exit_code"], &done["finished"]),
+        (&"done".into(), &0.into(), &1.into())
+    );
+    oracle::claims_are_true(sandbox, dag);
+}
