@@ -280,6 +280,7 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         saved: Saved {
             proved: state.verified,
             by_leaves: RangeSet::decode(&state.rungs).unwrap_or_default(),
+            fingerprint: state.fingerprint,
             sha_state: state.sha_state,
             bytes_fetched: row.bytes_fetched,
             bytes_wasted: row.bytes_wasted,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::content::ranges::RangeSet;
-use crate::disk::DiskError;
+use crate::disk::{DiskError, inspect};
 use crate::download::{Proof, ProviderReceipt, Trigger};
 use crate::engine::coordinator::Coordinator;
 use crate::engine::finish::disk_failure;
@@ -50,6 +50,8 @@ struct Note {
     proved: RangeSet,
     rungs: Vec<u8>,
     sha_state: Option<Vec<u8>>,
+    is_complete: bool,
+    digest: Option<[u8; 32]>,
 }
 
 impl Checkpointing {
@@ -140,6 +142,8 @@ impl Coordinator<'_> {
             proved: plan.proved().clone(),
             rungs: self.by_leaves.encode(),
             sha_state,
+            is_complete: plan.is_complete(),
+            digest: self.digest,
         };
         self.checkpointing.stage = Stage::Sync(note);
         let inputs = self.inputs.clone();
@@ -164,11 +168,15 @@ impl Coordinator<'_> {
         };
         let state = FileState {
             index: 0,
-            done: self.is_complete(),
+            fingerprint: self
+                .part
+                .as_ref()
+                .and_then(|part| inspect::fingerprint(part.path())),
+            done: note.is_complete,
             verified: note.proved,
             rungs: note.rungs,
             sha_state: note.sha_state,
-            sha256: self.digest,
+            sha256: note.digest,
         };
         let checkpoint = Checkpoint {
             trigger: note.trigger,

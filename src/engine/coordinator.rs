@@ -170,8 +170,8 @@ impl<'a> Coordinator<'a> {
         let Some(mut receiver) = self.receiver.take() else {
             unreachable!("run consumes the coordinator");
         };
-        if let Err(failure) = self.begin().await {
-            self.fail(failure);
+        if let Err(stop) = self.begin(&mut signals).await {
+            self.halt(stop);
         }
         self.transfer(&mut receiver, &mut signals).await;
         if self.stop.is_none() {

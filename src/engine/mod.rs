@@ -85,6 +85,9 @@ pub struct Saved {
     pub proved: RangeSet,
     /// Those of them that were proved as leaves around plain bytes.
     pub by_leaves: RangeSet,
+    /// Length and modification time, in nanoseconds since 1970, of the part as the last
+    /// checkpoint left it.
+    pub fingerprint: Option<(u64, i64)>,
     /// Mid-state of the whole-file hash.
     pub sha_state: Option<Vec<u8>>,
     /// Bytes received.

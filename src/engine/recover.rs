@@ -1,44 +1,48 @@
 //! Beginning and going on: opening the part, and finding out what it holds that can be proved.
 //!
-//! The newest checkpoint is believed where samples of it prove right; what the part holds beyond
-//! it is hashed against the leaves that the stored nodes name. After a SIGKILL the page cache is
-//! still there, so only bytes in flight are lost. Where a sample does not prove right, nothing is
-//! believed and the whole part is proved again the same way.
-
-use std::collections::BTreeSet;
+//! Where the part is exactly as the last checkpoint left it, that checkpoint is believed. After a
+//! SIGKILL, or when anybody else has touched it, every leaf in it is hashed again against the
+//! nodes that the store keeps: the page cache is still there, so only bytes in flight are lost, and
+//! no change to the part goes unnoticed.
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, VerifiedBlock};
 use crate::content::leaf;
-use crate::content::ranges::RangeSet;
+use crate::content::ranges::{ByteRange, RangeSet};
 use crate::disk::part::PartFile;
 use crate::disk::{DiskError, inspect, room};
-use crate::download::{Failure, Status};
-use crate::engine::Destination;
-use crate::engine::coordinator::Coordinator;
-use crate::engine::finish::{disk_failure, plan_failure, store_failure};
-use crate::engine::plan::{FilePlan, Piece, PieceKind, PlanError};
+use crate::download::{Action, Failure, Status};
+use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::finish::{
+    disk_failure, exists_failure, plan_failure, store_failure, target_failure,
+};
+use crate::engine::plan::{FilePlan, Inline, Piece, PieceKind, PlanError};
 use crate::engine::prove::{self, Sink, Stream};
+use crate::engine::{Destination, Saved};
 use crate::event::What;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, NewFile, Resolved};
+use crate::store::{FileKind, NewFile, Resolved, StoreError};
 
-/// Ranges of a checkpoint whose last leaf is hashed before the checkpoint is believed.
-const SAMPLES: usize = 8;
+/// What the operating system asks of the process.
+pub(super) type Signals = UnboundedReceiver<ExitKind>;
+
+/// After so many hashed bytes, recovery looks whether it is to stop.
+const LOOK_EVERY: u64 = 16 << 20;
 
 impl Coordinator<'_> {
     /// Takes up the work: what is there already, the threads, the root if it needs no network.
-    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+    pub(super) async fn begin(&mut self, signals: &mut Signals) -> Result<(), Stop> {
         self.checkpointing
             .begin_traffic(self.bytes_fetched, self.bytes_wasted);
-        let known_before = match self.adopt_target().await? {
+        let known_before = match self.adopt_target(signals).await? {
             Some(bytes) => bytes,
             None => {
                 self.open_part()?;
-                self.recover().await?
+                self.recover(signals).await?
             }
         };
         self.resumed_from = known_before;
@@ -57,7 +61,7 @@ impl Coordinator<'_> {
                     Timestamp::now(),
                 )
                 .await;
-            moved.map_err(|error| store_failure(&error, self.job.id))?;
+            moved.map_err(|error| Stop::Failed(store_failure(&error, self.job.id)))?;
         }
         if self.plan.as_ref().is_some_and(|plan| plan.size().is_some()) {
             self.on_resolved();
@@ -69,7 +73,7 @@ impl Coordinator<'_> {
 
     /// A target that exists may hold this very content: renamed by this download before a crash
     /// could be recorded, or put there by somebody else. Proved in full, it is done; the bytes.
-    async fn adopt_target(&mut self) -> Result<Option<u64>, Failure> {
+    async fn adopt_target(&mut self, signals: &mut Signals) -> Result<Option<u64>, Stop> {
         let Destination::File { target, part, .. } = &self.job.destination else {
             return Ok(None);
         };
@@ -80,123 +84,147 @@ impl Coordinator<'_> {
         let Ok(Some(file)) = PartFile::open(target) else {
             return Ok(None);
         };
-        let len = file
-            .len()
-            .map_err(|error| disk_failure(&error, self.job.id))?;
-        let plan = self
-            .rebuild(&file, len, &RangeSet::new(), Access::Read)
-            .await?;
-        let Some(plan) = plan.filter(|plan| plan.is_complete() && plan.size() == Some(len)) else {
+        let Ok(len) = file.len() else {
             return Ok(None);
         };
+        let plan = self
+            .rebuild(&file, len, &RangeSet::new(), Access::Read, signals)
+            .await?;
+        if !plan.is_complete() || plan.size() != Some(len) {
+            return Ok(None);
+        }
         self.plan = Some(plan);
         self.part = Some(file);
         self.is_in_place = true;
         Ok(Some(len))
     }
 
-    fn open_part(&mut self) -> Result<(), Failure> {
+    fn open_part(&mut self) -> Result<(), Stop> {
         let Destination::File { part: path, .. } = &self.job.destination else {
             return Ok(());
         };
-        let fail = |error: DiskError| disk_failure(&error, self.job.id);
+        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, self.job.id));
         let part = match PartFile::open(path).map_err(fail)? {
             Some(part) => part,
             None => PartFile::create(path)
-                .map_err(|error| crate::engine::finish::target_failure(&error, self.job.id))?,
+                .map_err(|error| Stop::Failed(target_failure(&error, self.job.id)))?,
         };
         if !part.try_lock().map_err(fail)? {
-            return Err(Failure {
+            return Err(Stop::Failed(Failure {
                 kind: ExitKind::Retry,
                 message: format!("another process is writing {}", path.display()),
                 hint: Some(format!(
                     "wait for it, then go on with: fetchd resume {}",
                     self.job.id
                 )),
-            });
+            }));
         }
         self.part = Some(part);
         Ok(())
     }
 
     /// Builds the plan from stored nodes and from what the part proves; the proved bytes.
-    async fn recover(&mut self) -> Result<u64, Failure> {
+    async fn recover(&mut self, signals: &mut Signals) -> Result<u64, Stop> {
         let Some(part) = self.part.clone() else {
-            let plan = FilePlan::new(self.job.root, self.options.limits.clone(), RangeSet::new());
-            self.plan = Some(plan.map_err(|error| plan_failure(&error))?);
+            self.plan = Some(self.fresh_plan()?);
             return Ok(0);
         };
-        let len = part
-            .len()
-            .map_err(|error| disk_failure(&error, self.job.id))?;
-        let mut trusted = self.job.saved.proved.clone();
-        trusted.remove(len, u64::MAX);
-        let mut plan = self
-            .rebuild(&part, len, &trusted, Access::ReadWrite)
+        let now = inspect::fingerprint(part.path());
+        let is_untouched = now.is_some() && now == self.job.saved.fingerprint;
+        let len = now.map_or(0, |(len, _)| len);
+        let mut claimed = self.job.saved.proved.clone();
+        claimed.remove(len, u64::MAX);
+        let trusted = if is_untouched {
+            claimed.clone()
+        } else {
+            RangeSet::new()
+        };
+        let plan = self
+            .rebuild(&part, len, &trusted, Access::ReadWrite, signals)
             .await?;
-        if plan.is_none() {
-            tracing::warn!(
-                "the part does not hold what the checkpoint says: proving all of it again"
-            );
-            self.announce(What::Notice { message: "the part file does not hold what the last checkpoint says; all of it is proved again".to_owned() });
+        let keeps = |range: ByteRange| plan.proved().contains(range.start(), range.end());
+        if !self.job.saved.proved.iter().all(keeps) {
+            let message = "the part file does not hold all that the last checkpoint says; what is \
+                           missing is fetched again";
+            self.announce(What::Notice {
+                message: message.to_owned(),
+            });
             self.job.saved.sha_state = None;
-            plan = self
-                .rebuild(&part, len, &RangeSet::new(), Access::ReadWrite)
-                .await?;
         }
-        let proved = plan.as_ref().map_or(0, |plan| plan.proved().total());
-        self.plan = plan;
+        self.by_leaves = leaves_of(plan.proved(), &self.job.saved);
+        let proved = plan.proved().total();
+        self.plan = Some(plan);
         Ok(proved)
     }
 
-    /// A plan with everything proved that the part holds; `None` if a trusted leaf does not prove
-    /// right.
+    fn fresh_plan(&self) -> Result<FilePlan, Stop> {
+        let limits = self.options.limits.clone();
+        FilePlan::new(self.job.root, limits, RangeSet::new())
+            .map_err(|error| Stop::Failed(plan_failure(&error)))
+    }
+
+    /// A plan with everything proved that the file holds; `trusted` is taken without a look.
     async fn rebuild(
         &self,
         part: &PartFile,
         len: u64,
         trusted: &RangeSet,
         access: Access,
-    ) -> Result<Option<FilePlan>, Failure> {
-        let plan = FilePlan::new(self.job.root, self.options.limits.clone(), RangeSet::new());
-        let mut plan = plan.map_err(|error| plan_failure(&error))?;
+        signals: &mut Signals,
+    ) -> Result<FilePlan, Stop> {
+        let mut plan = self.fresh_plan()?;
         let Some(root) = self.stored_root(part, len).await? else {
-            return Ok(Some(plan));
+            return Ok(plan);
         };
-        let samples = samples(trusted);
         let mut scan = Scan {
             plan: &mut plan,
             part,
             access,
             len,
             trusted,
-            samples: &samples,
+            hashed: 0,
         };
-        scan.expand(&root).map_err(|error| plan_failure(&error))?;
-        let mut at = 0;
+        self.grow(&mut scan, &root)?;
+        let (mut at, mut next_look) = (0, LOOK_EVERY);
         while let Some(piece) = scan.plan.first_piece_from(at).cloned() {
             at = piece.offset + piece.len;
-            match scan.look(&piece) {
-                Look::Fine => {}
-                Look::Broken => return Ok(None),
-                Look::NeedsNode => {
-                    if let Some(node) = self.stored_node(&piece.cid).await? {
-                        scan.expand(&node).map_err(|error| plan_failure(&error))?;
-                        at = piece.offset;
-                    }
-                }
+            if scan.needs_node(&piece)
+                && let Some(node) = self.stored_node(&piece.cid).await?
+            {
+                self.grow(&mut scan, &node)?;
+                at = piece.offset;
             }
-            tokio::task::yield_now().await;
+            if scan.hashed >= next_look {
+                next_look = scan.hashed + LOOK_EVERY;
+                self.look_for_stop(signals).await?;
+            }
         }
-        Ok(Some(plan))
+        Ok(plan)
+    }
+
+    fn grow(&self, scan: &mut Scan<'_>, block: &VerifiedBlock) -> Result<(), Stop> {
+        scan.expand(block).map_err(|error| match error {
+            ScanError::Plan(error) => Stop::Failed(plan_failure(&error)),
+            ScanError::Disk(error) => Stop::Failed(disk_failure(&error, self.job.id)),
+        })
+    }
+
+    /// Whether a signal or another terminal ends the download while the part is being read.
+    async fn look_for_stop(&self, signals: &mut Signals) -> Result<(), Stop> {
+        tokio::task::yield_now().await;
+        if let Ok(kind) = signals.try_recv() {
+            return Err(Stop::Signal(kind));
+        }
+        match self.store.requested_action(self.job.id, self.job.run).await {
+            Ok(None | Some(Action::Checkpoint)) => Ok(()),
+            Ok(Some(action)) => Err(Stop::Asked(action)),
+            Err(StoreError::LeaseLost { .. }) => Err(Stop::LeaseLost),
+            Err(error) => Err(Stop::Failed(store_failure(&error, self.job.id))),
+        }
     }
 
     /// The root block: out of the store, or, for a file that is a single block, out of the part.
-    async fn stored_root(
-        &self,
-        part: &PartFile,
-        len: u64,
-    ) -> Result<Option<VerifiedBlock>, Failure> {
+    async fn stored_root(&self, part: &PartFile, len: u64) -> Result<Option<VerifiedBlock>, Stop> {
         let root = self.job.root;
         if let Some(node) = self.stored_node(&root).await? {
             return Ok(Some(node));
@@ -204,16 +232,17 @@ impl Coordinator<'_> {
         if len == 0 || len > self.options.limits.max_block || root.codec() != cid::codec::RAW {
             return Ok(None);
         }
-        let block = read(part, 0, len).map_err(|error| disk_failure(&error, self.job.id))?;
+        let block =
+            read(part, 0, len).map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
         Ok(VerifiedBlock::check(root, block.into()).ok())
     }
 
-    async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Failure> {
+    async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Stop> {
         let block = self
             .store
             .node(&cid.hash().to_bytes())
             .await
-            .map_err(|error| store_failure(&error, self.job.id))?;
+            .map_err(|error| Stop::Failed(store_failure(&error, self.job.id)))?;
         // A node that does not prove right any more is fetched again.
         Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
     }
@@ -308,11 +337,24 @@ impl Coordinator<'_> {
         let fail = |error: DiskError| disk_failure(&error, self.job.id);
         let there = inspect::file_len(target).map_err(fail)?;
         if there.is_some_and(|there| there != size) && !overwrite {
-            return Err(crate::engine::finish::exists_failure(target, self.job.id));
+            return Err(exists_failure(target, self.job.id));
         }
         let directory = target.parent().unwrap_or(target);
         room::require(directory, size.saturating_sub(self.proved_bytes())).map_err(fail)
     }
+}
+
+/// What was proved by leaves: what the checkpoint says, and what was just hashed as leaves in the
+/// part without the checkpoint knowing of it.
+fn leaves_of(proved: &RangeSet, saved: &Saved) -> RangeSet {
+    let mut leaves = proved.clone();
+    for range in saved.proved.iter() {
+        leaves.remove(range.start(), range.end());
+    }
+    for range in saved.by_leaves.iter() {
+        leaves.insert(range.start(), range.end());
+    }
+    leaves
 }
 
 /// One pass over the part.
@@ -322,8 +364,7 @@ struct Scan<'a> {
     access: Access,
     len: u64,
     trusted: &'a RangeSet,
-    /// Last offsets of trusted ranges whose leaves are hashed all the same.
-    samples: &'a BTreeSet<u64>,
+    hashed: u64,
 }
 
 /// Whether the file is ours to change.
@@ -333,56 +374,51 @@ enum Access {
     ReadWrite,
 }
 
-enum Look {
-    /// Proved, trusted, or not there.
-    Fine,
-    /// Trusted, but wrong.
-    Broken,
-    /// Its node must be expanded first.
-    NeedsNode,
+enum ScanError {
+    Plan(PlanError),
+    Disk(DiskError),
 }
 
 impl Scan<'_> {
-    fn expand(&mut self, block: &VerifiedBlock) -> Result<(), PlanError> {
-        for inline in self.plan.expand(block.cid(), block.data())? {
-            let len = inline.data.len() as u64;
+    fn expand(&mut self, block: &VerifiedBlock) -> Result<(), ScanError> {
+        let inline = self
+            .plan
+            .expand(block.cid(), block.data())
+            .map_err(ScanError::Plan)?;
+        for Inline { offset, data } in inline {
+            let len = data.len() as u64;
             // The bytes are proved already: where the part lacks them they are simply written.
-            let is_there =
-                read(self.part, inline.offset, len).is_ok_and(|found| found == inline.data);
-            let may_write = self.access == Access::ReadWrite;
-            if is_there || (may_write && self.part.write_at(inline.offset, &inline.data).is_ok()) {
-                self.plan.prove(inline.offset, len);
+            let is_there = read(self.part, offset, len).is_ok_and(|found| found == data);
+            if !is_there && self.access == Access::ReadWrite {
+                self.part.write_at(offset, &data).map_err(ScanError::Disk)?;
+            }
+            if is_there || self.access == Access::ReadWrite {
+                self.plan.prove(offset, len);
             }
         }
         Ok(())
     }
 
-    fn look(&mut self, piece: &Piece) -> Look {
+    /// Proves a piece, if its bytes are there; whether its node must be expanded first.
+    fn needs_node(&mut self, piece: &Piece) -> bool {
         let end = piece.offset + piece.len;
-        let is_trusted = self.trusted.contains(piece.offset, end);
-        let is_sample = self.samples.range(piece.offset..end).next().is_some();
-        if is_trusted && !is_sample {
+        if self.trusted.contains(piece.offset, end) {
             self.plan.prove(piece.offset, piece.len);
-            return Look::Fine;
+            return false;
         }
         if piece.kind == PieceKind::Node {
-            return if piece.offset < self.len {
-                Look::NeedsNode
-            } else {
-                Look::Fine
-            };
+            return piece.offset < self.len;
         }
         if end > self.len {
-            return Look::Fine;
+            return false;
         }
-        let proves = read(self.part, piece.offset, piece.len)
-            .is_ok_and(|bytes| leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some());
-        if proves {
+        self.hashed += piece.len;
+        let is_right =
+            |bytes: Vec<u8>| leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some();
+        if read(self.part, piece.offset, piece.len).is_ok_and(is_right) {
             self.plan.prove(piece.offset, piece.len);
-        } else if is_trusted {
-            return Look::Broken;
         }
-        Look::Fine
+        false
     }
 }
 
@@ -390,17 +426,4 @@ fn read(part: &PartFile, offset: u64, len: u64) -> Result<Vec<u8>, DiskError> {
     let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     part.read_at(offset, &mut buffer)?;
     Ok(buffer)
-}
-
-/// The last bytes of the newest ranges, and the first byte: what a crash or a meddling hand is
-/// most likely to have changed.
-fn samples(trusted: &RangeSet) -> BTreeSet<u64> {
-    let mut samples: BTreeSet<u64> = trusted
-        .iter()
-        .rev()
-        .take(SAMPLES)
-        .map(|range| range.end() - 1)
-        .collect();
-    samples.extend(trusted.iter().next().map(|range| range.start()));
-    samples
 }

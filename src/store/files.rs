@@ -86,6 +86,9 @@ pub struct FileState {
     pub sha_state: Option<Vec<u8>>,
     /// The file's SHA-256, once whole.
     pub sha256: Option<[u8; 32]>,
+    /// Length and modification time, in nanoseconds since 1970, of the part on disk when this
+    /// was recorded: while they are the same, nobody has touched it since.
+    pub fingerprint: Option<(u64, i64)>,
     /// Whether every byte is proved.
     pub done: bool,
 }
@@ -172,7 +175,7 @@ pub(super) fn record_state(
     let touched = sql::execute(
         tx,
         "UPDATE files SET verified = :verified, rungs = :rungs, sha_state = :sha_state,
-                sha256 = :sha256, done = :done
+                sha256 = :sha256, done = :done, part_len = :part_len, part_mtime = :part_mtime
          WHERE download_id = :id AND idx = :idx",
         named_params! {
             ":id": id.get(),
@@ -182,6 +185,8 @@ pub(super) fn record_state(
             ":sha_state": state.sha_state,
             ":sha256": state.sha256,
             ":done": state.done,
+            ":part_len": state.fingerprint.map(|(len, _)| int(len)),
+            ":part_mtime": state.fingerprint.map(|(_, mtime)| mtime),
         },
     )?;
     Ok(touched == 1)
@@ -200,12 +205,15 @@ fn read(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         mode: row.get("mode")?,
         mtime: mtime_s.zip(mtime_ns),
     };
+    let part_len = sql::optional_size(row, "part_len")?;
+    let part_mtime: Option<i64> = row.get("part_mtime")?;
     let state = FileState {
         index,
         verified: sql::ranges(row, "verified")?,
         rungs: row.get("rungs")?,
         sha_state: row.get("sha_state")?,
         sha256: sql::digest(row, "sha256")?,
+        fingerprint: part_len.zip(part_mtime),
         done: row.get("done")?,
     };
     Ok(FileRow { file, state })

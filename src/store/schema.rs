@@ -104,6 +104,8 @@ CREATE TABLE files (
     verified    BLOB NOT NULL DEFAULT x'',
     rungs       BLOB NOT NULL DEFAULT x'',
     sha_state   BLOB,
+    part_len    INTEGER,           -- of the part, as the checkpoint left it
+    part_mtime  INTEGER,           -- nanoseconds since 1970 UTC
     UNIQUE (download_id, idx)
 ) STRICT;
 

@@ -146,6 +146,7 @@ fn proved(until: u64) -> FileState {
         rungs: vec![1, 2],
         sha_state: Some(vec![3; 40]),
         sha256: None,
+        fingerprint: Some((7, -1)),
         done: false,
     }
 }
