@@ -127,7 +127,7 @@ impl Coordinator<'_> {
             ShaReport::Failed(error) => self.fail(disk_failure(&error, self.job.id)),
             ShaReport::State(state) => {
                 if let Stage::Hash(trigger) = self.checkpointing.stage {
-                    self.sync(trigger, Some(state));
+                    self.sync(trigger, state);
                 }
             }
         }

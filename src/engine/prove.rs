@@ -3,7 +3,7 @@
 //! Nothing reaches the sink that was not proved in the same call. Results go back to the
 //! coordinator as values; the threads own no plan and decide nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::mpsc;
 use std::thread;
@@ -224,13 +224,8 @@ impl Stream {
         }
         self.waiting_bytes += job.len;
         // A waiting job gives its share of the budget back: what it waits for may need it.
-        self.waiting.insert(
-            offset,
-            Job {
-                permit: None,
-                ..job
-            },
-        );
+        let permit = job.permit.filter(|_| offset == self.next);
+        self.waiting.insert(offset, Job { permit, ..job });
         while let Some(job) = self.waiting.remove(&self.next) {
             self.waiting_bytes -= job.len;
             self.emit(job, report);
@@ -247,7 +242,7 @@ impl Stream {
         let outcome = match written {
             Ok(()) => Outcome::Written {
                 data: std::mem::take(&mut job.data),
-                permit: None,
+                permit: job.permit.take(),
             },
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 Outcome::SinkFailed(SinkError::Closed)
@@ -272,8 +267,8 @@ pub enum ShaJob {
 
 /// What the whole-file hash reports.
 pub enum ShaReport {
-    /// The mid-state, restorable.
-    State(Vec<u8>),
+    /// The mid-state, restorable; `None` after a failure.
+    State(Option<Vec<u8>>),
     /// The digest.
     Digest([u8; 32]),
     /// The part could not be read.
@@ -283,33 +278,91 @@ pub enum ShaReport {
 /// Starts the thread that hashes the whole file as its prefix grows. It ends when its sender is
 /// dropped.
 pub fn spawn_sha(
-    mut sha: FileSha256,
+    sha: FileSha256,
     part: Option<PartFile>,
     results: UnboundedSender<Input>,
 ) -> mpsc::Sender<ShaJob> {
-    let (sender, jobs) = mpsc::channel::<ShaJob>();
-    thread::spawn(move || {
-        for job in jobs {
-            let report = match job {
+    let (sender, jobs) = mpsc::channel();
+    let hashing = Hashing {
+        sha: Some(sha),
+        part,
+        jobs,
+        later: VecDeque::new(),
+        results,
+    };
+    thread::spawn(move || hashing.run());
+    sender
+}
+
+/// The whole-file hash, on its thread.
+struct Hashing {
+    /// `None` once a read has failed: what came after would be hashed at the wrong place.
+    sha: Option<FileSha256>,
+    part: Option<PartFile>,
+    jobs: mpsc::Receiver<ShaJob>,
+    /// Jobs that came during a long read.
+    later: VecDeque<ShaJob>,
+    results: UnboundedSender<Input>,
+}
+
+/// After so many bytes a long read looks whether somebody waits for the state.
+const READ_SLICE: u64 = 8 << 20;
+
+impl Hashing {
+    fn run(mut self) {
+        while let Some(job) = self.next() {
+            match job {
                 ShaJob::Feed(data, _permit) => {
-                    data.iter().for_each(|piece| sha.update(piece));
-                    None
+                    if let Some(sha) = &mut self.sha {
+                        data.iter().for_each(|piece| sha.update(piece));
+                    }
                 }
-                ShaJob::ReadTo(end) => part
-                    .as_ref()
-                    .and_then(|part| read_to(&mut sha, part, end).err())
-                    .map(ShaReport::Failed),
-                ShaJob::Save => Some(ShaReport::State(sha.save())),
-                ShaJob::Finish => Some(ShaReport::Digest(sha.clone().finish())),
-            };
-            if let Some(report) = report
-                && results.send(Input::Sha(report)).is_err()
-            {
-                return;
+                ShaJob::ReadTo(end) => self.read_to(end),
+                ShaJob::Save => self.save(),
+                ShaJob::Finish => {
+                    if let Some(sha) = self.sha.clone() {
+                        self.report(ShaReport::Digest(sha.finish()));
+                    }
+                }
             }
         }
-    });
-    sender
+    }
+
+    fn next(&mut self) -> Option<ShaJob> {
+        self.later.pop_front().or_else(|| self.jobs.recv().ok())
+    }
+
+    fn read_to(&mut self, end: u64) {
+        while let (Some(sha), Some(part)) = (&mut self.sha, &self.part)
+            && sha.position() < end
+        {
+            let slice_end = end.min(sha.position() + READ_SLICE);
+            if let Err(error) = read_to(sha, part, slice_end) {
+                self.sha = None;
+                return self.report(ShaReport::Failed(error));
+            }
+            self.answer_between();
+        }
+    }
+
+    /// A checkpoint, and with it a pause, does not wait for the end of a long read.
+    fn answer_between(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                ShaJob::Save => self.save(),
+                job => self.later.push_back(job),
+            }
+        }
+    }
+
+    fn save(&self) {
+        self.report(ShaReport::State(self.sha.as_ref().map(FileSha256::save)));
+    }
+
+    fn report(&self, report: ShaReport) {
+        // The coordinator is gone only when the download is over.
+        let _ = self.results.send(Input::Sha(report));
+    }
 }
 
 fn read_to(sha: &mut FileSha256, part: &PartFile, end: u64) -> Result<(), DiskError> {

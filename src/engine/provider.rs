@@ -328,14 +328,14 @@ pub fn pick(providers: &[Provider], current: usize, need: Need, now: Instant) ->
 pub fn verdict(providers: &[Provider]) -> ExitKind {
     let outs: Vec<&Out> = providers.iter().map(Provider::ending).collect();
     let any = |wanted: fn(&Out) -> bool| outs.iter().any(|out| wanted(out));
-    let all = |wanted: fn(&Out) -> bool| !outs.is_empty() && outs.iter().all(|out| wanted(out));
-    if any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) || outs.is_empty() {
+    let all = |wanted: fn(&Out) -> bool| outs.iter().all(|out| wanted(out));
+    if outs.is_empty() || any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) {
         ExitKind::Retry
     } else if any(|out| matches!(out, Out::Lied)) {
         ExitKind::Verification
     } else if all(|out| matches!(out, Out::Retired)) {
         ExitKind::Retry
-    } else if any(|out| matches!(out, Out::Absent)) {
+    } else if all(|out| matches!(out, Out::Absent | Out::Retired)) {
         ExitKind::NotFound
     } else {
         ExitKind::Refused

@@ -104,6 +104,10 @@ impl Coordinator<'_> {
 
     /// A block that the plan needs in order to go on: small, and proved on the spot.
     fn on_node(&mut self, id: TaskId, cid: Cid, block: &Bytes) {
+        if self.plan_cid(&cid).is_none() {
+            // Another answer has brought it meanwhile.
+            return self.waste(id, block.len() as u64);
+        }
         let Some(verified) = self
             .plan_cid(&cid)
             .and_then(|cid| VerifiedBlock::check(cid, block.clone()).ok())
@@ -276,9 +280,10 @@ impl Coordinator<'_> {
                 self.by_leaves.insert(offset, offset + len);
             }
         }
-        self.new_bytes += plan.proved().total() - before;
+        let new_bytes = plan.proved().total() - before;
+        self.new_bytes += new_bytes;
         if let Some(task) = self.tasks.get(&id) {
-            self.providers[task.provider].proved(task.transport, len);
+            self.providers[task.provider].proved(task.transport, new_bytes);
         }
         self.feed_sha(offsets, len, data, permit);
     }
@@ -386,6 +391,13 @@ impl Coordinator<'_> {
             task.useful > 0 || self.is_settled(task),
         );
         if got_something {
+            let honours_window = task.block.is_none()
+                && task
+                    .range
+                    .is_some_and(|range| task.received < range.len() + EARLY_LIMIT);
+            if honours_window && self.providers[index].capabilities.entity_bytes == Known::Unknown {
+                self.providers[index].capabilities.entity_bytes = Known::Yes;
+            }
             return;
         }
         let message = if was_empty {
@@ -507,7 +519,11 @@ impl Coordinator<'_> {
             return;
         }
         // A server that knows no windows sends what comes before the window first.
-        let before = task.range.map_or(0, ByteRange::start);
+        let knows_windows = self.providers[task.provider].capabilities.entity_bytes == Known::Yes;
+        let before = match task.range {
+            Some(range) if task.block.is_none() && !knows_windows => range.start(),
+            _ => 0,
+        };
         let is_flooding = task.received + task.overhead > task.useful + before + USELESS_LIMIT;
         let is_settled = task.pending == 0 && self.is_settled(task);
         if is_flooding && !is_settled {

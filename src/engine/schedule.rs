@@ -43,9 +43,7 @@ impl Coordinator<'_> {
                     return;
                 }
                 Pick::Nobody => {
-                    if self.tasks.is_empty() {
-                        self.give_up();
-                    }
+                    self.give_up_if_stuck();
                     return;
                 }
             }
@@ -187,9 +185,7 @@ impl Coordinator<'_> {
                 false
             }
             Pick::Nobody => {
-                if self.tasks.is_empty() {
-                    self.give_up();
-                }
+                self.give_up_if_stuck();
                 false
             }
         }
@@ -316,6 +312,22 @@ impl Coordinator<'_> {
         if is_new {
             let url = self.providers[index].url().to_owned();
             self.announce(What::Provider { url });
+        }
+    }
+
+    /// Gives up, unless bytes under way may still complete the file. Bytes that wait for their
+    /// turn on a stream do not count: what they wait for, nobody brings.
+    fn give_up_if_stuck(&mut self) {
+        let next = self
+            .plan
+            .as_ref()
+            .map_or(0, |plan| plan.proved().covered_until(0));
+        let is_under_way = |task: &Task| match &self.part {
+            Some(_) => true,
+            None => !task.ended || task.pending_ranges.contains(next, next + 1),
+        };
+        if !self.tasks.values().any(is_under_way) {
+            self.give_up();
         }
     }
 

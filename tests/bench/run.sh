@@ -215,7 +215,7 @@ section_car() {
 section_kubo() {
   local more=()
   if [[ -n $lassie ]]; then
-    more=("\`lassie fetch\` to a CAR | | exec '$lassie' fetch --tempdir \$STATE --providers $gateway --protocols http --dag-scope entity -o \$STATE/out.car $raw")
+    more=("\`lassie fetch\` to a CAR | fetchd ≤ 0.3 of it | exec '$lassie' fetch --tempdir \$STATE --providers $gateway --protocols http --dag-scope entity -o \$STATE/out.car $raw")
   fi
   table "Kubo's gateway → new file in memory"
   compare "$memory" \
