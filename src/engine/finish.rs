@@ -12,7 +12,7 @@ use crate::disk::{DiskError, inspect, install};
 use crate::download::{Action, DownloadId, Failure, Receipt, Status, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::input::Input;
-use crate::engine::plan::PlanError;
+use crate::engine::plan::{FilePlan, PlanError};
 use crate::engine::prove::ShaJob;
 use crate::engine::provider::Out;
 use crate::engine::{Destination, Ending};
@@ -48,6 +48,7 @@ impl Coordinator<'_> {
         while !self.checkpointing.is_idle() && self.stop.is_none() {
             self.step(receiver, signals, &mut tick).await;
         }
+        self.check_length();
         if self.stop.is_none() && self.move_to(Status::Installing).await {
             self.install();
         }
@@ -83,6 +84,24 @@ impl Coordinator<'_> {
                         .to_owned(),
                 ),
             });
+        }
+    }
+
+    /// The last look before the final name: the part is as long as the file, whoever may have
+    /// touched it meanwhile.
+    fn check_length(&mut self) {
+        let (Some(part), Some(size)) = (&self.part, self.plan.as_ref().and_then(FilePlan::size))
+        else {
+            return;
+        };
+        match part.len() {
+            Ok(len) if len == size => {}
+            Ok(len) => self.fail(Failure {
+                kind: ExitKind::Disk,
+                message: format!("the part file is {len} bytes long where the file has {size}: somebody else has changed it"),
+                hint: Some(format!("prove it again with: fetchd resume {}", self.job.id)),
+            }),
+            Err(error) => self.fail(disk_failure(&error, self.job.id)),
         }
     }
 

@@ -203,9 +203,9 @@ impl Provider {
     ) -> Consequence {
         self.receipt.errors += 1;
         match advice {
-            Advice::Retry { after } => self.wait(after, budget, now),
+            Advice::Retry { after } => self.wait(form, after, budget, now),
             Advice::Elsewhere => self.ban(form, Out::Exhausted),
-            Advice::Absent if self.receipt.bytes == 0 => self.leave(Out::Absent),
+            Advice::Absent if self.receipt.rungs.is_empty() => self.leave(Out::Absent),
             Advice::Absent => self.ban(form, Out::Absent),
             Advice::Unsupported => {
                 self.forget_capability(form);
@@ -222,7 +222,7 @@ impl Provider {
     /// An answer that ended well but brought nothing of use.
     pub fn useless(&mut self, form: Transport, was_empty: bool) -> Consequence {
         self.receipt.errors += 1;
-        if was_empty && self.receipt.bytes == 0 {
+        if was_empty && self.receipt.rungs.is_empty() {
             return self.leave(Out::Absent);
         }
         self.ban(
@@ -235,13 +235,25 @@ impl Provider {
         )
     }
 
-    fn wait(&mut self, after: Option<Duration>, budget: &Budget, now: Instant) -> Consequence {
+    fn wait(
+        &mut self,
+        form: Transport,
+        after: Option<Duration>,
+        budget: &Budget,
+        now: Instant,
+    ) -> Consequence {
         self.failures += 1;
         if let Some(after) = after.filter(|&after| after > budget.max_wait) {
             return self.leave(Out::WaitTooLong(after.as_secs()));
         }
         if self.failures > budget.backoff.max_retries {
-            return self.leave(Out::Exhausted);
+            // What fails in one form may work in another, unless nothing ever came.
+            self.failures = 0;
+            return if self.receipt.rungs.is_empty() {
+                self.leave(Out::Exhausted)
+            } else {
+                self.ban(form, Out::Exhausted)
+            };
         }
         let delay = after.unwrap_or_else(|| budget.backoff.delay(self.failures - 1, budget.jitter));
         self.cool_until = Some(now + delay);

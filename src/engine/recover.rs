@@ -321,9 +321,25 @@ impl Coordinator<'_> {
                 .record_resolved(self.job.id, self.job.run, resolved),
         );
         self.announce(What::Resolved { cid, path, size });
-        if let Err(failure) = self.check_place(size) {
+        let checked = self.check_place(size).and_then(|()| self.cut_part(size));
+        if let Err(failure) = checked {
             self.fail(failure);
         }
+    }
+
+    /// A part that somebody made longer than the file must not give the file its length.
+    fn cut_part(&self, size: u64) -> Result<(), Failure> {
+        let Some(part) = self.part.as_ref().filter(|_| !self.is_in_place) else {
+            return Ok(());
+        };
+        let cut = part.len().and_then(|len| {
+            if len > size {
+                part.set_len(size)
+            } else {
+                Ok(())
+            }
+        });
+        cut.map_err(|error| disk_failure(&error, self.job.id))
     }
 
     /// Whether the target can take a file of this size: nothing else there, and room.

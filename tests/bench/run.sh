@@ -10,7 +10,7 @@
 #   LASSIE         a lassie to compare with (default: none)
 #   BENCH_MIB      size of the file (default: 1024)
 #   BENCH_ROUNDS   rounds that count (default: 5)
-#   BENCH_DISK     a directory on a disk (default: target/bench), for 3 times the file's size
+#   BENCH_DISK     a directory on a disk (default: target/bench), for 7 times the file's size
 #   BENCH_MEMORY   a directory on a memory file system (default: /dev/shm)
 set -euo pipefail
 
