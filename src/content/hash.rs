@@ -23,6 +23,11 @@ use crate::content::cid::{self, Cid, Multihash};
 use crate::content::hash::function::{DBL_SHA2_256, MIN_DIGEST};
 use crate::content::hash::hasher::double_sha256;
 
+/// Lower-case hexadecimal digits, as digests are shown everywhere.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Whether the parts, one after the other, are the bytes with this hash. A truncated digest is
 /// compared as a prefix; one too short or too long to be a digest, or of a function that fetchd
 /// does not compute, matches nothing. Policy is not asked.

@@ -45,6 +45,20 @@ pub enum DiskError {
         /// The thing.
         path: PathBuf,
     },
+    /// Two names of a tree are one name on this disk, or this disk cannot keep a name as it is.
+    #[error("{} cannot stand beside {other:?}: this disk takes the two names for one", path.display())]
+    NameConflict {
+        /// What was to be made or opened.
+        path: PathBuf,
+        /// The name that stands there.
+        other: String,
+    },
+    /// A directory that is to be replaced holds something that nobody vouches for.
+    #[error("{} is not known to come from a download, so its directory stays", path.display())]
+    Unknown {
+        /// The entry.
+        path: PathBuf,
+    },
     /// Another process holds the lock.
     #[error("{} is in use by another process", path.display())]
     Locked {
@@ -93,7 +107,8 @@ impl DiskError {
         match self {
             DiskError::Exists { .. }
             | DiskError::IsDirectory { .. }
-            | DiskError::NotRegular { .. } => true,
+            | DiskError::NotRegular { .. }
+            | DiskError::Unknown { .. } => true,
             DiskError::Io { source, .. } => matches!(
                 source.kind(),
                 AlreadyExists
@@ -106,6 +121,15 @@ impl DiskError {
             ),
             _ => false,
         }
+    }
+
+    /// Whether it is about a name that must not, or cannot, be on this disk: a tree with such a
+    /// name is refused (exit code 77).
+    pub fn is_unsafe_name(&self) -> bool {
+        matches!(
+            self,
+            DiskError::UnsafeName { .. } | DiskError::NameConflict { .. }
+        )
     }
 
     /// Whether the file is not there.

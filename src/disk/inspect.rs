@@ -23,11 +23,14 @@ pub fn file_len(path: &Path) -> Result<Option<u64>, DiskError> {
 /// nothing is there that can be read.
 pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {
     let file = RandomFile::open(path).ok()?;
-    let (seconds, nanos) = file.modified();
-    let mtime = seconds
+    Some((file.len(), nanoseconds(file.modified())?))
+}
+
+/// Nanoseconds since 1970; `None` beyond the year 2262.
+pub(super) fn nanoseconds((seconds, nanos): (i64, u32)) -> Option<i64> {
+    seconds
         .checked_mul(1_000_000_000)?
-        .checked_add(i64::from(nanos))?;
-    Some((file.len(), mtime))
+        .checked_add(i64::from(nanos))
 }
 
 /// Whether two files hold the same bytes.

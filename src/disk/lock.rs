@@ -19,7 +19,7 @@ use crate::disk::platform;
 const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often the file may lose its name between open and lock before that is an error.
-const MAX_REMOVALS: u32 = 100;
+const MAX_REMOVALS: u32 = 10_000;
 
 /// A lock that is held until this value is dropped, or the process ends.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod platform;
 pub mod private;
 pub mod random_file;
 pub mod room;
+pub mod tree;
 pub mod whole_file;
 
 pub use error::DiskError;

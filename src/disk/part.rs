@@ -2,7 +2,8 @@
 //!
 //! Only positional access, so that clones on several threads share one handle without a cursor.
 //! Which bytes are proved is not known here. Invariant: after [`PartFile::sync`] succeeded, all
-//! that was written before it survives a power cut, and so does the name of the part.
+//! that was written before it survives a power cut, and so does the name of the part (of a file in a tree:
+//! after the sync of the tree).
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::error::DiskError;
+use crate::disk::tree::Preserved;
 use crate::disk::{install, platform};
 
 /// The most bytes one write call gets. On a fresh ext4 file a single writer that issues writes of
@@ -74,6 +76,13 @@ impl PartFile {
         require_regular(&file.metadata().map_err(DiskError::of("open", path))?, path)?;
         // Its creator may have died before the first sync, so the name is synced once more.
         Ok(Some(Self::new(file, path, false)))
+    }
+
+    /// A part in a tree: opened by handle, `path` serves messages only, and the tree makes the
+    /// name durable.
+    pub(super) fn in_tree(file: File, path: &Path) -> Result<Self, DiskError> {
+        require_regular(&file.metadata().map_err(DiskError::of("open", path))?, path)?;
+        Ok(Self::new(file, path, true))
     }
 
     fn new(file: File, path: &Path, name_synced: bool) -> Self {
@@ -158,6 +167,16 @@ impl PartFile {
             self.shared.name_synced.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Sets mode and time; the last thing to do before the last sync, since a later write makes
+    /// the file new again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn preserve(&self, preserved: &Preserved) -> Result<(), DiskError> {
+        platform::preserve_file(&self.shared.file, preserved)
+            .map_err(self.error("set mode and time of"))
     }
 
     /// Takes the exclusive lock of the part, held until the last clone is dropped; `false` if

@@ -37,6 +37,11 @@ impl RandomFile {
         let file = platform::no_wait(options.read(true))
             .open(path)
             .map_err(DiskError::of("open", path))?;
+        Self::of(file, path)
+    }
+
+    /// The file behind an open handle; `path` serves messages only.
+    pub(super) fn of(file: File, path: &Path) -> Result<Self, DiskError> {
         let metadata = file.metadata().map_err(DiskError::of("examine", path))?;
         if !metadata.is_file() {
             return Err(DiskError::NotRegular {
@@ -102,7 +107,7 @@ impl RandomFile {
 }
 
 /// Seconds, rounded down, and nanoseconds since 1970; a time that no calendar needs is cut.
-fn unix_time(time: SystemTime) -> (i64, u32) {
+pub(super) fn unix_time(time: SystemTime) -> (i64, u32) {
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => (
             i64::try_from(after.as_secs()).unwrap_or(i64::MAX),

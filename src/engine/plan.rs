@@ -530,8 +530,8 @@ impl FilePlan {
         })?;
         Ok(match node {
             Node::File(file) => Ok(file),
-            Node::Directory | Node::HamtShard => Err("directory"),
-            Node::Symlink { .. } => Err("symbolic link"),
+            Node::Directory(_) | Node::HamtShard(_) => Err("directory"),
+            Node::Symlink(_) => Err("symbolic link"),
             Node::Opaque { codec } => {
                 Err(codec::name(codec).unwrap_or("block of an unknown codec"))
             }

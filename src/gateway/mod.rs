@@ -14,12 +14,15 @@ pub mod capability;
 pub mod car_file;
 pub mod client;
 pub mod defaults;
+pub mod dnslink;
 pub mod error;
 pub mod health;
+pub mod ipns;
 pub mod rate;
 pub mod redirect;
 pub mod request;
 mod response;
 pub mod retry_after;
+pub mod routing;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The three requests that a gateway can answer: one block, a CAR, a range of plain bytes.
 
+mod small;
+
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 

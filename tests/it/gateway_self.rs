@@ -1,5 +1,7 @@
 //! The fault gateway is tested too: one that is honest when it should fail proves nothing.
 
+mod directories;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -1,28 +1,10 @@
 use proptest::prelude::*;
 
+use super::sample::{DAG_CBOR_CID, DAG_PB_CID, RAW_CID, block, directory, link, named, shard};
 use super::*;
-
-/// The CIDs of links: version 1, identity, no bytes.
-const RAW_CID: [u8; 4] = [0x01, 0x55, 0x00, 0x00];
-const DAG_PB_CID: [u8; 4] = [0x01, 0x70, 0x00, 0x00];
-const DAG_CBOR_CID: [u8; 4] = [0x01, 0x71, 0x00, 0x00];
+use crate::content::wire::WireError;
 
 const FILE: [u8; 2] = [0x08, 0x02];
-
-/// A dag-pb block of these links and this UnixFS message.
-fn block(links: &[Vec<u8>], message: &[u8]) -> Bytes {
-    let mut out = links.concat();
-    out.extend([0x0a, message.len() as u8]);
-    out.extend(message);
-    out.into()
-}
-
-fn link(cid: [u8; 4], rest: &[u8]) -> Vec<u8> {
-    let mut out = vec![0x12, 6 + rest.len() as u8, 0x0a, 4];
-    out.extend(cid);
-    out.extend(rest);
-    out
-}
 
 fn message(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
@@ -152,12 +134,20 @@ fn a_child_is_what_its_parent_says() {
 #[test]
 fn recognises_the_other_kinds() {
     let read = |message: &[u8]| node(codec::DAG_PB, &block(&[], message));
-    assert_eq!(read(&[0x08, 0x01]), Ok(Node::Directory));
-    assert_eq!(read(&[0x08, 0x05]), Ok(Node::HamtShard));
-    let target = Bytes::from_static(b"../x");
+    assert!(matches!(read(&[0x08, 0x01]), Ok(Node::Directory(_))));
+    let empty = node(codec::DAG_PB, &shard(256, &[]));
+    assert!(matches!(empty, Ok(Node::HamtShard(shard)) if shard.is_empty()));
+    let symlink = SymlinkNode {
+        target: Bytes::from_static(b"../x"),
+        mode: Some(0o777),
+        mtime: Some(Mtime {
+            seconds: 5,
+            nanos: 0,
+        }),
+    };
     assert_eq!(
-        read(b"\x08\x04\x12\x04../x\x18\x04"),
-        Ok(Node::Symlink { target })
+        read(b"\x08\x04\x12\x04../x\x18\x04\x38\xff\x83\x02\x42\x02\x08\x05"),
+        Ok(Node::Symlink(symlink))
     );
     assert_eq!(read(&[0x08, 0x03]), Err(UnixFsError::Metadata));
     assert_eq!(read(&[0x08, 0x06]), Err(UnixFsError::UnknownType(6)));
@@ -210,6 +200,92 @@ fn mtime_has_seconds_and_sane_nanos() {
     }
 }
 
+fn entries(block: &Bytes) -> DirNode {
+    match node(codec::DAG_PB, block) {
+        Ok(Node::Directory(directory)) => directory,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn directories_keep_order_names_and_metadata() {
+    let links = [
+        link(RAW_CID, b"\x12\x02z\xff\x18\x07"),
+        named(DAG_CBOR_CID, b"a b"),
+        named(DAG_PB_CID, b"..."),
+    ];
+    // 0o1755 and an mtime of one second.
+    let block = block(&links, b"\x08\x01\x38\xed\x07\x42\x02\x08\x01");
+    let directory = entries(&block);
+    let names: Vec<_> = directory.entries.iter().map(|e| &e.name[..]).collect();
+    assert_eq!(names, [&b"z\xff"[..], b"a b", b"..."]);
+    assert_eq!(directory.entries[0].tsize, Some(7));
+    assert_eq!(directory.mode, Some(0o1755));
+    assert_eq!(directory.mtime.unwrap().seconds, 1);
+    let found = directory.lookup(b"a b").unwrap();
+    assert_eq!(
+        (found.cid.codec(), found.text()),
+        (codec::DAG_CBOR, Ok("a b"))
+    );
+    assert_eq!(directory.lookup(b"a"), None);
+    let odd = directory.entries[0].text().unwrap_err();
+    assert_eq!(odd.fault(), Fault::Unsafe, "names that are not UTF-8");
+}
+
+#[test]
+fn names_that_lead_elsewhere_are_unsafe_and_not_malformed() {
+    let cases: [(&[u8], NameFlaw); 6] = [
+        (b"", NameFlaw::Empty),
+        (b".", NameFlaw::Dots),
+        (b"..", NameFlaw::Dots),
+        (b"a/b", NameFlaw::Separator),
+        (b"/etc/passwd", NameFlaw::Separator),
+        (b"nul\0byte", NameFlaw::Separator),
+    ];
+    for (name, expected) in cases {
+        let block = directory(&[named(RAW_CID, b"good"), named(RAW_CID, name)]);
+        let error = refused(&block);
+        assert!(
+            matches!(error, UnixFsError::UnsafeName { flaw, .. } if flaw == expected),
+            "{error:?}"
+        );
+        assert_eq!(error.fault(), Fault::Unsafe);
+        assert!(
+            read(codec::DAG_PB, &block).is_ok(),
+            "looking up is harmless"
+        );
+    }
+}
+
+#[test]
+fn names_are_there_and_there_once() {
+    let twice = [
+        named(RAW_CID, b"x"),
+        named(RAW_CID, b"y"),
+        named(RAW_CID, b"x"),
+    ];
+    let error = refused(&directory(&twice));
+    assert_eq!(error.fault(), Fault::Malformed);
+    assert_eq!(error.to_string(), "the directory has the name \"x\" twice");
+    let nameless = directory(&[named(RAW_CID, b"x"), link(RAW_CID, &[])]);
+    assert_eq!(refused(&nameless), UnixFsError::NoName { index: 1 });
+}
+
+#[test]
+fn entries_of_one_block_are_bounded() {
+    // Names do not matter: the count is looked at first.
+    let links = vec![link(RAW_CID, &[]); MAX_ENTRIES + 1];
+    let error = refused(&directory(&links));
+    assert_eq!(error.fault(), Fault::TooLarge);
+}
+
+#[test]
+fn long_names_are_cut_short_in_errors() {
+    let long = b"/".repeat(110);
+    let error = refused(&directory(&[named(RAW_CID, &long)]));
+    assert!(error.to_string().len() < 160, "{error}");
+}
+
 proptest! {
     #[test]
     fn never_panics(codec in prop::sample::select(&[0x55u64, 0x70, 0x71][..]), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
@@ -236,6 +312,25 @@ proptest! {
                 at += child.size;
             }
             prop_assert_eq!(file.size, at);
+        }
+    }
+
+    /// Whatever a changed byte makes of a directory, its names stay apart and safe.
+    #[test]
+    fn almost_valid_directories_are_sound(changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..3)) {
+        let links = [named(RAW_CID, b"ab"), link(DAG_PB_CID, b"\x12\x02ac\x18\x05"), named(RAW_CID, b"...")];
+        let mut bytes = block(&links, b"\x08\x01\x38\xed\x07\x42\x02\x08\x01").to_vec();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(Node::Directory(directory)) = node(codec::DAG_PB, &bytes.into()) {
+            for (index, entry) in directory.entries.iter().enumerate() {
+                prop_assert_eq!(directory.lookup(&entry.name), Some(&directory.entries[index]));
+                prop_assert!(!entry.name.is_empty() && !entry.name.contains(&b'/'));
+                prop_assert!(entry.name != b".."[..] && entry.name != b"."[..]);
+            }
+            prop_assert!(directory.mode.is_none_or(|mode| mode <= 0o7777));
         }
     }
 }

@@ -6,6 +6,13 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+mod dir;
+
+pub(in crate::disk) use dir::{
+    Dir, RENAMES_OPEN_DIRS, SYNC_NEEDS_WRITE, exchange, open_up, preserve_file, sync_file,
+};
 
 /// Writes all of `bytes` at `offset`.
 pub(in crate::disk) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -66,15 +73,19 @@ fn same_inode(a: &Metadata, b: &Metadata) -> bool {
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(in crate::disk) fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
-    use rustix::io::Errno;
 
-    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(|errno| match errno {
-        // File systems without the flag say EINVAL; system call filters say EPERM.
+    renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(lacking)
+}
+
+/// File systems without the flag of a rename say EINVAL; system call filters say EPERM.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn lacking(errno: Errno) -> io::Error {
+    match errno {
         Errno::NOSYS | Errno::INVAL | Errno::NOTSUP | Errno::PERM => {
             io::ErrorKind::Unsupported.into()
         }
         other => other.into(),
-    })
+    }
 }
 
 /// Renames unless `to` exists, in one step: not possible here.
@@ -88,14 +99,16 @@ pub(in crate::disk) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<
 /// A directory that this user may not read cannot be synced by any means, and some network and
 /// user-space file systems know no sync of directories; both count as done.
 pub(in crate::disk) fn sync_dir(dir: &Path) -> io::Result<()> {
-    use rustix::io::Errno;
+    match File::open(dir) {
+        Ok(file) => synced(file.sync_all()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => synced(Err(error)),
+    }
+}
 
-    let synced = match File::open(dir) {
-        Ok(file) => file.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
-        Err(error) => Err(error),
-    };
-    synced.or_else(|error| match Errno::from_io_error(&error) {
+/// The sync of a directory on a file system that knows none counts as done.
+fn synced(result: io::Result<()>) -> io::Result<()> {
+    result.or_else(|error| match Errno::from_io_error(&error) {
         Some(Errno::INVAL | Errno::NOTSUP | Errno::NOSYS) => Ok(()),
         _ => Err(error),
     })

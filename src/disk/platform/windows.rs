@@ -5,6 +5,12 @@ use std::io;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+mod dir;
+
+pub(in crate::disk) use dir::{
+    Dir, RENAMES_OPEN_DIRS, SYNC_NEEDS_WRITE, exchange, open_up, preserve_file, sync_file,
+};
+
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: open a link itself, not what it points to.
 const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 /// `FILE_SHARE_READ | FILE_SHARE_WRITE`, without `FILE_SHARE_DELETE`.

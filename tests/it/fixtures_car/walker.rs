@@ -9,6 +9,8 @@ use fetchd::content::cid::{self, Cid, Multihash};
 use fetchd::content::hash::VerifiedBlock;
 use fetchd::content::unixfs::{self, FileNode, Node, UnixFsError};
 
+use crate::support::dag::Dag;
+
 const LIMITS: Limits = Limits {
     header: 1 << 20,
     block: 2 << 20,
@@ -69,6 +71,10 @@ impl Blocks {
             }
         }
         blocks
+    }
+
+    pub fn of_dag(dag: &Dag) -> Self {
+        Self::of(&read_car(&dag.car(), usize::MAX).sections)
     }
 
     pub fn block(&self, cid: &Cid) -> Result<Bytes, WalkError> {

@@ -1,26 +1,26 @@
 //! Builds UnixFS DAGs from seeded bytes, in every shape that importers write, and hostile ones.
 //!
 //! ```ignore
-//! let dag = Recipe::default().chunk(1000).width(4).leaf(Leaf::File).build(10_500);
+//! let file = Recipe::default().chunk(1000).width(4).leaf(Leaf::File).build(10_500);
+//! let tree = Dir::new().entry("a.bin", &file).entry("link", &Dag::symlink("a.bin")).build();
+//! let large = Dir::new().entries((0..5000).map(|n| (format!("{n}"), &file))).sharded(256).build();
 //! ```
+
+mod car;
+mod directory;
+mod file;
+pub mod hostile;
 
 use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use sha2::Digest as _;
 
-use super::pb::{self, Cid, Link, Multihash, Node, UnixFs, kind};
+use super::pb::{self, Cid, Multihash, Node, UnixFs, kind};
 
-/// How file bytes sit in a leaf.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leaf {
-    /// A raw block.
-    Raw,
-    /// A dag-pb node of UnixFS type File.
-    File,
-    /// A dag-pb node of UnixFS type Raw.
-    OldRaw,
-}
+pub use car::{car_header, car_section};
+pub use directory::{Dir, bucket, prefix};
+pub use file::{Layout, Leaf, Recipe};
 
 /// CID version of dag-pb nodes; raw leaves are always v1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,213 +36,8 @@ pub enum Hash {
     Blake3,
 }
 
-/// How leaves become a tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    Balanced,
-    Trickle,
-}
-
-/// What an importer would be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Recipe {
-    seed: u64,
-    chunk: usize,
-    width: usize,
-    leaf: Leaf,
-    version: Version,
-    hash: Hash,
-    layout: Layout,
-    /// Leaves of at most this many bytes become identity CIDs.
-    inline: Option<usize>,
-}
-
-impl Default for Recipe {
-    /// Small chunks, so that small files have deep trees.
-    fn default() -> Self {
-        Self {
-            seed: 1,
-            chunk: 4096,
-            width: 4,
-            leaf: Leaf::Raw,
-            version: Version::V1,
-            hash: Hash::Sha256,
-            layout: Layout::Balanced,
-            inline: None,
-        }
-    }
-}
-
-impl Recipe {
-    pub fn seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
-    }
-
-    pub fn chunk(self, chunk: usize) -> Self {
-        Self { chunk, ..self }
-    }
-
-    pub fn width(self, width: usize) -> Self {
-        Self { width, ..self }
-    }
-
-    pub fn leaf(self, leaf: Leaf) -> Self {
-        Self { leaf, ..self }
-    }
-
-    pub fn version(self, version: Version) -> Self {
-        Self { version, ..self }
-    }
-
-    pub fn hash(self, hash: Hash) -> Self {
-        Self { hash, ..self }
-    }
-
-    pub fn layout(self, layout: Layout) -> Self {
-        Self { layout, ..self }
-    }
-
-    pub fn inline(self, inline: usize) -> Self {
-        Self {
-            inline: Some(inline),
-            ..self
-        }
-    }
-
-    /// A file of seeded bytes.
-    pub fn build(self, size: usize) -> Dag {
-        self.build_bytes(&seeded(self.seed, size))
-    }
-
-    /// A file of these bytes.
-    pub fn build_bytes(self, data: &[u8]) -> Dag {
-        let mut builder = Builder {
-            recipe: self,
-            blocks: BTreeMap::new(),
-        };
-        let mut leaves: Vec<Sub> = data
-            .chunks(self.chunk)
-            .map(|chunk| builder.leaf(chunk))
-            .collect();
-        if leaves.is_empty() {
-            leaves.push(builder.leaf(&[]));
-        }
-        let root = match self.layout {
-            Layout::Balanced => builder.balanced(leaves),
-            Layout::Trickle => builder.trickle(&mut leaves.into_iter().peekable(), None),
-        };
-        Dag::assemble(root.cid, builder.blocks, data.to_vec())
-    }
-}
-
-/// A finished sub-tree: what its parent must say of it.
-struct Sub {
-    cid: Cid,
-    size: u64,
-    tsize: u64,
-}
-
 /// Blocks by multihash, with the CID that names them.
 type Store = BTreeMap<Vec<u8>, (Cid, Bytes)>;
-
-struct Builder {
-    recipe: Recipe,
-    blocks: Store,
-}
-
-impl Builder {
-    fn leaf(&mut self, data: &[u8]) -> Sub {
-        let size = data.len() as u64;
-        if self.recipe.inline.is_some_and(|most| data.len() <= most) {
-            return Sub {
-                cid: pb::identity_cid(data),
-                size,
-                tsize: size,
-            };
-        }
-        let (codec, block) = match self.recipe.leaf {
-            Leaf::Raw => (pb::RAW, data.to_vec()),
-            Leaf::File => (pb::DAG_PB, pb::leaf(kind::FILE, data)),
-            Leaf::OldRaw => (pb::DAG_PB, pb::leaf(kind::RAW, data)),
-        };
-        let tsize = block.len() as u64;
-        Sub {
-            cid: self.put(codec, block),
-            size,
-            tsize,
-        }
-    }
-
-    fn balanced(&mut self, mut level: Vec<Sub>) -> Sub {
-        while level.len() > 1 {
-            let mut rest = level.into_iter().peekable();
-            level = Vec::new();
-            while rest.peek().is_some() {
-                let children = rest.by_ref().take(self.recipe.width).collect();
-                level.push(self.parent(children));
-            }
-        }
-        level.pop().expect("a file has at least one leaf")
-    }
-
-    /// A layer of leaves, then sub-trees of growing depth, each depth four times; `depth` bounds
-    /// the depth of the sub-trees, the root has no bound.
-    fn trickle(
-        &mut self,
-        leaves: &mut std::iter::Peekable<std::vec::IntoIter<Sub>>,
-        depth: Option<u32>,
-    ) -> Sub {
-        const REPEAT: u32 = 4;
-        let mut children: Vec<Sub> = leaves.by_ref().take(self.recipe.width).collect();
-        let mut below = 1;
-        while leaves.peek().is_some() && depth.is_none_or(|depth| below < depth) {
-            for _ in 0..REPEAT {
-                if leaves.peek().is_some() {
-                    children.push(self.trickle(leaves, Some(below)));
-                }
-            }
-            below += 1;
-        }
-        self.parent(children)
-    }
-
-    fn parent(&mut self, children: Vec<Sub>) -> Sub {
-        let size = children.iter().map(|child| child.size).sum();
-        let message = UnixFs {
-            kind: kind::FILE,
-            filesize: Some(size),
-            blocksizes: children.iter().map(|child| child.size).collect(),
-            ..UnixFs::default()
-        };
-        let links = children
-            .iter()
-            .map(|child| Link {
-                cid: child.cid,
-                name: Some(String::new()),
-                tsize: Some(child.tsize),
-            })
-            .collect();
-        let block = Node {
-            links,
-            data: Some(message.encode()),
-        }
-        .encode();
-        let tsize = block.len() as u64 + children.iter().map(|child| child.tsize).sum::<u64>();
-        Sub {
-            cid: self.put(pb::DAG_PB, block),
-            size,
-            tsize,
-        }
-    }
-
-    fn put(&mut self, codec: u64, block: Vec<u8>) -> Cid {
-        let cid = cid_of(self.recipe.version, self.recipe.hash, codec, &block);
-        self.blocks
-            .entry(cid.hash().to_bytes())
-            .or_insert((cid, block.into()));
-        cid
-    }
-}
 
 /// A DAG with all its blocks, in depth-first order, and the bytes of the file that it is.
 #[derive(Debug, Clone)]
@@ -282,8 +77,11 @@ impl Dag {
 
     /// A node over given blocks, for DAGs that no importer would write.
     pub fn of_node(node: &Node, parts: &[&Dag]) -> Self {
-        let block = node.encode();
-        let root = cid_of(Version::V1, Hash::Sha256, pb::DAG_PB, &block);
+        Self::of_block(pb::DAG_PB, node.encode(), parts)
+    }
+
+    fn of_block(codec: u64, block: Vec<u8>, parts: &[&Dag]) -> Self {
+        let root = cid_of(Version::V1, Hash::Sha256, codec, &block);
         let mut store: Store = parts
             .iter()
             .flat_map(|part| part.blocks.iter())
@@ -295,44 +93,31 @@ impl Dag {
 
     /// A plain directory, entries sorted by name.
     pub fn directory(entries: &[(&str, &Dag)]) -> Self {
-        let mut entries = entries.to_vec();
-        entries.sort_by_key(|(name, _)| *name);
-        let message = UnixFs {
-            kind: kind::DIRECTORY,
-            ..UnixFs::default()
-        };
-        let links = entries
-            .iter()
-            .map(|(name, dag)| Link {
-                cid: dag.root,
-                name: Some((*name).into()),
-                tsize: Some(dag.tsize()),
-            })
-            .collect();
-        let parts: Vec<&Dag> = entries.iter().map(|(_, dag)| *dag).collect();
-        Self::of_node(
-            &Node {
-                links,
-                data: Some(message.encode()),
-            },
-            &parts,
-        )
+        Dir::new().entries(entries.iter().copied()).build()
     }
 
     /// A symbolic link.
     pub fn symlink(target: &str) -> Self {
-        let message = UnixFs {
+        Self::of_message(&UnixFs {
             kind: kind::SYMLINK,
             data: Some(target.into()),
             ..UnixFs::default()
+        })
+    }
+
+    /// A node of nothing but a message.
+    pub fn of_message(message: &UnixFs) -> Self {
+        let node = Node {
+            links: Vec::new(),
+            data: Some(message.encode()),
         };
-        Self::of_node(
-            &Node {
-                links: Vec::new(),
-                data: Some(message.encode()),
-            },
-            &[],
-        )
+        Self::of_node(&node, &[])
+    }
+
+    /// A dag-cbor block: a list of links to these.
+    pub fn dag_cbor(parts: &[&Dag]) -> Self {
+        let links: Vec<Cid> = parts.iter().map(|part| part.root).collect();
+        Self::of_block(pb::DAG_CBOR, pb::cbor_list(&links), parts)
     }
 
     /// The same file under a root that lies: `change` edits the root node and its UnixFS message,
@@ -366,12 +151,16 @@ impl Dag {
             .collect()
     }
 
-    /// Bytes of all blocks.
+    /// Bytes of all blocks, each as often as it is linked to, as Kubo counts them.
     pub fn tsize(&self) -> u64 {
-        self.blocks
-            .iter()
-            .map(|(_, block)| block.len() as u64)
-            .sum()
+        let Some(block) = self.block(&self.root) else {
+            return pb::identity(&self.root).map_or(0, |bytes| bytes.len() as u64);
+        };
+        let links = pb::links(&self.root, block).into_iter();
+        // Hostile ones unfold to more than 64 bits.
+        links
+            .filter_map(|link| link.tsize)
+            .fold(block.len() as u64, u64::saturating_add)
     }
 
     /// The DAG as a CAR, version 1, depth first.
@@ -387,44 +176,6 @@ impl Dag {
     pub fn source(&self) -> String {
         self.root.to_string()
     }
-}
-
-/// The header of a CAR, with its length.
-pub fn car_header(roots: &[Cid]) -> Vec<u8> {
-    // {"roots": [42(h'00' + cid)…], "version": 1} in dag-cbor, by hand: all that a CAR needs.
-    let mut header = vec![0xa2, 0x65];
-    header.extend_from_slice(b"roots");
-    header.push(0x80 | u8::try_from(roots.len()).expect("few roots"));
-    assert!(roots.len() < 24, "one-byte array head");
-    for root in roots {
-        let bytes = root.to_bytes();
-        let len = u8::try_from(bytes.len() + 1).expect("short CID");
-        header.extend_from_slice(&[0xd8, 0x2a]);
-        // The shortest form of the length is the only valid one.
-        match len {
-            0..24 => header.push(0x40 | len),
-            _ => header.extend_from_slice(&[0x58, len]),
-        }
-        header.push(0x00);
-        header.extend_from_slice(&bytes);
-    }
-    header.push(0x67);
-    header.extend_from_slice(b"version");
-    header.push(0x01);
-    let mut out = Vec::new();
-    pb::put_varint(&mut out, header.len() as u64);
-    out.extend_from_slice(&header);
-    out
-}
-
-/// One section of a CAR, with its length.
-pub fn car_section(cid: &Cid, block: &[u8]) -> Vec<u8> {
-    let name = cid.to_bytes();
-    let mut out = Vec::with_capacity(block.len() + name.len() + 10);
-    pb::put_varint(&mut out, (name.len() + block.len()) as u64);
-    out.extend_from_slice(&name);
-    out.extend_from_slice(block);
-    out
 }
 
 /// The CID of a block.

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod dag;
+pub mod dns;
 pub mod gateway;
 pub mod oracle;
 pub mod pb;

@@ -11,6 +11,7 @@ pub type Multihash = cid::multihash::Multihash<128>;
 /// Multicodec codes.
 pub const RAW: u64 = 0x55;
 pub const DAG_PB: u64 = 0x70;
+pub const DAG_CBOR: u64 = 0x71;
 const IDENTITY: u64 = 0x00;
 
 /// UnixFS types.
@@ -26,7 +27,8 @@ pub mod kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
     pub cid: Cid,
-    pub name: Option<String>,
+    /// Any bytes: names of hostile nodes are no text.
+    pub name: Option<Vec<u8>>,
     pub tsize: Option<u64>,
 }
 
@@ -47,6 +49,14 @@ pub struct UnixFs {
     pub hash_type: Option<u64>,
     pub fanout: Option<u64>,
     pub mode: Option<u64>,
+    pub mtime: Option<Mtime>,
+}
+
+/// Seconds since 1970 and, where there are any, nanoseconds after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mtime {
+    pub seconds: i64,
+    pub nanos: Option<u32>,
 }
 
 impl Node {
@@ -56,7 +66,7 @@ impl Node {
             let mut inner = Vec::new();
             put_bytes(&mut inner, 1, &link.cid.to_bytes());
             if let Some(name) = &link.name {
-                put_bytes(&mut inner, 2, name.as_bytes());
+                put_bytes(&mut inner, 2, name);
             }
             if let Some(tsize) = link.tsize {
                 put_number(&mut inner, 3, tsize);
@@ -100,6 +110,15 @@ impl UnixFs {
                 put_number(&mut out, field, value);
             }
         }
+        if let Some(Mtime { seconds, nanos }) = self.mtime {
+            let mut inner = Vec::new();
+            put_number(&mut inner, 1, seconds.cast_unsigned());
+            if let Some(nanos) = nanos {
+                inner.push(2 << 3 | 5);
+                inner.extend_from_slice(&nanos.to_le_bytes());
+            }
+            put_bytes(&mut out, 8, &inner);
+        }
         out
     }
 
@@ -114,6 +133,7 @@ impl UnixFs {
                 (5, Value::Number(code)) => unixfs.hash_type = Some(code),
                 (6, Value::Number(fanout)) => unixfs.fanout = Some(fanout),
                 (7, Value::Number(mode)) => unixfs.mode = Some(mode),
+                (8, Value::Bytes(mtime)) => unixfs.mtime = Some(decode_mtime(mtime)?),
                 _ => {}
             }
         }
@@ -136,14 +156,42 @@ pub fn leaf(kind: u64, data: &[u8]) -> Vec<u8> {
     .encode()
 }
 
-/// The links of a block in stored order; none of anything that is not dag-pb.
+/// The links of a block in stored order: of dag-pb, and of dag-cbor that these tests write.
 pub fn links(cid: &Cid, block: &[u8]) -> Vec<Link> {
-    if cid.codec() != DAG_PB {
-        return Vec::new();
+    match cid.codec() {
+        DAG_PB => Node::decode(block).unwrap_or_default().links,
+        DAG_CBOR => cbor_links(block),
+        _ => Vec::new(),
     }
-    Node::decode(block)
-        .map(|node| node.links)
-        .unwrap_or_default()
+}
+
+/// What is written as a link, tag 42 around bytes that begin with a zero, wherever it stands.
+fn cbor_links(block: &[u8]) -> Vec<Link> {
+    let places = block.windows(5).enumerate();
+    places
+        .filter(|(_, head)| head[..3] == [0xd8, 0x2a, 0x58] && head[4] == 0)
+        .filter_map(|(at, head)| {
+            let bytes = block.get(at + 5..at + 4 + usize::from(head[3]))?;
+            Some(Link {
+                cid: Cid::try_from(bytes).ok()?,
+                name: None,
+                tsize: None,
+            })
+        })
+        .collect()
+}
+
+/// A dag-cbor block: a list of links.
+pub fn cbor_list(links: &[Cid]) -> Vec<u8> {
+    assert!(links.len() < 24, "a short list");
+    let mut out = vec![0x80 | links.len() as u8];
+    for cid in links {
+        let bytes = cid.to_bytes();
+        assert!((23..255).contains(&bytes.len()), "one byte of length");
+        out.extend_from_slice(&[0xd8, 0x2a, 0x58, bytes.len() as u8 + 1, 0]);
+        out.extend_from_slice(&bytes);
+    }
+    out
 }
 
 /// What a block is to a reader of files.
@@ -154,9 +202,12 @@ pub enum Entity {
         inline: Bytes,
         children: Vec<(Cid, u64)>,
     },
-    /// Entries by name; of a shard with the length of the bucket prefix.
-    Directory {
-        shard_prefix: usize,
+    /// A directory in one block.
+    Directory,
+    /// A directory by the hashes of its names, or a shard of one.
+    Shard {
+        /// Bits of the hash that choose a bucket.
+        bits: u32,
     },
     Symlink {
         target: Bytes,
@@ -174,13 +225,10 @@ pub fn entity(cid: &Cid, block: &Bytes) -> Option<Entity> {
     let node = Node::decode(block)?;
     let unixfs = UnixFs::decode(node.data.as_deref()?)?;
     Some(match unixfs.kind {
-        kind::DIRECTORY => Entity::Directory { shard_prefix: 0 },
-        kind::HAMT_SHARD => {
-            let digits = format!("{:X}", unixfs.fanout.unwrap_or(256).saturating_sub(1)).len();
-            Entity::Directory {
-                shard_prefix: digits,
-            }
-        }
+        kind::DIRECTORY => Entity::Directory,
+        kind::HAMT_SHARD => Entity::Shard {
+            bits: unixfs.fanout.unwrap_or(256).max(1).ilog2(),
+        },
         kind::SYMLINK => Entity::Symlink {
             target: unixfs.data.unwrap_or_default().into(),
         },
@@ -229,6 +277,7 @@ fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
+    Fixed(u32),
 }
 
 fn fields(mut input: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
@@ -247,6 +296,11 @@ fn fields(mut input: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
                 input = rest;
                 Value::Bytes(bytes)
             }
+            5 => {
+                let (bytes, rest) = rest.split_first_chunk()?;
+                input = rest;
+                Value::Fixed(u32::from_le_bytes(*bytes))
+            }
             _ => return None,
         };
         found.push((key >> 3, value));
@@ -254,12 +308,24 @@ fn fields(mut input: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
     Some(found)
 }
 
+fn decode_mtime(message: &[u8]) -> Option<Mtime> {
+    let (mut seconds, mut nanos) = (0, None);
+    for (field, value) in fields(message)? {
+        match (field, value) {
+            (1, Value::Number(number)) => seconds = number.cast_signed(),
+            (2, Value::Fixed(number)) => nanos = Some(number),
+            _ => return None,
+        }
+    }
+    Some(Mtime { seconds, nanos })
+}
+
 fn decode_link(message: &[u8]) -> Option<Link> {
     let (mut cid, mut name, mut tsize) = (None, None, None);
     for (field, value) in fields(message)? {
         match (field, value) {
             (1, Value::Bytes(bytes)) => cid = Some(Cid::try_from(bytes).ok()?),
-            (2, Value::Bytes(bytes)) => name = Some(String::from_utf8_lossy(bytes).into_owned()),
+            (2, Value::Bytes(bytes)) => name = Some(bytes.to_vec()),
             (3, Value::Number(size)) => tsize = Some(size),
             _ => return None,
         }

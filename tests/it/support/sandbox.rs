@@ -246,6 +246,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
+    }
+
     /// Waits for a line on stderr that holds this text.
     pub fn wait_stderr(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;

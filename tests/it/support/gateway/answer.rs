@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
+use super::walk::{Blocks, Way};
 use super::{Features, Kind, Request};
 use crate::support::dag::{Dag, car_header, car_section};
 use crate::support::pb::{self, Cid, Entity};
@@ -98,16 +99,14 @@ impl Answer {
 /// Everything that a gateway has.
 #[derive(Debug, Default)]
 pub(super) struct Site {
-    blocks: HashMap<Vec<u8>, Bytes>,
+    blocks: Blocks,
     files: HashMap<String, (Bytes, Option<String>)>,
     pub(super) features: Features,
 }
 
 impl Site {
     pub(super) fn add_dag(&mut self, dag: &Dag) {
-        for (cid, block) in &dag.blocks {
-            self.blocks.insert(cid.hash().to_bytes(), block.clone());
-        }
+        self.blocks.add(dag);
     }
 
     pub(super) fn add_file(&mut self, path: String, bytes: Bytes, etag: Option<String>) {
@@ -137,7 +136,7 @@ impl Site {
 
     fn raw(&self, address: &Address) -> Answer {
         let found = if address.segments.is_empty() {
-            self.block(&address.root)
+            self.blocks.block(&address.root)
         } else {
             None
         };
@@ -150,16 +149,20 @@ impl Site {
     }
 
     fn path(&self, address: &Address, request: &Request) -> Answer {
-        let Some((_, terminal)) = self.resolve(address) else {
+        let Some(terminal) = self
+            .blocks
+            .resolve(address.root, &address.segments)
+            .terminal
+        else {
             return not_found(address);
         };
-        match self.entity(&terminal) {
-            Some(Entity::File { .. }) => match self.read(&terminal) {
+        match self.blocks.entity(&terminal) {
+            Some(Entity::File { .. }) => match self.blocks.read(&terminal) {
                 Some(bytes) => self.file(request, bytes, Some(&format!("\"{terminal}\""))),
                 None => Answer::text(504, Vec::new(), "failed to fetch a block\n".into()),
             },
             Some(Entity::Symlink { target }) => Answer::plain(200, "inode/symlink", target),
-            Some(Entity::Directory { .. }) => Answer::plain(
+            Some(Entity::Directory | Entity::Shard { .. }) => Answer::plain(
                 200,
                 "text/html; charset=utf-8",
                 "<!DOCTYPE html><title>Index</title>\n".into(),
@@ -197,26 +200,29 @@ impl Site {
         answer
     }
 
-    /// Like Kubo: 200 and what there is, be it nothing but a header.
+    /// Like Kubo: 200 and what there is, be it nothing but a header, or but the blocks which prove
+    /// that the path leads nowhere.
     fn car(&self, address: &Address, request: &Request) -> Answer {
-        let (mut cids, terminal) = self
-            .resolve(address)
-            .unwrap_or_else(|| (Vec::new(), address.root));
-        match request.param("dag-scope").unwrap_or("all") {
-            "block" => cids.push(terminal),
-            "entity" => {
+        let Way {
+            blocks: mut cids,
+            terminal,
+        } = self.blocks.resolve(address.root, &address.segments);
+        match (terminal, request.param("dag-scope").unwrap_or("all")) {
+            (None, _) => {}
+            (Some(terminal), "block") => cids.push(terminal),
+            (Some(terminal), "entity") => {
                 let asked = request
                     .param("entity-bytes")
                     .filter(|_| self.features.entity_bytes);
-                self.walk_entity(&terminal, asked, &mut cids);
+                self.blocks.walk_entity(&terminal, asked, &mut cids);
             }
-            _ => self.walk_all(&terminal, &mut cids),
+            (Some(terminal), _) => self.blocks.walk_all(&terminal, &mut cids),
         }
         let mut seen = HashSet::new();
         let sections = cids
             .into_iter()
             .filter(|cid| pb::identity(cid).is_none() && seen.insert(cid.hash().to_bytes()))
-            .filter_map(|cid| self.block(&cid).map(|block| (cid, block)))
+            .filter_map(|cid| self.blocks.block(&cid).map(|block| (cid, block)))
             .collect();
         Answer {
             status: 200,
@@ -231,152 +237,13 @@ impl Site {
             chunked: true,
         }
     }
-
-    fn walk_all(&self, root: &Cid, found: &mut Vec<Cid>) {
-        let mut seen = HashSet::new();
-        let mut stack = vec![*root];
-        while let Some(cid) = stack.pop() {
-            if seen.insert(cid.hash().to_bytes()) {
-                found.push(cid);
-                if let Some(block) = self.block(&cid) {
-                    stack.extend(
-                        pb::links(&cid, &block)
-                            .into_iter()
-                            .rev()
-                            .map(|link| link.cid),
-                    );
-                }
-            }
-        }
-    }
-
-    /// The blocks of one entity: of a file those that overlap the range, of a directory its own.
-    fn walk_entity(&self, root: &Cid, asked: Option<&str>, found: &mut Vec<Cid>) {
-        if !matches!(self.entity(root), Some(Entity::File { .. })) {
-            return self.walk_directory(root, found);
-        }
-        let size = self.size(root);
-        let (from, to) = asked
-            .and_then(|text| parse_entity_bytes(text, size))
-            .unwrap_or((0, i128::from(u64::MAX)));
-        let mut stack = vec![(*root, 0_i128, i128::from(size))];
-        while let Some((cid, start, len)) = stack.pop() {
-            let overlaps = start <= to && start + len > from && len > 0;
-            if !overlaps && cid != *root {
-                continue;
-            }
-            found.push(cid);
-            if let Some(Entity::File { inline, children }) = self.entity(&cid) {
-                let mut at = start + inline.len() as i128;
-                let mut below = Vec::new();
-                for (child, size) in children {
-                    below.push((child, at, i128::from(size)));
-                    at += i128::from(size);
-                }
-                stack.extend(below.into_iter().rev());
-            }
-        }
-    }
-
-    fn walk_directory(&self, root: &Cid, found: &mut Vec<Cid>) {
-        found.push(*root);
-        if let Some(Entity::Directory {
-            shard_prefix: prefix @ 1..,
-        }) = self.entity(root)
-        {
-            for link in self.links(root) {
-                if link.name.is_some_and(|name| name.len() == prefix) {
-                    self.walk_directory(&link.cid, found);
-                }
-            }
-        }
-    }
-
-    /// The directories on the way, and what the path names.
-    fn resolve(&self, address: &Address) -> Option<(Vec<Cid>, Cid)> {
-        let mut way = Vec::new();
-        let mut here = address.root;
-        self.block(&here)?;
-        for segment in &address.segments {
-            here = self.entry(&here, segment, &mut way)?;
-        }
-        Some((way, here))
-    }
-
-    /// Looks a name up, in all sub-shards of a sharded directory.
-    fn entry(&self, directory: &Cid, name: &str, way: &mut Vec<Cid>) -> Option<Cid> {
-        let Entity::Directory {
-            shard_prefix: prefix,
-        } = self.entity(directory)?
-        else {
-            return None;
-        };
-        way.push(*directory);
-        for link in self.links(directory) {
-            let link_name = link.name.unwrap_or_default();
-            if link_name.get(prefix..) == Some(name) {
-                return Some(link.cid);
-            }
-            if prefix > 0 && link_name.len() == prefix {
-                let before = way.len();
-                if let Some(found) = self.entry(&link.cid, name, way) {
-                    return Some(found);
-                }
-                way.truncate(before);
-            }
-        }
-        None
-    }
-
-    fn block(&self, cid: &Cid) -> Option<Bytes> {
-        pb::identity(cid).or_else(|| self.blocks.get(&cid.hash().to_bytes()).cloned())
-    }
-
-    fn entity(&self, cid: &Cid) -> Option<Entity> {
-        pb::entity(cid, &self.block(cid)?)
-    }
-
-    fn links(&self, cid: &Cid) -> Vec<pb::Link> {
-        self.block(cid)
-            .map(|block| pb::links(cid, &block))
-            .unwrap_or_default()
-    }
-
-    /// What the root claims.
-    fn size(&self, cid: &Cid) -> u64 {
-        match self.entity(cid) {
-            Some(Entity::File { inline, children }) => {
-                children.iter().fold(inline.len() as u64, |sum, (_, size)| {
-                    sum.saturating_add(*size)
-                })
-            }
-            _ => 0,
-        }
-    }
-
-    /// The bytes of a file; `None` if a block is missing or the tree holds more than it claims.
-    fn read(&self, root: &Cid) -> Option<Bytes> {
-        let limit = self.size(root);
-        let mut out = Vec::new();
-        let mut stack = vec![*root];
-        while let Some(cid) = stack.pop() {
-            let Entity::File { inline, children } = self.entity(&cid)? else {
-                return None;
-            };
-            out.extend_from_slice(&inline);
-            if out.len() as u64 > limit {
-                return None;
-            }
-            stack.extend(children.into_iter().rev().map(|(child, _)| child));
-        }
-        Some(out.into())
-    }
 }
 
 /// `/ipfs/<cid>[/segment…]`
 struct Address {
     root: Cid,
-    segments: Vec<String>,
+    /// Any bytes.
+    segments: Vec<Vec<u8>>,
 }
 
 impl Address {
@@ -387,11 +254,7 @@ impl Address {
             .filter(|segment| !segment.is_empty());
         let root = Cid::try_from(segments.next()?).ok()?;
         let segments = segments
-            .map(|segment| {
-                percent_encoding::percent_decode_str(segment)
-                    .decode_utf8_lossy()
-                    .into_owned()
-            })
+            .map(|segment| percent_encoding::percent_decode_str(segment).collect())
             .collect();
         Some(Self { root, segments })
     }
@@ -415,18 +278,6 @@ fn parse_range(text: &str, total: u64) -> Option<(u64, u64)> {
         _ => return None,
     };
     (from <= to).then_some((from, to))
-}
-
-/// `entity-bytes=from:to`, both ends inclusive, negative from the end, `*` for the end.
-fn parse_entity_bytes(text: &str, size: u64) -> Option<(i128, i128)> {
-    let size = i128::from(size);
-    let place = |text: &str| -> Option<i128> {
-        let at: i128 = text.parse().ok()?;
-        Some(if at < 0 { size + at } else { at })
-    };
-    let (from, to) = text.split_once(':')?;
-    let to = if to == "*" { size - 1 } else { place(to)? };
-    Some((place(from)?.max(0), to))
 }
 
 fn as_index(at: u64) -> usize {

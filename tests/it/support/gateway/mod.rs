@@ -13,6 +13,7 @@
 
 mod answer;
 mod fault;
+mod walk;
 mod wire;
 
 use std::fmt;

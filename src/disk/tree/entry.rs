@@ -1,0 +1,56 @@
+//! What stands in a directory, as the system tells it.
+
+use crate::disk::inspect::nanoseconds;
+
+/// What an entry of a directory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symlink, whatever it points to.
+    Link,
+    /// A pipe, a socket, a device.
+    Other,
+}
+
+/// The facts about an entry; those of a symlink are about the link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryFacts {
+    /// What it is.
+    pub kind: EntryKind,
+    /// Length in bytes; means something for files only.
+    pub len: u64,
+    /// When it was last modified: seconds since 1970, rounded down, and nanoseconds on top.
+    pub modified: (i64, u32),
+    /// The permission bits, where the system has them.
+    pub mode: Option<u32>,
+    /// The number that the file system gave it, where the system tells.
+    pub(in crate::disk) number: Option<u64>,
+}
+
+impl EntryFacts {
+    /// Length and modification time in nanoseconds since 1970, as
+    /// [`crate::disk::inspect::fingerprint`] gives them; `None` for a time beyond the year 2262.
+    pub fn fingerprint(&self) -> Option<(u64, i64)> {
+        Some((self.len, nanoseconds(self.modified)?))
+    }
+}
+
+/// What `--preserve` brings over. What is absent stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Preserved {
+    /// Permission bits. The set-user-id, set-group-id and sticky bits are dropped: no stranger
+    /// decides who a program runs as.
+    pub mode: Option<u32>,
+    /// Modification time: seconds since 1970, rounded down, and nanoseconds on top.
+    pub modified: Option<(i64, u32)>,
+}
+
+impl Preserved {
+    /// The bits of the mode that may be applied.
+    pub fn permissions(&self) -> Option<u32> {
+        self.mode.map(|mode| mode & 0o777)
+    }
+}

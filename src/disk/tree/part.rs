@@ -1,0 +1,330 @@
+//! The part that a tree is built in: `<target>.<nonce>.partial/`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::error::DiskError;
+use crate::disk::part::PartFile;
+use crate::disk::platform::{self, Dir};
+use crate::disk::tree::entry::{EntryFacts, EntryKind, Preserved};
+use crate::disk::tree::path::TreePath;
+use crate::disk::tree::root::Root;
+use crate::disk::tree::spelling::{Folding, Spelling, probe};
+use crate::disk::tree::sync::{TreeSync, Unsynced};
+use crate::disk::tree::view::{Walk, inspect};
+
+/// A tree under construction, locked against other processes while it is open.
+///
+/// Everything in it has from the start the permissions that the user's umask leaves, as it will
+/// have under its final name.
+#[derive(Debug)]
+pub struct Tree {
+    pub(super) root: Arc<Root>,
+    spelling: Spelling,
+    unsynced: Unsynced,
+}
+
+impl Tree {
+    /// Makes a new, empty tree at `path`.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if the name is taken, be it by a dangling symlink.
+    pub fn create(path: &Path) -> Result<Self, DiskError> {
+        Dir::create(path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => DiskError::Exists {
+                path: path.to_path_buf(),
+            },
+            _ => DiskError::of("create", path)(source),
+        })?;
+        let tree = Self::lock(path, Unsynced::new_tree())?;
+        tree.ok_or_else(|| DiskError::of("open", path)(io::ErrorKind::NotFound.into()))
+    }
+
+    /// Opens a tree that is there; `None` if it is not.
+    ///
+    /// # Errors
+    /// [`DiskError::Locked`] if another handle has it open, in this process or another; an error
+    /// if something else than a directory is there, be it a symlink to one.
+    pub fn open(path: &Path) -> Result<Option<Self>, DiskError> {
+        // What another process made may not be durable yet, names and bytes.
+        match Self::lock(path, Unsynced::everything()) {
+            Err(DiskError::Io { ref source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                open_up(path)?;
+                Self::lock(path, Unsynced::everything())
+            }
+            opened => opened,
+        }
+    }
+
+    fn lock(path: &Path, unsynced: Unsynced) -> Result<Option<Self>, DiskError> {
+        let Some(root) = Root::open(path, true)? else {
+            return Ok(None);
+        };
+        let fail = |error| DiskError::of("lock", path)(error);
+        if !root.dir().try_lock().map_err(fail)? {
+            return Err(DiskError::Locked {
+                path: path.to_path_buf(),
+            });
+        }
+        // Its former owner may have installed or removed it before this lock.
+        if !root.dir().is_at(path).map_err(fail)? {
+            return Ok(None);
+        }
+        // A crash while permissions were preserved may have left it closed to its owner.
+        open_up(path)?;
+        let spelling = Spelling::new(probe(root.dir()));
+        Ok(Some(Self {
+            root: Arc::new(root),
+            spelling,
+            unsynced,
+        }))
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// Whether this disk may take two different names for one; then [`crate::disk::tree::Links`]
+    /// judges more strictly.
+    pub fn folds_names(&self) -> bool {
+        self.spelling.folding() != Folding::None
+    }
+
+    /// Makes a directory; `false` if it is there. The one that holds it must be there.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if something else has that name, [`DiskError::NameConflict`] if
+    /// another name of the tree is the same on this disk, [`DiskError::UnsafeName`] if the disk
+    /// cannot hold the name.
+    pub fn make_dir(&mut self, path: &TreePath) -> Result<bool, DiskError> {
+        let made = self.root.at("create", path, Dir::make_dir);
+        if self.is_new(made, path)?.is_some() {
+            return Ok(true);
+        }
+        self.require(EntryKind::Directory, path)?;
+        Ok(false)
+    }
+
+    /// Makes a new, empty file. The caller closes it, so it decides how many are open.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if that very name is taken, [`DiskError::NameConflict`] if another
+    /// name of the tree is the same on this disk.
+    pub fn create_file(&mut self, path: &TreePath) -> Result<PartFile, DiskError> {
+        let made = self.root.at("create", path, Dir::create_file);
+        let Some(file) = self.is_new(made, path)? else {
+            return Err(self.exists(path));
+        };
+        PartFile::in_tree(file, &self.on_disk(path))
+    }
+
+    /// Opens a file that is there; `None` if nothing is.
+    ///
+    /// # Errors
+    /// [`DiskError::NotRegular`] for a symlink or anything else that is not a plain file,
+    /// [`DiskError::NameConflict`] as above.
+    pub fn open_file(&mut self, path: &TreePath) -> Result<Option<PartFile>, DiskError> {
+        match self.inspect(path)? {
+            None => return Ok(None),
+            Some(facts) if facts.kind != EntryKind::File => {
+                return Err(DiskError::NotRegular {
+                    path: self.on_disk(path),
+                });
+            }
+            Some(_) => self.check_spelling(path)?,
+        }
+        let file = self.root.at("open", path, open_writable)?;
+        PartFile::in_tree(file, &self.on_disk(path)).map(Some)
+    }
+
+    /// Makes a symlink that holds `target`; it is fine if it is there already. Whether it may be
+    /// made is [`crate::disk::tree::Links`]'s to say.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if something else has that name, [`DiskError::NameConflict`] as
+    /// above.
+    pub fn symlink(&mut self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
+        let made = self.root.at("create the link", path, |dir, name| {
+            dir.symlink(name, target)
+        });
+        if self.is_new(made, path)?.is_some() {
+            return Ok(());
+        }
+        self.require(EntryKind::Link, path)?;
+        if self.read_link(path)? == target {
+            Ok(())
+        } else {
+            Err(self.exists(path))
+        }
+    }
+
+    /// The facts about an entry; `None` if there is none, or not below real directories.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn inspect(&self, path: &TreePath) -> Result<Option<EntryFacts>, DiskError> {
+        inspect(&self.root, path)
+    }
+
+    /// What a symlink holds.
+    ///
+    /// # Errors
+    /// When there is no symlink.
+    pub fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError> {
+        self.root
+            .at("read the link", path, |dir, name| dir.read_link(name))
+    }
+
+    /// All entries, each directory before what it holds, otherwise in no order.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk::new(&self.root)
+    }
+
+    /// Removes a file, symlink or whatever else is no directory; it is fine if there is none.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn remove_file(&mut self, path: &TreePath) -> Result<(), DiskError> {
+        match self.root.at("remove", path, Dir::remove_file) {
+            Err(error) if !error.is_missing() => Err(error),
+            _ => {
+                self.unsynced.changed(path);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sets mode and time of an entry, `None` for the root: links first, then files, then
+    /// directories from the deepest up, since every change in a directory makes it new again.
+    /// May be repeated: where a mode is in the way of a later operation, the owner's access to the
+    /// directory is restored, so all modes must be set again before the install.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn preserve(
+        &self,
+        path: Option<&TreePath>,
+        preserved: &Preserved,
+    ) -> Result<(), DiskError> {
+        const VERB: &str = "set mode and time of";
+        let Some(path) = path else {
+            let root = self.root.dir();
+            return root
+                .preserve_self(preserved)
+                .map_err(DiskError::of(VERB, self.path()));
+        };
+        self.root.at(VERB, path, |dir, name| {
+            match dir.look(name)?.map(|facts| facts.kind) {
+                None => Err(io::ErrorKind::NotFound.into()),
+                Some(EntryKind::Other) => Err(io::ErrorKind::InvalidInput.into()),
+                Some(kind) => dir.preserve(name, kind, preserved),
+            }
+        })
+    }
+
+    /// Takes what has to be made durable for a checkpoint: the names that are new since the last
+    /// time. The bytes of files are for [`PartFile::sync`], or for [`Tree::sync_all`] where they
+    /// are many. To be run on any thread; when it fails, nothing of the tree is durable for sure
+    /// and it must be opened again.
+    pub fn pending_sync(&mut self) -> TreeSync {
+        self.unsynced.take(&self.root)
+    }
+
+    /// Takes the sync of everything in the tree, bytes, names and metadata: one call on Linux,
+    /// one sync a file elsewhere. It covers what was written before it runs, through whatever
+    /// handle. When it fails, see [`Tree::pending_sync`].
+    pub fn full_sync(&mut self) -> TreeSync {
+        self.unsynced = Unsynced::everything();
+        self.unsynced.take(&self.root)
+    }
+
+    /// Makes everything in the tree durable, at once; see [`Tree::full_sync`].
+    ///
+    /// # Errors
+    /// When the system says that it failed.
+    pub fn sync_all(&mut self) -> Result<(), DiskError> {
+        self.full_sync().run()
+    }
+
+    /// The value of a creation that succeeded; `None` if that very name is taken.
+    fn is_new<T>(
+        &mut self,
+        made: Result<T, DiskError>,
+        path: &TreePath,
+    ) -> Result<Option<T>, DiskError> {
+        match made {
+            Ok(made) => {
+                self.unsynced.changed(path);
+                Ok(Some(made))
+            }
+            Err(DiskError::Io { ref source, .. })
+                if source.kind() == io::ErrorKind::AlreadyExists =>
+            {
+                self.check_spelling(path)?;
+                Ok(None)
+            }
+            // Every file system has limits of its own: longer names, other characters.
+            Err(DiskError::Io { ref source, .. })
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput
+                ) =>
+            {
+                Err(DiskError::UnsafeName {
+                    name: path.name().to_owned(),
+                    reason: "this disk cannot hold it",
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn check_spelling(&mut self, path: &TreePath) -> Result<(), DiskError> {
+        let on_disk = self.on_disk(path);
+        self.spelling
+            .check(&self.root, path)
+            .map_err(DiskError::of("list the directory of", &on_disk))?
+            .map_err(|other| DiskError::NameConflict {
+                path: on_disk,
+                other,
+            })
+    }
+
+    fn require(&self, kind: EntryKind, path: &TreePath) -> Result<(), DiskError> {
+        match self.inspect(path)? {
+            Some(facts) if facts.kind == kind => Ok(()),
+            _ => Err(self.exists(path)),
+        }
+    }
+
+    fn exists(&self, path: &TreePath) -> DiskError {
+        DiskError::Exists {
+            path: self.on_disk(path),
+        }
+    }
+
+    fn on_disk(&self, path: &TreePath) -> std::path::PathBuf {
+        path.below(self.path())
+    }
+}
+
+fn open_up(path: &Path) -> Result<(), DiskError> {
+    platform::open_up(path).map_err(DiskError::of("open", path))
+}
+
+/// Opens a file of ours, whatever permissions were preserved on it.
+fn open_writable(dir: &Dir, name: &OsStr) -> io::Result<std::fs::File> {
+    const OWNER_READ_WRITE: u32 = 0o600;
+    match dir.open_file(name, true) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            dir.set_mode(name, OWNER_READ_WRITE)?;
+            dir.open_file(name, true)
+        }
+        opened => opened,
+    }
+}

@@ -1,0 +1,176 @@
+//! A tree that is only looked at: what stands at a target already.
+//!
+//! Follows no symlink below its root and changes nothing. On a disk that folds names, looking up
+//! one name may find another; [`TreeView::walk`] gives the names as they are kept.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::disk::error::DiskError;
+use crate::disk::platform::Dir;
+use crate::disk::random_file::RandomFile;
+use crate::disk::tree::entry::{EntryFacts, EntryKind};
+use crate::disk::tree::path::TreePath;
+use crate::disk::tree::root::Root;
+
+/// An open tree.
+#[derive(Debug)]
+pub struct TreeView {
+    root: Root,
+}
+
+impl TreeView {
+    /// Opens the directory at `path`; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// When something else than a directory is there, be it a symlink to one.
+    pub fn open(path: &Path) -> Result<Option<Self>, DiskError> {
+        let root = Root::open(path, false)?;
+        Ok(root.map(|root| Self { root }))
+    }
+
+    /// The facts about an entry; `None` if there is none, or not below real directories.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn inspect(&self, path: &TreePath) -> Result<Option<EntryFacts>, DiskError> {
+        inspect(&self.root, path)
+    }
+
+    /// What a symlink holds.
+    ///
+    /// # Errors
+    /// When there is no symlink.
+    pub fn read_link(&self, path: &TreePath) -> Result<Vec<u8>, DiskError> {
+        self.root
+            .at("read the link", path, |dir, name| dir.read_link(name))
+    }
+
+    /// Opens a regular file for reading; `None` if nothing is there.
+    ///
+    /// # Errors
+    /// [`DiskError::NotRegular`] if something else is there.
+    pub fn read_file(&self, path: &TreePath) -> Result<Option<RandomFile>, DiskError> {
+        let on_disk = path.below(self.root.path());
+        match self.inspect(path)?.map(|facts| facts.kind) {
+            None => Ok(None),
+            Some(EntryKind::File) => {
+                let file = self
+                    .root
+                    .at("open", path, |dir, name| dir.open_file(name, false))?;
+                RandomFile::of(file, &on_disk).map(Some)
+            }
+            Some(_) => Err(DiskError::NotRegular { path: on_disk }),
+        }
+    }
+
+    /// All entries, each directory before what it holds, otherwise in no order.
+    pub fn walk(&self) -> Walk<'_> {
+        Walk::new(&self.root)
+    }
+}
+
+pub(super) fn inspect(root: &Root, path: &TreePath) -> Result<Option<EntryFacts>, DiskError> {
+    match root.at("examine", path, |dir, name| dir.look(name)) {
+        Err(DiskError::Io { source, .. })
+            if matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
+        looked => looked,
+    }
+}
+
+/// One entry of a [`Walk`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WalkEntry {
+    /// Below the root of the tree, in the very bytes of the disk.
+    pub path: PathBuf,
+    /// What it is.
+    pub facts: EntryFacts,
+}
+
+/// Iterates over a tree. Memory holds the names of one directory and the paths of directories that
+/// wait; one file descriptor is open at a time. After an error it goes on with the next entry.
+#[derive(Debug)]
+pub struct Walk<'tree> {
+    root: &'tree Root,
+    /// Directories still to be listed; the one at the end is next.
+    waiting: Vec<PathBuf>,
+    current: Option<Listing>,
+}
+
+/// The directory that is being gone through.
+#[derive(Debug)]
+struct Listing {
+    dir: Dir,
+    path: PathBuf,
+    names: std::vec::IntoIter<OsString>,
+}
+
+impl<'tree> Walk<'tree> {
+    pub(super) fn new(root: &'tree Root) -> Self {
+        Self {
+            root,
+            waiting: vec![PathBuf::new()],
+            current: None,
+        }
+    }
+
+    fn list(&self, path: PathBuf) -> Result<Listing, DiskError> {
+        let fail = |error| DiskError::of("list", &self.root.path().join(&path))(error);
+        let dir = self.root.open_dir(&path).map_err(fail)?;
+        let mut names = Vec::new();
+        dir.list(&mut |name, _| names.push(name)).map_err(fail)?;
+        Ok(Listing {
+            dir,
+            path,
+            names: names.into_iter(),
+        })
+    }
+
+    fn look(&self, listing: &Listing, name: &OsStr) -> Result<Option<WalkEntry>, DiskError> {
+        let path = listing.path.join(name);
+        match listing.dir.look(name) {
+            // What is removed after the listing is not there.
+            Ok(facts) => Ok(facts.map(|facts| WalkEntry { path, facts })),
+            Err(error) => Err(DiskError::of("examine", &self.root.path().join(path))(
+                error,
+            )),
+        }
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<WalkEntry, DiskError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some(mut listing) = self.current.take() else {
+                let dir = self.waiting.pop()?;
+                match self.list(dir) {
+                    Ok(listing) => self.current = Some(listing),
+                    Err(error) => return Some(Err(error)),
+                }
+                continue;
+            };
+            let Some(name) = listing.names.next() else {
+                continue;
+            };
+            let looked = self.look(&listing, &name);
+            self.current = Some(listing);
+            if let Some(found) = looked.transpose() {
+                if let Ok(entry) = &found
+                    && entry.facts.kind == EntryKind::Directory
+                {
+                    self.waiting.push(entry.path.clone());
+                }
+                return Some(found);
+            }
+        }
+    }
+}
