@@ -121,12 +121,21 @@ pub enum Command {
     /// Give downloads up, from any terminal
     #[command(after_help = help::CANCEL)]
     Cancel(Cancel),
+    /// Make a checkpoint now and go on, from any terminal
+    #[command(after_help = help::CHECKPOINT)]
+    Checkpoint(Checkpoint),
     /// List what is not finished, or has failed
     #[command(after_help = help::LIST)]
     List(List),
     /// Show everything that is known about one download
     #[command(after_help = help::SHOW)]
     Show(Show),
+    /// Show what was asked of whom, newest first
+    #[command(after_help = help::HISTORY)]
+    History(History),
+    /// Forget ended downloads, old history and their part files
+    #[command(after_help = help::PRUNE)]
+    Prune(Prune),
     /// Manage the providers that content is asked of
     #[command(after_help = help::GATEWAYS)]
     Gateways {
@@ -210,6 +219,9 @@ pub struct Resume {
     /// Ask only this gateway (URL) or CAR file from now on; repeatable
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+    /// Most bytes per second from now on (500K, 2M, off)
+    #[arg(long, value_name = "RATE", value_parser = values::rate)]
+    pub limit_rate: Option<Limit>,
 }
 
 /// `fetchd pause`.
@@ -229,6 +241,39 @@ pub struct Cancel {
     /// Leave the part file on disk
     #[arg(long)]
     pub keep_partial: bool,
+}
+
+/// `fetchd checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Checkpoint {
+    /// Downloads to make safe: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
+
+/// `fetchd history`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct History {
+    /// Download to tell of: id, CID, unique prefix of a CID, or path [default: all]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// At most so many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub limit: Option<u32>,
+}
+
+/// `fetchd prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Prune {
+    /// Ended downloads to forget: id, CID, unique prefix of a CID, or path [default: all old ones]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Only what ended longer ago [default: the key retention; with IDs, any time]
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub older_than: Option<Duration>,
+    /// Only say what would go
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `fetchd list`.
@@ -261,7 +306,7 @@ pub enum SortKey {
     /// Last changed first.
     #[value(help = None)]
     Updated,
-    /// In the order of a download's life.
+    /// By the name of the status.
     #[value(help = None)]
     Status,
     /// Largest first.
@@ -293,6 +338,16 @@ pub enum GatewaysCommand {
     Enable(GatewayUrls),
     /// Ask gateways no longer
     Disable(GatewayUrls),
+    /// Forget what was said here of gateways, and how they fared
+    Reset(SomeGatewayUrls),
+}
+
+/// Gateways that a command is about, or all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct SomeGatewayUrls {
+    /// Base URL of a gateway, as `list` prints it [default: all]
+    #[arg(value_name = "URL")]
+    pub urls: Vec<String>,
 }
 
 /// Gateways that a command is about.

@@ -3,6 +3,7 @@
 //! No I/O and no clock. The store keeps these values, the engine moves them; neither adds a
 //! transition that [`Status::can_become`] does not know.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -275,6 +276,22 @@ pub struct Failure {
     pub message: String,
     /// What to do next: a sentence, where possible with the command to type.
     pub hint: Option<String>,
+}
+
+/// An error and its causes as one fragment, `what: why: why`, as [`Failure::message`] has it;
+/// without repeating a cause that a message already ends with.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Bytes and answers by provider: a line of the receipt.

@@ -76,16 +76,12 @@ impl Settings {
         })
     }
 
-    /// The providers of one download: those that `--gateway` names, else the enabled ones of the
-    /// configuration. A named one that is configured too keeps its headers and connections.
+    /// The providers of one download: those that `--gateway` names, else those of the
+    /// configuration, disabled ones too, since the user may have enabled them elsewhere. A named
+    /// one that is configured too keeps its headers and connections.
     pub fn providers(&self, flags: &[String]) -> Result<Vec<GatewayEntry>, SettingsError> {
         if flags.is_empty() {
-            return Ok(self
-                .gateways
-                .iter()
-                .filter(|gateway| gateway.enabled)
-                .cloned()
-                .collect());
+            return Ok(self.gateways.clone());
         }
         flags.iter().map(|flag| self.named(flag)).collect()
     }

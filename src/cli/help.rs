@@ -93,6 +93,31 @@ Examples:
   fetchd cancel 3
   fetchd cancel --keep-partial 3 4";
 
+/// Below the help of `checkpoint`.
+pub(super) const CHECKPOINT: &str = "\
+Returns when the owner has acknowledged; 75 if it has not within 10 seconds. The signal SIGUSR1 to
+the process does the same.
+
+Examples:
+  fetchd checkpoint 3";
+
+/// Below the help of `history`.
+pub(super) const HISTORY: &str = "\
+Examples:
+  fetchd history
+  fetchd history 3
+  fetchd --json history 3 | jq '.attempts[].outcome'";
+
+/// Below the help of `prune`.
+pub(super) const PRUNE: &str = "\
+Finished files stay where they are. Never touches a part file that something unfinished, or another
+process, may own.
+
+Examples:
+  fetchd prune --dry-run
+  fetchd prune --older-than 30d
+  fetchd prune 3 4";
+
 /// Below the help of `list`.
 pub(super) const LIST: &str = "\
 Examples:
@@ -112,7 +137,8 @@ pub(super) const GATEWAYS: &str = "\
 Examples:
   fetchd gateways list
   fetchd gateways add https://gateway.example.org
-  fetchd gateways disable https://gateway.example.org";
+  fetchd gateways disable https://gateway.example.org
+  fetchd gateways reset";
 
 /// Below the help of `config`.
 pub(super) const CONFIG: &str = "\

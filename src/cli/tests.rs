@@ -124,7 +124,7 @@ fn an_input_file_is_a_source() {
 
 #[test]
 fn help_of_the_program() {
-    insta::assert_snapshot!(help(&[], false), @r#"
+    insta::assert_snapshot!(help(&[], false), @r"
     Download content by its CID from any HTTP source, and prove every byte
 
     Usage: fetchd [OPTIONS] <COMMAND>
@@ -134,8 +134,11 @@ fn help_of_the_program() {
       resume       Go on with paused, interrupted or failed downloads
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
+      checkpoint   Make a checkpoint now and go on, from any terminal
       list         List what is not finished, or has failed
       show         Show everything that is known about one download
+      history      Show what was asked of whom, newest first
+      prune        Forget ended downloads, old history and their part files
       gateways     Manage the providers that content is asked of
       config       Show or begin the configuration
       completions  Print a completion script for a shell
@@ -160,7 +163,7 @@ fn help_of_the_program() {
       fetchd resume 3
 
     'fetchd --help' explains exit codes and files, 'fetchd <COMMAND> --help' a command.
-    "#);
+    ");
 }
 
 #[test]
@@ -178,8 +181,11 @@ fn long_help_of_the_program() {
       resume       Go on with paused, interrupted or failed downloads
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
+      checkpoint   Make a checkpoint now and go on, from any terminal
       list         List what is not finished, or has failed
       show         Show everything that is known about one download
+      history      Show what was asked of whom, newest first
+      prune        Forget ended downloads, old history and their part files
       gateways     Manage the providers that content is asked of
       config       Show or begin the configuration
       completions  Print a completion script for a shell
@@ -303,7 +309,7 @@ fn help_of_get() {
 
 #[test]
 fn help_of_resume() {
-    insta::assert_snapshot!(help(&["resume"], false), @r#"
+    insta::assert_snapshot!(help(&["resume"], false), @r"
     Go on with paused, interrupted or failed downloads
 
     Usage: fetchd resume [OPTIONS] [ID]...
@@ -315,6 +321,7 @@ fn help_of_resume() {
           --all                Everything unfinished, except what was paused by hand
           --reset              Forget the attempts and reopen failed downloads; proved bytes stay
           --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file from now on; repeatable
+          --limit-rate <RATE>  Most bytes per second from now on (500K, 2M, off)
       -h, --help               Print help
 
     Global options:
@@ -334,7 +341,7 @@ fn help_of_resume() {
       fetchd resume 3
       fetchd resume --all
       fetchd resume --reset --gateway https://gateway.example.org 3
-    "#);
+    ");
 }
 
 #[test]
@@ -399,6 +406,105 @@ fn help_of_cancel() {
       fetchd cancel 3
       fetchd cancel --keep-partial 3 4
     "#);
+}
+
+#[test]
+fn help_of_checkpoint() {
+    insta::assert_snapshot!(help(&["checkpoint"], false), @r"
+    Make a checkpoint now and go on, from any terminal
+
+    Usage: fetchd checkpoint [OPTIONS] <ID>...
+
+    Arguments:
+      <ID>...  Downloads to make safe: id, CID, unique prefix of a CID, or path
+
+    Options:
+      -h, --help  Print help
+
+    Global options:
+          --json              Print JSON on standard output: one event a line, or one document
+      -q, --quiet             Print errors and results only
+      -v, --verbose...        Tell in words what the engine does; twice adds developers' traces
+          --color <WHEN>      When to use colours [default: auto] [possible values: auto, always, never]
+          --progress <STYLE>  How to show progress [default: bar on a terminal, otherwise plain]
+                              [possible values: bar, plain, json, none]
+          --config <FILE>     Configuration file to read [env: FETCHD_CONFIG]
+          --state-dir <DIR>   Directory that holds fetchd's state [env: FETCHD_STATE_DIR]
+
+    Returns when the owner has acknowledged; 75 if it has not within 10 seconds. The signal SIGUSR1 to
+    the process does the same.
+
+    Examples:
+      fetchd checkpoint 3
+    ");
+}
+
+#[test]
+fn help_of_history() {
+    insta::assert_snapshot!(help(&["history"], false), @r"
+    Show what was asked of whom, newest first
+
+    Usage: fetchd history [OPTIONS] [ID]
+
+    Arguments:
+      [ID]  Download to tell of: id, CID, unique prefix of a CID, or path [default: all]
+
+    Options:
+      -n, --limit <N>  At most so many
+      -h, --help       Print help
+
+    Global options:
+          --json              Print JSON on standard output: one event a line, or one document
+      -q, --quiet             Print errors and results only
+      -v, --verbose...        Tell in words what the engine does; twice adds developers' traces
+          --color <WHEN>      When to use colours [default: auto] [possible values: auto, always, never]
+          --progress <STYLE>  How to show progress [default: bar on a terminal, otherwise plain]
+                              [possible values: bar, plain, json, none]
+          --config <FILE>     Configuration file to read [env: FETCHD_CONFIG]
+          --state-dir <DIR>   Directory that holds fetchd's state [env: FETCHD_STATE_DIR]
+
+    Examples:
+      fetchd history
+      fetchd history 3
+      fetchd --json history 3 | jq '.attempts[].outcome'
+    ");
+}
+
+#[test]
+fn help_of_prune() {
+    insta::assert_snapshot!(help(&["prune"], false), @r"
+    Forget ended downloads, old history and their part files
+
+    Usage: fetchd prune [OPTIONS] [ID]...
+
+    Arguments:
+      [ID]...  Ended downloads to forget: id, CID, unique prefix of a CID, or path [default: all old
+               ones]
+
+    Options:
+          --older-than <TIME>  Only what ended longer ago [default: the key retention; with IDs, any
+                               time]
+          --dry-run            Only say what would go
+      -h, --help               Print help
+
+    Global options:
+          --json              Print JSON on standard output: one event a line, or one document
+      -q, --quiet             Print errors and results only
+      -v, --verbose...        Tell in words what the engine does; twice adds developers' traces
+          --color <WHEN>      When to use colours [default: auto] [possible values: auto, always, never]
+          --progress <STYLE>  How to show progress [default: bar on a terminal, otherwise plain]
+                              [possible values: bar, plain, json, none]
+          --config <FILE>     Configuration file to read [env: FETCHD_CONFIG]
+          --state-dir <DIR>   Directory that holds fetchd's state [env: FETCHD_STATE_DIR]
+
+    Finished files stay where they are. Never touches a part file that something unfinished, or another
+    process, may own.
+
+    Examples:
+      fetchd prune --dry-run
+      fetchd prune --older-than 30d
+      fetchd prune 3 4
+    ");
 }
 
 #[test]
@@ -467,7 +573,7 @@ fn help_of_show() {
 
 #[test]
 fn help_of_gateways() {
-    insta::assert_snapshot!(help(&["gateways"], false), @r#"
+    insta::assert_snapshot!(help(&["gateways"], false), @r"
     Manage the providers that content is asked of
 
     Usage: fetchd gateways [OPTIONS] <COMMAND>
@@ -478,6 +584,7 @@ fn help_of_gateways() {
       remove   Remove gateways; those of the configuration are disabled
       enable   Ask disabled gateways again
       disable  Ask gateways no longer
+      reset    Forget what was said here of gateways, and how they fared
 
     Options:
       -h, --help  Print help
@@ -496,7 +603,8 @@ fn help_of_gateways() {
       fetchd gateways list
       fetchd gateways add https://gateway.example.org
       fetchd gateways disable https://gateway.example.org
-    "#);
+      fetchd gateways reset
+    ");
     insta::assert_snapshot!(help(&["gateways", "add"], false), @r#"
     Add gateways to the configured ones
 

@@ -44,18 +44,30 @@ pub struct Run {
 impl Context {
     /// Opens the store and takes the work of dead runs from them.
     pub fn open(global: &Global, settings: Settings) -> Result<Self, CommandError> {
-        private::create_private_dir(&settings.state_dir).map_err(|error| {
-            CommandError::new(ExitKind::Config, crate::ui::messages::chain(&error))
-                .hint("name another place for the state with --state-dir or FETCHD_STATE_DIR")
-        })?;
-        let store = Store::open(&settings.state_dir)?;
         let context = Self {
+            store: Store::open(&settings.state_dir)?,
             settings,
-            store,
             global: global.clone(),
         };
         context.reap()?;
         Ok(context)
+    }
+
+    /// As [`Context::open`], for commands that only show what is recorded: they work where
+    /// nothing can be written too, with what the records say of runs that may be dead by now.
+    pub fn open_to_look(global: &Global, settings: Settings) -> Result<Self, CommandError> {
+        let error = match Self::open(global, settings.clone()) {
+            Err(error) if error.kind == ExitKind::Disk => error,
+            done => return done,
+        };
+        match Store::open_read_only(&settings.state_dir) {
+            Ok(store) => Ok(Self {
+                settings,
+                store,
+                global: global.clone(),
+            }),
+            Err(_) => Err(error),
+        }
     }
 
     /// Begins a run: its lock is held as long as the value lives.
@@ -69,8 +81,8 @@ impl Context {
             uid: host::uid(),
             started: Timestamp::now(),
         };
-        // The lock comes first: a row without one would be reaped. Its name is the run's number,
-        // so the row is made, locked and only then used.
+        // The lock is named after the row, so the row is there a moment before its lock; `reap`
+        // leaves runs alone that have only just begun.
         let id = self.store.begin_run(info).wait()?;
         let lock = LockFile::try_acquire(&self.lock_path(id))?.ok_or_else(|| {
             CommandError::new(
@@ -102,8 +114,8 @@ impl Context {
             .join(format!("{}.lock", run.0))
     }
 
-    /// Pauses what dead runs were working on, or completes it where the target proves that the
-    /// rename happened.
+    /// Pauses what dead runs were working on. (If one died after the rename and before the record,
+    /// the next `resume` finds the target complete and records it.)
     pub fn reap(&self) -> Result<(), CommandError> {
         private::create_private_dir(&self.settings.state_dir.join("runs"))?;
         let live = self.store.live_runs().wait()?;
@@ -125,6 +137,17 @@ impl Context {
             let _ = install::remove(&self.lock_path(run));
         }
         Ok(())
+    }
+
+    /// Whether results are wanted as JSON.
+    pub fn wants_json(&self) -> bool {
+        self.global.json
+    }
+
+    /// Tells of an error that does not end the command.
+    pub fn complain(&self, error: &CommandError) {
+        let color = wants_color(self.global.color);
+        crate::ui::out::error(&error.message, error.hint.as_deref(), color);
     }
 
     /// Prints one document with `--json`, else what `text` makes of it.

@@ -1,4 +1,4 @@
-//! `pause` and `cancel`: asked of a live owner, done here where there is none.
+//! `pause`, `cancel` and `checkpoint`: asked of a live owner, done here where there is none.
 
 use std::time::{Duration, Instant};
 
@@ -6,95 +6,192 @@ use jiff::Timestamp;
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
-use crate::commands::{select, transfer};
+use crate::commands::transfer::Tally;
+use crate::commands::{select, show, transfer};
 use crate::disk::install;
-use crate::download::{Action, DownloadId, Failure, Status};
+use crate::download::{Action, DownloadId, Failure, RunId, Status};
 use crate::exit::ExitKind;
-use crate::store::{self, DownloadRow, Requested, Traffic};
+use crate::store::{self, Requested, StoreError, Traffic};
+use crate::ui::view::{DownloadList, DownloadView};
 
 /// How long the owner may take to acknowledge.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often the record is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Pauses downloads.
-pub fn pause(context: &Context, ids: &[String]) -> Result<ExitKind, CommandError> {
-    each(context, ids, Action::Pause)
-}
-
-/// Cancels downloads.
-pub fn cancel(
-    context: &Context,
-    ids: &[String],
-    keep_partial: bool,
-) -> Result<ExitKind, CommandError> {
-    each(context, ids, Action::Cancel { keep_partial })
-}
-
-fn each(context: &Context, ids: &[String], action: Action) -> Result<ExitKind, CommandError> {
-    let rows = ids
-        .iter()
-        .map(|id| select::one(context, id))
-        .collect::<Result<Vec<_>, _>>()?;
-    for row in &rows {
-        apply(context, row, action)?;
-    }
-    Ok(ExitKind::Success)
-}
-
-fn apply(context: &Context, row: &DownloadRow, action: Action) -> Result<(), CommandError> {
-    let wanted = match action {
-        Action::Cancel { .. } => Status::Cancelled,
-        _ => Status::Paused,
-    };
-    match context
-        .store
-        .request(row.id, action, Timestamp::now())
-        .wait()?
-    {
-        Requested::Ended { status } if status == wanted => Ok(()),
-        Requested::Ended { status } => Err(ended(row.id, status)),
-        Requested::Unowned { status } if status == wanted && wanted == Status::Paused => {
-            mark_paused(context, row)
+/// Does what is asked to each of the downloads; one that cannot be had does not spare the others.
+pub fn run(context: &Context, ids: &[String], action: Action) -> Result<ExitKind, CommandError> {
+    let mut tally = Tally::default();
+    let mut done: Vec<DownloadView> = Vec::new();
+    for id in ids {
+        match one(context, id, action) {
+            Ok(view) => done.extend(view),
+            Err(error) => {
+                tally.failed(error.kind);
+                context.complain(&error);
+            }
         }
-        Requested::Unowned {
-            status: Status::Failed,
-        } if wanted == Status::Paused => Err(ended(row.id, Status::Failed)),
-        Requested::Unowned { .. } => settle(context, row, action, wanted),
-        Requested::Asked { .. } => wait_for(context, row, action, wanted),
     }
+    context.show(&DownloadList { downloads: &done }, String::new)?;
+    Ok(tally.outcome())
 }
 
-/// A download that rests already is marked as paused by a person, so that `resume --all` leaves
-/// it alone.
-fn mark_paused(context: &Context, row: &DownloadRow) -> Result<(), CommandError> {
-    if row.paused_by_person() {
-        return Ok(());
-    }
-    context
-        .store
-        .settle(row.id, ending(Status::Paused))
-        .wait()?;
-    Ok(())
-}
-
-fn settle(
+fn one(
     context: &Context,
-    row: &DownloadRow,
+    text: &str,
     action: Action,
-    wanted: Status,
-) -> Result<(), CommandError> {
-    context.store.settle(row.id, ending(wanted)).wait()?;
-    if let (
-        Action::Cancel {
-            keep_partial: false,
-        },
-        Some(part),
-    ) = (action, transfer::part_path(row))
-    {
-        install::remove(&part)?;
+) -> Result<Option<DownloadView>, CommandError> {
+    let id = select::one(context, text)?.id;
+    Request {
+        context,
+        id,
+        action,
     }
-    Ok(())
+    .apply()?;
+    let row = context.store.download(id).wait()?;
+    Ok(row.as_ref().map(show::view))
+}
+
+/// One wish about one download.
+struct Request<'a> {
+    context: &'a Context,
+    id: DownloadId,
+    action: Action,
+}
+
+/// What became of the try to act without an owner.
+enum Acted {
+    Done,
+    /// It stands where this cannot be done.
+    Refused(Status),
+    /// Somebody else was faster.
+    Raced,
+}
+
+impl Request<'_> {
+    /// Asks, or acts, until it is done: the owner may end for its own reasons meanwhile, die, or
+    /// another one may take over.
+    fn apply(&self) -> Result<(), CommandError> {
+        let deadline = Instant::now() + PATIENCE;
+        let store = &self.context.store;
+        let mut was_asked = false;
+        while Instant::now() < deadline {
+            let request = store.request(self.id, self.action, Timestamp::now());
+            match request.wait()? {
+                Requested::Ended { status } => return self.ended(status, was_asked),
+                Requested::Unowned { status } => match self.act(status, was_asked)? {
+                    Acted::Done => return Ok(()),
+                    Acted::Refused(status) => return self.refuse(status),
+                    Acted::Raced => std::thread::sleep(LOOK),
+                },
+                Requested::Asked { run } => {
+                    was_asked = true;
+                    if self.is_answered(run, deadline)? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        let id = self.id;
+        Err(CommandError::new(
+            ExitKind::Retry,
+            format!("the process that works on download {id} does not answer"),
+        )
+        .hint(format!("see who it is with: fetchd show {id}")))
+    }
+
+    /// What to make of a download that has ended.
+    fn ended(&self, status: Status, was_asked: bool) -> Result<(), CommandError> {
+        match (self.action, status) {
+            (Action::Cancel { keep_partial }, Status::Cancelled) => {
+                // A first try may have died between the record and the part.
+                if !keep_partial {
+                    self.remove_part()?;
+                }
+                Ok(())
+            }
+            // It was finished before the owner saw the wish: all of it is on disk.
+            (Action::Checkpoint, Status::Success) if was_asked => Ok(()),
+            _ => self.refuse(status),
+        }
+    }
+
+    fn refuse(&self, status: Status) -> Result<(), CommandError> {
+        let id = self.id;
+        Err(
+            CommandError::usage(format!("download {id} has ended already: {status}"))
+                .hint(format!("look at it with: fetchd show {id}")),
+        )
+    }
+
+    /// Does what is asked where nobody works on the download.
+    fn act(&self, status: Status, was_asked: bool) -> Result<Acted, CommandError> {
+        match (self.action, status) {
+            (Action::Pause, Status::Failed) => Ok(Acted::Refused(status)),
+            (Action::Checkpoint, Status::Failed) if !was_asked => Ok(Acted::Refused(status)),
+            // An owner that stops makes a checkpoint first, so there is nothing left to do.
+            (Action::Checkpoint, _) => Ok(Acted::Done),
+            (Action::Pause, Status::Paused) => self.keep_paused(),
+            (Action::Pause, _) => self.settle(Status::Paused),
+            (Action::Cancel { keep_partial }, _) => {
+                let acted = self.settle(Status::Cancelled)?;
+                if matches!(acted, Acted::Done) && !keep_partial {
+                    self.remove_part()?;
+                }
+                Ok(acted)
+            }
+        }
+    }
+
+    /// A download that rests already is marked as paused by a person, so that `resume --all`
+    /// leaves it alone.
+    fn keep_paused(&self) -> Result<Acted, CommandError> {
+        let kept = self.context.store.keep_paused(self.id, Timestamp::now());
+        Ok(if kept.wait()? {
+            Acted::Done
+        } else {
+            Acted::Raced
+        })
+    }
+
+    fn settle(&self, status: Status) -> Result<Acted, CommandError> {
+        match self.context.store.settle(self.id, ending(status)).wait() {
+            Ok(()) => Ok(Acted::Done),
+            Err(StoreError::Owned { .. } | StoreError::Transition { .. }) => Ok(Acted::Raced),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remove_part(&self) -> Result<(), CommandError> {
+        let row = self.context.store.download(self.id).wait()?;
+        match row.as_ref().and_then(transfer::part_path) {
+            Some(part) => Ok(install::remove(&part)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until this owner has let go of the download, or is dead, or patience is over
+    /// (`false`: look again); or has acknowledged without letting go (`true`).
+    fn is_answered(&self, run: RunId, deadline: Instant) -> Result<bool, CommandError> {
+        while Instant::now() < deadline {
+            let Some(row) = self.context.store.download(self.id).wait()? else {
+                return Ok(false);
+            };
+            if row.owner != Some(run) {
+                return Ok(false);
+            }
+            if self.action == Action::Checkpoint && row.requested.is_none() {
+                return Ok(true);
+            }
+            let owner = self.context.store.live_run(run).wait()?;
+            if owner.is_none_or(|owner| !self.context.is_alive(&owner)) {
+                self.context.reap()?;
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(false)
+    }
 }
 
 fn ending(status: Status) -> store::Ending {
@@ -111,50 +208,4 @@ fn ending(status: Status) -> store::Ending {
         traffic: Traffic::default(),
         now: Timestamp::now(),
     }
-}
-
-/// Waits until the owner has done what it was asked; if it dies meanwhile, does it here.
-fn wait_for(
-    context: &Context,
-    row: &DownloadRow,
-    action: Action,
-    wanted: Status,
-) -> Result<(), CommandError> {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        let now = context.store.download(row.id).wait()?;
-        match now {
-            Some(now) if now.status == wanted && now.owner.is_none() => return Ok(()),
-            Some(now) if matches!(now.status, Status::Success | Status::Cancelled) => {
-                return Err(ended(row.id, now.status));
-            }
-            Some(now) if now.owner.is_none() => return settle(context, row, action, wanted),
-            Some(now) => {
-                let owner = now
-                    .owner
-                    .map(|run| context.store.live_run(run).wait())
-                    .transpose()?
-                    .flatten();
-                if owner.is_none_or(|run| !context.is_alive(&run)) {
-                    context.reap()?;
-                    return apply(context, row, action);
-                }
-            }
-            None => return Ok(()),
-        }
-        std::thread::sleep(LOOK);
-    }
-    Err(CommandError::new(
-        ExitKind::Retry,
-        format!(
-            "the process that works on download {} does not answer",
-            row.id
-        ),
-    )
-    .hint(format!("see who it is with: fetchd show {}", row.id)))
-}
-
-fn ended(id: DownloadId, status: Status) -> CommandError {
-    CommandError::usage(format!("download {id} has ended already: {status}"))
-        .hint(format!("look at it with: fetchd show {id}"))
 }

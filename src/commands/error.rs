@@ -5,11 +5,10 @@ use std::error::Error;
 use crate::commands::config::InitError;
 use crate::content::source::SourceError;
 use crate::disk::DiskError;
-use crate::download::Failure;
+use crate::download::{DownloadId, Failure, chain};
 use crate::exit::ExitKind;
 use crate::settings::SettingsError;
 use crate::store::StoreError;
-use crate::ui::messages::chain;
 use crate::ui::out::Closed;
 
 /// A command that failed.
@@ -21,6 +20,8 @@ pub struct CommandError {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// The download that it is about, where `resume` may go on with it.
+    pub download: Option<DownloadId>,
 }
 
 impl CommandError {
@@ -30,7 +31,20 @@ impl CommandError {
             kind,
             message: message.into(),
             hint: None,
+            download: None,
         }
+    }
+
+    /// The same about this download.
+    #[must_use]
+    pub fn about(mut self, id: DownloadId) -> Self {
+        self.download = Some(id);
+        self
+    }
+
+    /// Whether `resume` can go on with the download that it is about.
+    pub fn is_resumable(&self) -> bool {
+        self.download.is_some() && leaves_paused(self.kind)
     }
 
     /// The same with what to do next.
@@ -48,6 +62,22 @@ impl CommandError {
     fn of(kind: ExitKind, error: &dyn Error) -> Self {
         Self::new(kind, chain(error))
     }
+}
+
+/// Whether a download that ended so is paused, and `resume` goes on with it: the last column of
+/// the table of exit codes.
+fn leaves_paused(kind: ExitKind) -> bool {
+    matches!(
+        kind,
+        ExitKind::Internal
+            | ExitKind::Exists
+            | ExitKind::Disk
+            | ExitKind::Retry
+            | ExitKind::Stopped
+            | ExitKind::Interrupted
+            | ExitKind::Terminated
+            | ExitKind::Closed
+    )
 }
 
 impl From<SettingsError> for CommandError {
@@ -77,6 +107,9 @@ impl From<StoreError> for CommandError {
             StoreError::Corrupt { .. } | StoreError::Foreign { .. } => Some(
                 "fetchd never deletes it: move it away, or name another place with --state-dir",
             ),
+            StoreError::ReadOnly { .. } | StoreError::Io { .. } | StoreError::Prepare(_) => {
+                Some("name another place for the state with --state-dir or FETCHD_STATE_DIR")
+            }
             _ => None,
         };
         Self {
@@ -116,6 +149,7 @@ impl From<Failure> for CommandError {
             kind: failure.kind,
             message: failure.message,
             hint: failure.hint,
+            download: None,
         }
     }
 }

@@ -7,9 +7,8 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::providers;
 use crate::exit::ExitKind;
-use crate::gateway::capability::Capabilities;
 use crate::gateway::defaults;
-use crate::settings::BaseUrl;
+use crate::settings::{BaseUrl, GatewayEntry};
 use crate::store::{GatewayRow, Origin};
 use crate::ui::table;
 use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
@@ -18,14 +17,17 @@ use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
 pub fn run(context: &Context, command: &GatewaysCommand) -> Result<ExitKind, CommandError> {
     match command {
         GatewaysCommand::List => return list(context),
-        GatewaysCommand::Add(gateways) => each(&gateways.urls, |url| {
-            context.store.upsert_gateway(url, Origin::User).wait()?;
-            context.store.set_gateway_enabled(url, None).wait()?;
-            Ok(())
-        })?,
+        GatewaysCommand::Add(gateways) => each(&gateways.urls, |url| add(context, url))?,
         GatewaysCommand::Remove(gateways) => each(&gateways.urls, |url| remove(context, url))?,
         GatewaysCommand::Enable(gateways) => each(&gateways.urls, |url| set(context, url, true))?,
         GatewaysCommand::Disable(gateways) => each(&gateways.urls, |url| set(context, url, false))?,
+        GatewaysCommand::Reset(some) if some.urls.is_empty() => {
+            context.store.reset_gateways().wait()?;
+        }
+        GatewaysCommand::Reset(some) => each(&some.urls, |url| reset(context, url))?,
+    }
+    if context.wants_json() {
+        return list(context);
     }
     Ok(ExitKind::Success)
 }
@@ -42,17 +44,32 @@ fn each(
     bases.iter().try_for_each(|base| action(base.as_str()))
 }
 
+/// What the configuration names is enabled; anything else becomes known.
+fn add(context: &Context, url: &str) -> Result<(), CommandError> {
+    if configured(context, url).is_some() {
+        return set(context, url, true);
+    }
+    context.store.upsert_gateway(url, Origin::User).wait()?;
+    context.store.set_gateway_enabled(url, None).wait()?;
+    Ok(())
+}
+
 /// What the user added is forgotten; what the configuration names stays in it, disabled.
 fn remove(context: &Context, url: &str) -> Result<(), CommandError> {
-    let is_configured = context
-        .settings
-        .gateways
-        .iter()
-        .any(|entry| entry.url == url);
-    if is_configured {
-        return set(context, url, false);
+    let was_known = context.store.remove_gateway(url).wait()?;
+    if configured(context, url).is_some() {
+        set(context, url, false)
+    } else if was_known {
+        Ok(())
+    } else {
+        Err(unknown(url))
     }
-    if context.store.remove_gateway(url).wait()? {
+}
+
+/// The word of the configuration counts again, and the past does not.
+fn reset(context: &Context, url: &str) -> Result<(), CommandError> {
+    let was_known = context.store.reset_gateway(url).wait()?;
+    if was_known || configured(context, url).is_some() {
         Ok(())
     } else {
         Err(unknown(url))
@@ -60,26 +77,21 @@ fn remove(context: &Context, url: &str) -> Result<(), CommandError> {
 }
 
 fn set(context: &Context, url: &str, enabled: bool) -> Result<(), CommandError> {
-    if let Some(entry) = context
-        .settings
-        .gateways
-        .iter()
-        .find(|entry| entry.url == url)
-    {
-        context
-            .store
-            .upsert_gateway(url, providers::origin(entry.origin))
-            .wait()?;
+    if let Some(entry) = configured(context, url) {
+        let origin = providers::origin(entry.origin);
+        context.store.upsert_gateway(url, origin).wait()?;
     }
-    if context
-        .store
-        .set_gateway_enabled(url, Some(enabled))
-        .wait()?
-    {
+    let enabled = context.store.set_gateway_enabled(url, Some(enabled));
+    if enabled.wait()? {
         Ok(())
     } else {
         Err(unknown(url))
     }
+}
+
+fn configured<'a>(context: &'a Context, url: &str) -> Option<&'a GatewayEntry> {
+    let gateways = &context.settings.gateways;
+    gateways.iter().find(|entry| entry.url == url)
 }
 
 fn unknown(url: &str) -> CommandError {
@@ -129,7 +141,7 @@ fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
     } else {
         GatewayState::Ok
     };
-    let capabilities = Capabilities::decode(&row.capabilities);
+    let capabilities = row.capabilities(Timestamp::now());
     GatewayView {
         url: row.url.clone(),
         origin: row.origin.name().to_owned(),

@@ -1,6 +1,5 @@
 //! `get`: records what is wanted and fetches it.
 
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,18 +8,20 @@ use crate::cli::Get;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
-use crate::commands::providers;
 use crate::commands::transfer::Transfer;
+use crate::commands::{claim, input, providers};
 use crate::content::cid::{self, Cid};
+use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
-use crate::disk::{host, inspect, whole_file};
-use crate::download::{DownloadId, Status};
+use crate::disk::random_file::RandomFile;
+use crate::disk::{DiskError, host, inspect};
+use crate::download::{Status, chain};
 use crate::exit::ExitKind;
-use crate::store::{Claim, DownloadRow, NewDownload, StoreError};
+use crate::store::{DownloadRow, NewDownload};
 
-/// The largest list of sources that is read.
-const MAX_INPUT_BYTES: u64 = 64 << 20;
+/// Bytes hashed at once.
+const PIECE: usize = 256 << 10;
 
 /// What one source on the command line asks for.
 struct Wanted {
@@ -32,7 +33,7 @@ struct Wanted {
 
 /// Fetches every source; one failure does not stop the others.
 pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
-    let sources = sources(&get)?;
+    let sources = input::sources(&get)?;
     if sources.len() > 1 && get.output.is_some() {
         return Err(
             CommandError::usage("-o names one file, and there are several sources")
@@ -41,11 +42,11 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     }
     let mut transfer = Transfer::begin(&context, get.max_time)?;
     for text in &sources {
-        if transfer.is_over() {
-            break;
+        if transfer.is_over(text, None) {
+            continue;
         }
         if let Err(error) = one(&context, &mut transfer, &get, text) {
-            transfer.refused(text, None, error);
+            transfer.refused(text, error);
         }
     }
     transfer.end()
@@ -58,50 +59,20 @@ fn one(
     text: &str,
 ) -> Result<(), CommandError> {
     let wanted = wanted(context, get, text)?;
-    if let Some(row) = in_place(context, &wanted)? {
+    if let Some((row, path)) = in_place(context, &wanted)? {
+        if let Some(expected) = get.sha256 {
+            check_sum(&row, &path, expected)?;
+        }
         transfer.already_there(&row);
         return Ok(());
     }
-    check_target(get, &wanted)?;
-    let row = take(context, transfer, get, &wanted)?;
-    transfer.run(&row);
+    check_target(&wanted)?;
+    // The providers come first: bad ones are a mistake of typing, and leave no record.
+    let recorded = recorded(get, &wanted);
+    let providers = transfer.providers(&recorded)?;
+    let row = claim::take(context, transfer, new_download(get, &wanted, &recorded))?;
+    transfer.run(&row, providers);
     Ok(())
-}
-
-/// The sources of the command line and of `-i`.
-fn sources(get: &Get) -> Result<Vec<String>, CommandError> {
-    let mut sources = get.sources.clone();
-    let Some(input) = &get.input else {
-        return Ok(sources);
-    };
-    let text = if input == Path::new("-") {
-        let lines = std::io::stdin()
-            .lock()
-            .lines()
-            .collect::<Result<Vec<_>, _>>();
-        lines
-            .map_err(|error| {
-                CommandError::usage(format!(
-                    "cannot read the sources from standard input: {error}"
-                ))
-            })?
-            .join("\n")
-    } else {
-        let bytes = whole_file::read_small(input, MAX_INPUT_BYTES).map_err(|error| {
-            CommandError::usage(format!(
-                "cannot read the list of sources: {}",
-                crate::ui::messages::chain(&error)
-            ))
-        })?;
-        String::from_utf8(bytes)
-            .map_err(|_| CommandError::usage(format!("{} is not text", input.display())))?
-    };
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    sources.extend(lines.map(str::to_owned));
-    Ok(sources)
 }
 
 fn wanted(context: &Context, get: &Get, text: &str) -> Result<Wanted, CommandError> {
@@ -170,7 +141,10 @@ fn name_of(root: &Cid) -> String {
 
 /// The record of an earlier download of the same thing to the same place, if what it installed is
 /// still there unchanged.
-fn in_place(context: &Context, wanted: &Wanted) -> Result<Option<DownloadRow>, CommandError> {
+fn in_place(
+    context: &Context,
+    wanted: &Wanted,
+) -> Result<Option<(DownloadRow, PathBuf)>, CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(None);
     };
@@ -187,38 +161,71 @@ fn in_place(context: &Context, wanted: &Wanted) -> Result<Option<DownloadRow>, C
             && row.status == Status::Success
             && row.root_cid == install.cid
         {
-            return Ok(Some(row));
+            return Ok(Some((row, path.clone())));
         }
     }
     Ok(None)
 }
 
-fn check_target(get: &Get, wanted: &Wanted) -> Result<(), CommandError> {
+/// A checksum that contradicts what is in place: nothing is fetched again for it, and what is
+/// there stays.
+fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), CommandError> {
+    let found = match row.sha256 {
+        Some(sum) => sum,
+        None => sha256_of(path)?,
+    };
+    if found == expected {
+        return Ok(());
+    }
+    let message = format!(
+        "{} is in place, and has the SHA-256 {}, not {}",
+        path.display(),
+        hex(&found),
+        hex(&expected)
+    );
+    Err(CommandError::new(ExitKind::Verification, message)
+        .hint("the CID and the checksum contradict each other: ask where they come from"))
+}
+
+fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {
+    let unreadable = |error: DiskError| CommandError::new(ExitKind::Disk, chain(&error));
+    let file = RandomFile::open(path).map_err(unreadable)?;
+    let mut hasher = FileSha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let len = file
+            .read_at(hasher.position(), &mut piece)
+            .map_err(unreadable)?;
+        if len == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(&piece[..len]);
+    }
+}
+
+fn check_target(wanted: &Wanted) -> Result<(), CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(());
     };
     // A file that exists may hold the very content: the engine judges it when it knows the size.
     Target::at(path)?
         .check_creatable(true)
-        .map_err(|error| CommandError::from(error).hint("choose another place with -o or -d"))?;
-    let _ = get;
-    Ok(())
+        .map_err(|error| CommandError::from(error).hint("choose another place with -o or -d"))
 }
 
-/// Makes a record, or takes up the one that is under way to the same place; claimed either way.
-fn take(
-    context: &Context,
-    transfer: &Transfer<'_>,
-    get: &Get,
-    wanted: &Wanted,
-) -> Result<DownloadRow, CommandError> {
-    let recorded = Recorded {
+/// What the record is to keep of the flags.
+fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
+    Recorded {
         gateways: providers::recordable(&get.gateway),
         hints: wanted.hint.iter().cloned().collect(),
         force: get.force,
         max_size: get.max_size.and_then(|limit| limit.0),
-    };
-    let new = NewDownload {
+        limit_rate: get.limit_rate.map(Recorded::rate),
+    }
+}
+
+fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload {
+    NewDownload {
         source: wanted.source.clone(),
         root_cid: Some(cid::text(&wanted.root)),
         content_path: String::new(),
@@ -230,90 +237,5 @@ fn take(
         priority: 0,
         uid: host::uid(),
         created: Timestamp::now(),
-    };
-    let id = match context
-        .store
-        .create_download(new, Some(transfer.run_id()))
-        .wait()
-    {
-        Ok(id) => id,
-        Err(StoreError::ActiveExists { id }) => {
-            return take_up(context, transfer, get, wanted, id, &recorded);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let row = context.store.download(id).wait()?;
-    row.ok_or_else(|| CommandError::new(ExitKind::Internal, "a record that was just made is gone"))
-}
-
-/// Goes on with an unfinished download to the same place, if it is of the same content.
-fn take_up(
-    context: &Context,
-    transfer: &Transfer<'_>,
-    get: &Get,
-    wanted: &Wanted,
-    id: DownloadId,
-    recorded: &Recorded,
-) -> Result<DownloadRow, CommandError> {
-    let row = context.store.download(id).wait()?;
-    let same = row
-        .as_ref()
-        .is_some_and(|row| row.root_cid.as_deref() == Some(cid::text(&wanted.root).as_str()));
-    if !same {
-        return Err(CommandError::new(
-            ExitKind::Exists,
-            format!("download {id} of something else is under way to the same place"),
-        )
-        .hint(format!(
-            "choose another place with -o, or give that one up with: fetchd cancel {id}"
-        )));
-    }
-    let claimed = claim(context, transfer, id)?;
-    context
-        .store
-        .set_options(
-            id,
-            transfer.run_id(),
-            recorded.to_json(),
-            get.sha256.or(claimed.expected_sha256),
-        )
-        .wait()?;
-    let row = context.store.download(id).wait()?;
-    row.ok_or_else(|| {
-        CommandError::new(ExitKind::Internal, "a record that was just claimed is gone")
-    })
-}
-
-/// Makes this run the owner of an unfinished download.
-pub fn claim(
-    context: &Context,
-    transfer: &Transfer<'_>,
-    id: DownloadId,
-) -> Result<DownloadRow, CommandError> {
-    let store = &context.store;
-    let now = Timestamp::now();
-    let (run, rest) = (transfer.run_id(), [Status::Paused, Status::Failed]);
-    match store.claim(id, run, &rest, Status::Resuming, now).wait()? {
-        Claim::Taken(row) => Ok(*row),
-        Claim::Owned { .. } => Err(CommandError::new(
-            ExitKind::Retry,
-            format!("another process is working on download {id}"),
-        )
-        .hint(format!("see who it is with: fetchd show {id}"))),
-        Claim::Elsewhere {
-            status: Status::Pending,
-        } => match store
-            .claim(id, run, &[Status::Pending], Status::InProgress, now)
-            .wait()?
-        {
-            Claim::Taken(row) => Ok(*row),
-            _ => Err(CommandError::new(
-                ExitKind::Retry,
-                format!("another process has just taken download {id}"),
-            )),
-        },
-        Claim::Elsewhere { status } => Err(CommandError::usage(format!(
-            "download {id} cannot be gone on with: it is {status}"
-        ))),
     }
 }

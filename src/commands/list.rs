@@ -31,7 +31,8 @@ pub fn run(context: &Context, list: &List) -> Result<ExitKind, CommandError> {
 
 fn sort(key: SortKey) -> Sort {
     match key {
-        SortKey::Id | SortKey::Created => Sort::Oldest,
+        SortKey::Id => Sort::Oldest,
+        SortKey::Created => Sort::Newest,
         SortKey::Updated => Sort::Updated,
         SortKey::Size => Sort::Size,
         SortKey::Status => Sort::Status,

@@ -3,6 +3,7 @@
 //! One file a subcommand. Nothing here moves bytes or decides about content; everything that a
 //! user reads on success goes through [`crate::ui`], every failure is one `CommandError`.
 
+mod claim;
 pub mod completions;
 pub mod config;
 mod context;
@@ -10,23 +11,30 @@ mod control;
 mod error;
 mod gateways;
 mod get;
+mod history;
+mod input;
 mod list;
 mod options;
 mod providers;
+mod prune;
+pub mod resolve;
 mod resume;
 mod select;
 mod show;
+mod signals;
 mod transfer;
 
-use crate::cli::{Cli, Command, ConfigCommand};
+use crate::cli::{Cli, Command, ConfigCommand, GatewaysCommand};
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::download::Action;
 use crate::exit::ExitKind;
 use crate::settings::{self, Environment};
 use crate::ui;
 
 /// Runs what was asked for and says how it ended. Errors have been printed by then.
 pub fn run(cli: Cli) -> ExitKind {
+    signals::survive_file_size_limit();
     let color = context::wants_color(cli.global.color);
     if cli.global.verbose > 1 {
         trace(color);
@@ -69,13 +77,32 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         _ => {}
     }
     let settings = settings::Settings::resolve(&cli, &environment)?;
-    let context = Context::open(&cli.global, settings)?;
+    let only_looks = matches!(
+        cli.command,
+        Command::List(_)
+            | Command::Show(_)
+            | Command::History(_)
+            | Command::Gateways {
+                command: GatewaysCommand::List
+            }
+    );
+    let context = if only_looks {
+        Context::open_to_look(&cli.global, settings)?
+    } else {
+        Context::open(&cli.global, settings)?
+    };
     match cli.command {
         Command::Get(get) => get::run(context, get),
         Command::Resume(resume) => resume::run(context, &resume),
-        Command::Pause(pause) => control::pause(&context, &pause.ids),
-        Command::Cancel(cancel) => control::cancel(&context, &cancel.ids, cancel.keep_partial),
+        Command::Pause(pause) => control::run(&context, &pause.ids, Action::Pause),
+        Command::Cancel(cancel) => {
+            let keep_partial = cancel.keep_partial;
+            control::run(&context, &cancel.ids, Action::Cancel { keep_partial })
+        }
+        Command::Checkpoint(it) => control::run(&context, &it.ids, Action::Checkpoint),
         Command::List(list) => list::run(&context, &list),
+        Command::History(history) => history::run(&context, &history),
+        Command::Prune(prune) => prune::run(&context, &prune),
         Command::Show(show) => show::run(&context, &show.id),
         Command::Gateways { command } => gateways::run(&context, &command),
         Command::Config { .. } | Command::Completions { .. } => Ok(ExitKind::Success),

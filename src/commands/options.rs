@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cli::values::Limit;
 use crate::commands::error::CommandError;
 use crate::content::hash::HashPolicy;
 use crate::engine;
@@ -21,9 +22,22 @@ pub struct Recorded {
     pub force: bool,
     /// `--max-size`.
     pub max_size: Option<u64>,
+    /// `--limit-rate` in bytes per second, 0 for `off`; `None`: as configured.
+    pub limit_rate: Option<u64>,
 }
 
 impl Recorded {
+    /// The flag `--limit-rate` as a record keeps it.
+    pub fn rate(flag: Limit) -> u64 {
+        flag.0.unwrap_or(0)
+    }
+
+    /// Bytes per second for this download; `None` for no limit.
+    pub fn limit_rate(&self, configured: Option<u64>) -> Option<u64> {
+        self.limit_rate
+            .map_or(configured, |rate| (rate > 0).then_some(rate))
+    }
+
     /// The form in which the record keeps it.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -69,4 +83,22 @@ pub fn engine(
         file_sha256: keys.file_sha256,
         history_limit: keys.history_limit,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_rate_wins_over_the_configuration() {
+        let recorded = |flag: Option<Limit>| Recorded {
+            limit_rate: flag.map(Recorded::rate),
+            ..Recorded::default()
+        };
+        let rate = |flag| Recorded::from_json(&recorded(flag).to_json()).limit_rate(Some(7));
+        assert_eq!(rate(None), Some(7));
+        assert_eq!(rate(Some(Limit(Some(3)))), Some(3));
+        assert_eq!(rate(Some(Limit(None))), None, "off");
+        assert_eq!(Recorded::from_json("{}").limit_rate(None), None);
+    }
 }

@@ -1,9 +1,10 @@
 //! The providers of one download: named, configured or default ones, minus those that are gone,
 //! best first.
 
+use std::collections::HashMap;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,17 +14,17 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::disk::place::Target;
+use crate::download::chain;
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
 use crate::gateway::capability::Capabilities;
-use crate::gateway::car_file::CarFile;
+use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
 use crate::gateway::defaults;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
-use crate::settings::{GatewayEntry, Origin};
-use crate::store::{self, GatewayRow};
-use crate::ui::messages::chain;
+use crate::settings::{GatewayEntry, Origin, Settings};
+use crate::store::{self, GatewayRow, Store};
 
 /// How long the local node may take to accept a connection before it counts as absent.
 const LOCAL_PROBE: Duration = Duration::from_millis(300);
@@ -36,10 +37,14 @@ pub struct Providers {
     pub notices: Vec<String>,
 }
 
-/// What all downloads of one invocation share: the connections and the limit of their speed.
+/// What all downloads of one invocation share: the connections and the limits of their speed.
+#[derive(Clone)]
 pub struct Network {
     client: Client,
-    rate: Option<Arc<RateLimit>>,
+    settings: Settings,
+    store: Store,
+    /// One for each rate that was asked for, since it counts for all downloads together.
+    rates: Arc<Mutex<HashMap<u64, Arc<RateLimit>>>>,
 }
 
 impl Network {
@@ -58,22 +63,21 @@ impl Network {
         .map_err(|error| CommandError::new(ExitKind::Config, chain(&error)))?;
         Ok(Self {
             client,
-            rate: keys.limit_rate.map(|rate| Arc::new(RateLimit::new(rate))),
+            settings: context.settings.clone(),
+            store: context.store.clone(),
+            rates: Arc::default(),
         })
     }
 
-    /// The providers for a download.
+    /// The providers for a download. May take long: a CAR file is read whole the first time.
     ///
     /// # Errors
-    /// Code 2 or 78 for a gateway that cannot be used.
-    pub fn providers(
-        &self,
-        context: &Context,
-        recorded: &Recorded,
-    ) -> Result<Providers, CommandError> {
-        let known = context.store.gateways().wait()?;
+    /// Code 2 for a gateway that cannot be used, 65 for a file that is no CAR, 74 for one that
+    /// cannot be read.
+    pub fn providers(&self, recorded: &Recorded) -> Result<Providers, CommandError> {
+        let known = self.store.gateways().wait()?;
         let are_named = !recorded.gateways.is_empty();
-        let mut entries = context.settings.providers(&recorded.gateways)?;
+        let mut entries = self.settings.providers(&recorded.gateways)?;
         if !are_named {
             add_known(&mut entries, &known, &recorded.hints);
         }
@@ -86,30 +90,23 @@ impl Network {
             if !are_named && !is_usable(&entry, row, &mut providers.notices) {
                 continue;
             }
-            providers.list.push(self.provider(context, &entry, row)?);
+            providers.list.push(self.provider(&entry, row, recorded)?);
         }
         Ok(providers)
     }
 
     fn provider(
         &self,
-        context: &Context,
         entry: &GatewayEntry,
         row: Option<&GatewayRow>,
+        recorded: &Recorded,
     ) -> Result<Provider, CommandError> {
         let capabilities = row.map_or_else(Capabilities::default, |row| {
-            Capabilities::decode(&row.capabilities)
+            row.capabilities(Timestamp::now())
         });
         if let Some(path) = car_path(&entry.url) {
-            let index = context.settings.state_dir.join("cars");
-            let car = CarFile::open(&path, &index).map_err(|error| {
-                CommandError::usage(format!(
-                    "cannot use {} as a provider: {}",
-                    path.display(),
-                    chain(&error)
-                ))
-                .hint("give the URL of a gateway, or the path of a CAR file")
-            })?;
+            let index = self.settings.state_dir.join("cars");
+            let car = CarFile::open(&path, &index).map_err(|error| car_error(&path, &error))?;
             return Ok(Provider::new(
                 Place::Car(Arc::new(car)),
                 entry.url.clone(),
@@ -120,7 +117,7 @@ impl Network {
             self.client.clone(),
             &entry.url,
             entry.headers.clone(),
-            self.rate.clone(),
+            self.rate(recorded),
         )
         .map_err(|error| {
             CommandError::usage(format!(
@@ -129,21 +126,44 @@ impl Network {
                 chain(&error)
             ))
         })?;
-        context
-            .store
+        self.store
             .upsert_gateway(&entry.url, origin(entry.origin))
             .wait()?;
-        let gateway = gateway.with_first_byte_timeout(context.settings.first_byte_timeout(entry));
+        let gateway = gateway.with_first_byte_timeout(self.settings.first_byte_timeout(entry));
         Ok(Provider::new(
             Place::Http(gateway),
             entry.url.clone(),
             capabilities,
         ))
     }
+
+    fn rate(&self, recorded: &Recorded) -> Option<Arc<RateLimit>> {
+        let rate = recorded.limit_rate(self.settings.keys.limit_rate)?;
+        let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = rates
+            .entry(rate)
+            .or_insert_with(|| Arc::new(RateLimit::new(rate)));
+        Some(Arc::clone(limit))
+    }
+}
+
+/// Why a CAR file is no provider: not there, no CAR, or not readable.
+fn car_error(path: &Path, error: &CarFileError) -> CommandError {
+    let kind = match error {
+        CarFileError::NotCar { .. } => ExitKind::Verification,
+        CarFileError::Disk(error) if error.is_uncreatable() => ExitKind::Usage,
+        CarFileError::Disk(_) | CarFileError::TooLarge { .. } => ExitKind::Disk,
+    };
+    let message = format!(
+        "cannot use {} as a provider: {}",
+        path.display(),
+        chain(error)
+    );
+    CommandError::new(kind, message).hint("give the URL of a gateway, or the path of a CAR file")
 }
 
 /// Adds what the user added by `gateways add`, before the rest, and the hints of gateway URLs,
-/// after it; drops what the user removed or disabled.
+/// after it; drops what the configuration or, over it, the user has disabled.
 fn add_known(entries: &mut Vec<GatewayEntry>, known: &[GatewayRow], hints: &[String]) {
     let is_listed =
         |entries: &[GatewayEntry], url: &str| entries.iter().any(|entry| entry.url == url);
@@ -160,12 +180,10 @@ fn add_known(entries: &mut Vec<GatewayEntry>, known: &[GatewayRow], hints: &[Str
             entries.push(GatewayEntry::plain(hint.clone(), Origin::Flag));
         }
     }
-    let disabled: Vec<&str> = known
-        .iter()
-        .filter(|row| row.enabled == Some(false))
-        .map(|row| row.url.as_str())
-        .collect();
-    entries.retain(|entry| !disabled.contains(&entry.url.as_str()));
+    entries.retain(|entry| {
+        let row = known.iter().find(|row| row.url == entry.url);
+        row.and_then(|row| row.enabled).unwrap_or(entry.enabled)
+    });
 }
 
 fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<String>) -> bool {

@@ -7,7 +7,7 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
-use crate::commands::{get, providers, select};
+use crate::commands::{claim, providers, select};
 use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Filter, Sort, Which};
@@ -24,23 +24,24 @@ pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> 
             .collect::<Result<Vec<_>, _>>()?
     };
     for row in &rows {
-        check(row, resume)?;
+        check(&context, row, resume, rows.len())?;
     }
     let mut transfer = Transfer::begin(&context, None)?;
     for row in &rows {
-        if transfer.is_over() {
-            break;
+        if transfer.is_over(&row.source, Some(row.id)) {
+            continue;
         }
         if row.status == Status::Success {
             transfer.already_there(row);
         } else if let Err(error) = one(&context, &mut transfer, resume, row) {
-            transfer.refused(&row.source, Some(row.id), error);
+            transfer.refused(&row.source, error.about(row.id));
         }
     }
     transfer.end()
 }
 
-/// Everything unfinished except what a person paused; with `--reset` the failed ones too.
+/// Everything unfinished except what a person paused, and what would go to a standard output that
+/// expects no bytes; with `--reset` the failed ones too.
 fn interrupted(context: &Context, with_failed: bool) -> Result<Vec<DownloadRow>, CommandError> {
     let mut statuses = vec![Status::Pending, Status::Paused];
     if with_failed {
@@ -52,21 +53,31 @@ fn interrupted(context: &Context, with_failed: bool) -> Result<Vec<DownloadRow>,
         limit: None,
     };
     let mut rows = context.store.downloads(filter).wait()?;
-    rows.retain(|row| !row.paused_by_person());
+    rows.retain(|row| !row.paused_by_person() && row.path.is_some());
     Ok(rows)
 }
 
-fn check(row: &DownloadRow, resume: &Resume) -> Result<(), CommandError> {
+fn check(
+    context: &Context,
+    row: &DownloadRow,
+    resume: &Resume,
+    among: usize,
+) -> Result<(), CommandError> {
+    let id = row.id;
     match row.status {
-        Status::Cancelled => Err(
-            CommandError::usage(format!("download {} was cancelled", row.id))
-                .hint(format!("fetch it anew with: fetchd get {}", row.source)),
-        ),
-        Status::Failed if !resume.reset => Err(CommandError::usage(format!(
-            "download {} has failed",
-            row.id
-        ))
-        .hint(format!("try again with: fetchd resume {} --reset", row.id))),
+        Status::Success => Ok(()),
+        Status::Cancelled => Err(CommandError::usage(format!("download {id} was cancelled"))
+            .hint(format!("fetch it anew with: fetchd get {}", row.source))),
+        Status::Failed if !resume.reset => {
+            Err(CommandError::usage(format!("download {id} has failed"))
+                .hint(format!("try again with: fetchd resume {id} --reset")))
+        }
+        _ if row.path.is_none() && (context.wants_json() || among > 1) => Err(CommandError::usage(
+            format!("download {id} goes to standard output, which is then for its bytes alone"),
+        )
+        .hint(format!(
+            "resume it alone, without --json: fetchd resume {id}"
+        ))),
         _ => Ok(()),
     }
 }
@@ -77,26 +88,34 @@ fn one(
     resume: &Resume,
     row: &DownloadRow,
 ) -> Result<(), CommandError> {
-    let claimed = get::claim(context, transfer, row.id)?;
-    let run = transfer.run_id();
+    let recorded = wanted(resume, Recorded::from_json(&row.options_json));
+    let providers = transfer.providers(&recorded)?;
+    let claimed = claim::resume(context, transfer, row.id)?;
+    let (store, run) = (&context.store, transfer.run_id());
     if resume.reset {
-        context
-            .store
-            .reset_attempts(row.id, run, Timestamp::now())
-            .wait()?;
+        store.reset_attempts(row.id, run, Timestamp::now()).wait()?;
     }
-    if !resume.gateway.is_empty() {
-        let recorded = Recorded {
-            gateways: providers::recordable(&resume.gateway),
-            ..Recorded::from_json(&claimed.options_json)
-        };
-        context
-            .store
-            .set_options(row.id, run, recorded.to_json(), claimed.expected_sha256)
-            .wait()?;
-    }
-    if let Some(row) = context.store.download(row.id).wait()? {
-        transfer.run(&row);
-    }
+    let options = recorded.to_json();
+    store
+        .set_options(row.id, run, options, claimed.expected_sha256)
+        .wait()?;
+    transfer.run(&claim::reread(context, row.id)?, providers);
     Ok(())
+}
+
+/// What was recorded, as far as nothing else is wanted now.
+fn wanted(resume: &Resume, recorded: Recorded) -> Recorded {
+    let gateways = if resume.gateway.is_empty() {
+        recorded.gateways
+    } else {
+        providers::recordable(&resume.gateway)
+    };
+    Recorded {
+        gateways,
+        limit_rate: resume
+            .limit_rate
+            .map(Recorded::rate)
+            .or(recorded.limit_rate),
+        ..recorded
+    }
 }

@@ -3,14 +3,15 @@
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::select;
+use crate::content::hash::hex;
 use crate::download::{Receipt, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{CheckpointRow, DownloadRow, FileRow};
+use crate::ui::table;
 use crate::ui::view::{
     CheckpointView, DownloadDetail, DownloadShown, DownloadView, ErrorView, FileView, OwnerView,
     ProviderView, ReceiptView,
 };
-use crate::ui::{human, table};
 
 /// Shows one download.
 pub fn run(context: &Context, id: &str) -> Result<ExitKind, CommandError> {
@@ -55,7 +56,7 @@ pub fn view(row: &DownloadRow) -> DownloadView {
         status: row.status,
         bytes_verified: row.bytes_verified,
         bytes_total: row.bytes_total,
-        sha256: row.sha256.map(|sum| human::hex(&sum)),
+        sha256: row.sha256.map(|sum| hex(&sum)),
         proof: row.proof,
         attempts: row.attempts,
         error: row.failure.as_ref().map(ErrorView::from),

@@ -1,21 +1,25 @@
 //! Running downloads that this invocation owns: one after the other, each to its ending.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::commands::context::{Context, HEARTBEAT, Run};
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
-use crate::commands::providers::Network;
+use crate::commands::providers::{Network, Providers};
+use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::ranges::RangeSet;
+use crate::disk::DiskError;
+use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
-use crate::download::{DownloadId, Failure, Receipt, RunId, Status};
+use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
 use crate::engine::{self, Destination, Ending, Job, Saved};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -28,6 +32,7 @@ pub struct Transfer<'a> {
     run: Run,
     network: Network,
     runtime: runtime::Runtime,
+    signals: Signals,
     /// Shows what happens.
     pub reporter: Reporter,
     max_time: Option<Duration>,
@@ -53,18 +58,24 @@ impl Tally {
         self.failures.push(kind);
     }
 
+    /// What ends the whole invocation, if it has happened.
+    fn urgent(&self) -> Option<ExitKind> {
+        let is_urgent = |kind: &&ExitKind| {
+            matches!(
+                kind,
+                ExitKind::Interrupted | ExitKind::Terminated | ExitKind::Closed
+            )
+        };
+        self.failures.iter().find(is_urgent).copied()
+    }
+
     /// The exit code of all together.
     pub fn outcome(&self) -> ExitKind {
         let Some(first) = self.failures.first() else {
             return ExitKind::Success;
         };
-        let urgent = [
-            ExitKind::Interrupted,
-            ExitKind::Terminated,
-            ExitKind::Closed,
-        ];
-        if let Some(kind) = self.failures.iter().find(|kind| urgent.contains(kind)) {
-            return *kind;
+        if let Some(kind) = self.urgent() {
+            return kind;
         }
         if self.failures.iter().all(|kind| kind == first) {
             *first
@@ -83,8 +94,10 @@ impl<'a> Transfer<'a> {
                 format!("cannot start the runtime: {error}"),
             )
         };
+        let signals = Signals::watch().map_err(internal)?;
         Ok(Self {
             context,
+            signals,
             run: context.begin_run()?,
             network: Network::new(context)?,
             runtime: runtime::Builder::new_current_thread()
@@ -126,8 +139,9 @@ impl<'a> Transfer<'a> {
         self.tally.finished();
     }
 
-    /// Counts and shows a source that failed before it had a record.
-    pub fn refused(&mut self, source: &str, id: Option<DownloadId>, error: CommandError) {
+    /// Counts and shows a source that could not be begun.
+    pub fn refused(&mut self, source: &str, error: CommandError) {
+        let (id, resumable) = (error.download, error.is_resumable());
         let failure = Failure {
             kind: error.kind,
             message: error.message,
@@ -136,44 +150,78 @@ impl<'a> Transfer<'a> {
         let what = What::Failed {
             source: source.to_owned(),
             failure,
-            resumable: false,
+            resumable,
         };
         let _ = self.reporter.event(&Event { id, what }, Instant::now());
         self.tally.failed(error.kind);
     }
 
-    /// Whether a signal or a reader that went away ends the whole invocation.
-    pub fn is_over(&self) -> bool {
-        matches!(
-            self.tally.outcome(),
-            ExitKind::Interrupted | ExitKind::Terminated | ExitKind::Closed
-        )
+    /// Whether a signal or a reader that went away has ended the whole invocation. A source that
+    /// is left by then is counted; scripts are told of it, and people are spared the list.
+    pub fn is_over(&mut self, source: &str, id: Option<DownloadId>) -> bool {
+        let ended = self.signals.end().or(self.tally.urgent());
+        let Some(kind) = ended else {
+            return false;
+        };
+        if self.context.wants_json() {
+            let mut error = CommandError::new(kind, "not begun");
+            error.download = id;
+            self.refused(source, error);
+        } else {
+            self.tally.failed(kind);
+        }
+        true
+    }
+
+    /// Makes the providers of a download ready, unless a signal comes first.
+    pub fn providers(&mut self, recorded: &Recorded) -> Result<Providers, CommandError> {
+        let (network, recorded) = (self.network.clone(), recorded.clone());
+        let (answer, ready) = oneshot::channel();
+        // Reading a large CAR cannot be broken off; after a signal nobody waits for its thread.
+        std::thread::spawn(move || answer.send(network.providers(&recorded)));
+        let signals = &mut self.signals;
+        self.runtime.block_on(async {
+            let mut ready = pin!(ready);
+            loop {
+                tokio::select! {
+                    answer = &mut ready => {
+                        return answer.unwrap_or_else(|_| Err(CommandError::new(
+                            ExitKind::Internal,
+                            "the providers could not be made ready",
+                        )));
+                    }
+                    asked = signals.next() => if let Asked::End(kind) = asked {
+                        return Err(CommandError::new(kind, "interrupted"));
+                    },
+                }
+            }
+        })
     }
 
     /// Runs a download that this run has claimed.
-    pub fn run(&mut self, row: &DownloadRow) {
-        match self.try_run(row) {
+    pub fn run(&mut self, row: &DownloadRow, providers: Providers) {
+        match self.try_run(row, providers) {
             Ok(ending) => self.count(row, &ending),
             Err(error) => {
                 self.let_go(row, &error);
-                self.refused(&row.source, Some(row.id), error);
+                self.refused(&row.source, error.about(row.id));
             }
         }
     }
 
-    fn try_run(&mut self, row: &DownloadRow) -> Result<Ending, CommandError> {
+    fn try_run(&mut self, row: &DownloadRow, providers: Providers) -> Result<Ending, CommandError> {
         let recorded = Recorded::from_json(&row.options_json);
         let left = self
             .max_time
             .map(|limit| limit.saturating_sub(self.started.elapsed()));
         let options = options::engine(&self.context.settings, &recorded, left)?;
         let job = job(&self.context.store, row, self.run.id, recorded.force)?;
-        let providers = self.network.providers(self.context, &recorded)?;
         for notice in &providers.notices {
             self.reporter.notice(notice);
         }
         let store = self.context.store.clone();
-        let (run, reporter) = (self.run.id, &mut self.reporter);
+        let (id, run) = (row.id, self.run.id);
+        let (reporter, signals) = (&mut self.reporter, &mut self.signals);
         Ok(self.runtime.block_on(async move {
             let heartbeat = tokio::spawn(beat(store.clone(), run));
             let mut on_event = |event: &Event| {
@@ -182,15 +230,28 @@ impl<'a> Transfer<'a> {
                 reporter.tick(now);
                 flow
             };
-            let ending = engine::run(
+            let (ask, asked) = mpsc::unbounded_channel();
+            let mut engine = pin!(engine::run(
                 job,
                 options,
                 providers.list,
-                store,
-                signals(),
+                store.clone(),
+                asked,
                 &mut on_event,
-            )
-            .await;
+            ));
+            let ending = loop {
+                tokio::select! {
+                    ending = &mut engine => break ending,
+                    signal = signals.next() => match signal {
+                        // It does not listen any more only if it is just ending.
+                        Asked::End(kind) => drop(ask.send(kind)),
+                        // As `fetchd checkpoint` asks for it. The store does it unwatched.
+                        Asked::Checkpoint => {
+                            drop(store.request(id, Action::Checkpoint, Timestamp::now()));
+                        }
+                    },
+                }
+            };
             heartbeat.abort();
             ending
         }))
@@ -259,11 +320,14 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         .and_then(|text| cid::parse(text).ok())
         .ok_or_else(|| broken("valid CID"))?;
     let destination = match (&row.path, part_path(row)) {
-        (Some(target), Some(part)) => Destination::File {
-            target: target.clone(),
-            part,
-            overwrite: force,
-        },
+        (Some(target), Some(part)) => {
+            check_part(&part)?;
+            Destination::File {
+                target: target.clone(),
+                part,
+                overwrite: force,
+            }
+        }
         (None, _) => Destination::Stdout,
         (Some(_), None) => return Err(broken("valid name of its part file")),
     };
@@ -290,6 +354,21 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
     })
 }
 
+/// Something else than a file at the part's name was put there by somebody else: it stays.
+fn check_part(part: &Path) -> Result<(), CommandError> {
+    match PartFile::open(part) {
+        Err(error @ (DiskError::NotRegular { .. } | DiskError::IsDirectory { .. })) => {
+            let hint = format!(
+                "the part file is to have that name: move away what is there, {}, and resume",
+                part.display()
+            );
+            Err(CommandError::from(error).hint(hint))
+        }
+        // Whatever else is wrong with it the engine finds, and knows what to do.
+        _ => Ok(()),
+    }
+}
+
 /// The part file of a download; `None` without a path on disk.
 pub fn part_path(row: &DownloadRow) -> Option<PathBuf> {
     let target = Target::at(row.path.as_deref()?).ok()?;
@@ -305,43 +384,4 @@ async fn beat(store: Store, run: RunId) {
             tracing::warn!(%error, "heartbeat failed");
         }
     }
-}
-
-/// SIGINT and SIGTERM as inputs of the engine. A second one ends the process at once.
-fn signals() -> UnboundedReceiver<ExitKind> {
-    let (sender, receiver) = unbounded_channel();
-    watch_signals(sender);
-    receiver
-}
-
-#[cfg(unix)]
-fn watch_signals(sender: UnboundedSender<ExitKind>) {
-    use tokio::signal::unix::{SignalKind, signal};
-    for (kind, ending) in [
-        (SignalKind::interrupt(), ExitKind::Interrupted),
-        (SignalKind::terminate(), ExitKind::Terminated),
-    ] {
-        let Ok(mut stream) = signal(kind) else {
-            continue;
-        };
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while stream.recv().await.is_some() {
-                if sender.send(ending).is_err() {
-                    return;
-                }
-            }
-        });
-    }
-}
-
-#[cfg(not(unix))]
-fn watch_signals(sender: UnboundedSender<ExitKind>) {
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if sender.send(ExitKind::Interrupted).is_err() {
-                return;
-            }
-        }
-    });
 }

@@ -1,7 +1,7 @@
-//! The two plain threads that touch file bytes: one proves and writes, one hashes the whole file.
+//! The plain threads that touch file bytes: one proves, one writes, one hashes the whole file.
 //!
-//! Nothing reaches the sink that was not proved in the same call. Results go back to the
-//! coordinator as values; the threads own no plan and decide nothing.
+//! Only the proving thread hands bytes to the sink. Results go back to the coordinator as values;
+//! the threads own no plan and decide nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -100,7 +100,7 @@ pub enum SinkError {
 pub struct Stream {
     out: Box<dyn Write + Send>,
     next: u64,
-    waiting: BTreeMap<u64, Job>,
+    waiting: BTreeMap<u64, ProvedJob>,
     waiting_bytes: u64,
 }
 
@@ -116,12 +116,19 @@ impl Stream {
     }
 }
 
-/// Starts the thread that proves and writes. It ends when its sender is dropped.
+/// Starts the thread that proves and, behind it, the one that writes. They end when the sender is
+/// dropped.
 pub fn spawn_prover(mut sink: Sink, results: UnboundedSender<Input>) -> mpsc::Sender<Job> {
-    let (sender, jobs) = mpsc::channel::<Job>();
+    let (sender, jobs) = mpsc::channel();
+    let (to_sink, proved) = mpsc::channel();
+    let prover = Prover {
+        to_sink,
+        results: results.clone(),
+    };
+    thread::spawn(move || jobs.into_iter().for_each(|job| prover.prove(job)));
     thread::spawn(move || {
-        for job in jobs {
-            prove(job, &mut sink, &mut |input| {
+        for job in proved {
+            sink.accept(job, &mut |input| {
                 // The coordinator is gone only when the download is over.
                 let _ = results.send(input);
             });
@@ -130,24 +137,54 @@ pub fn spawn_prover(mut sink: Sink, results: UnboundedSender<Input>) -> mpsc::Se
     sender
 }
 
-fn prove(mut job: Job, sink: &mut Sink, report: &mut dyn FnMut(Input)) {
-    match payload(&mut job) {
-        Payload::Proved => {}
-        Payload::Disproved => return report(done(job, Outcome::Disproved)),
-        Payload::Node(block) => return report(done(job, Outcome::Node(block))),
+/// Proves bytes and hands them on to the sink.
+struct Prover {
+    to_sink: mpsc::Sender<ProvedJob>,
+    results: UnboundedSender<Input>,
+}
+
+/// A job whose bytes are proved, and are exactly the file bytes.
+struct ProvedJob(Job);
+
+impl Prover {
+    fn prove(&self, mut job: Job) {
+        let outcome = match payload(&mut job) {
+            Payload::Proved => {
+                // The sink is gone only when the download is over.
+                let _ = self.to_sink.send(ProvedJob(job));
+                return;
+            }
+            Payload::Disproved => Outcome::Disproved,
+            Payload::Node(block) => Outcome::Node(block),
+        };
+        // As is the coordinator.
+        let _ = self.results.send(done(job, outcome));
     }
-    match sink {
-        Sink::Part(part) => {
-            let outcome = match write_everywhere(part, &job) {
-                Ok(()) => Outcome::Written {
-                    data: std::mem::take(&mut job.data),
-                    permit: job.permit.take(),
-                },
-                Err(error) => Outcome::SinkFailed(error.into()),
-            };
-            report(done(job, outcome));
+}
+
+impl Sink {
+    fn accept(&mut self, proved: ProvedJob, report: &mut dyn FnMut(Input)) {
+        match self {
+            Sink::Part(part) => {
+                let written = write_everywhere(part, &proved.0).map_err(SinkError::from);
+                report(proved.written(written));
+            }
+            Sink::Stream(stream) => stream.accept(proved, report),
         }
-        Sink::Stream(stream) => stream.accept(job, report),
+    }
+}
+
+impl ProvedJob {
+    fn written(self, result: Result<(), SinkError>) -> Input {
+        let Self(mut job) = self;
+        let outcome = match result {
+            Ok(()) => Outcome::Written {
+                data: std::mem::take(&mut job.data),
+                permit: job.permit.take(),
+            },
+            Err(error) => Outcome::SinkFailed(error),
+        };
+        done(job, outcome)
     }
 }
 
@@ -209,7 +246,7 @@ fn write_everywhere(part: &PartFile, job: &Job) -> Result<(), DiskError> {
 }
 
 impl Stream {
-    fn accept(&mut self, job: Job, report: &mut dyn FnMut(Input)) {
+    fn accept(&mut self, ProvedJob(job): ProvedJob, report: &mut dyn FnMut(Input)) {
         let Some(&offset) = job.offsets.first() else {
             return;
         };
@@ -225,31 +262,26 @@ impl Stream {
         self.waiting_bytes += job.len;
         // A waiting job gives its share of the budget back: what it waits for may need it.
         let permit = job.permit.filter(|_| offset == self.next);
-        self.waiting.insert(offset, Job { permit, ..job });
-        while let Some(job) = self.waiting.remove(&self.next) {
-            self.waiting_bytes -= job.len;
-            self.emit(job, report);
+        let proved = ProvedJob(Job { permit, ..job });
+        self.waiting.insert(offset, proved);
+        while let Some(proved) = self.waiting.remove(&self.next) {
+            self.waiting_bytes -= proved.0.len;
+            self.emit(proved, report);
         }
     }
 
-    fn emit(&mut self, mut job: Job, report: &mut dyn FnMut(Input)) {
-        let written = job
+    fn emit(&mut self, proved: ProvedJob, report: &mut dyn FnMut(Input)) {
+        let written = proved
+            .0
             .data
             .iter()
             .try_for_each(|piece| self.out.write_all(piece))
             .and_then(|()| self.out.flush());
-        self.next += job.len;
-        let outcome = match written {
-            Ok(()) => Outcome::Written {
-                data: std::mem::take(&mut job.data),
-                permit: job.permit.take(),
-            },
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                Outcome::SinkFailed(SinkError::Closed)
-            }
-            Err(error) => Outcome::SinkFailed(SinkError::Stream(error)),
-        };
-        report(done(job, outcome));
+        self.next += proved.0.len;
+        report(proved.written(written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => SinkError::Closed,
+            _ => SinkError::Stream(error),
+        })));
     }
 }
 

@@ -519,7 +519,13 @@ fn flags_choose_the_providers() {
         .variable("TOKEN", "t")
         .settings("list");
     let configured = settings.providers(&[]).expect("no flags");
-    assert_eq!(urls(&configured), ["https://late.example"]);
+    let enabled: Vec<bool> = configured.iter().map(|gateway| gateway.enabled).collect();
+    assert_eq!(
+        enabled.iter().filter(|enabled| **enabled).count(),
+        1,
+        "disabled ones are there too"
+    );
+    assert_eq!(configured, settings.gateways);
 
     let flags = ["https://late.example/", "x.car", "https://early.example"].map(str::to_owned);
     let named = settings.providers(&flags).expect("good flags");

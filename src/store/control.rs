@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use crate::download::{Action, DownloadId, RunId, Status};
+use crate::exit::ExitKind;
 use crate::store::sql::{self, micros};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, downloads, lease};
@@ -48,6 +49,26 @@ impl Store {
                 "UPDATE downloads SET requested_action = ?2, updated_at = ?3 WHERE id = ?1";
             sql::execute(tx, statement, (id.get(), action.name(), micros(now)))?;
             Ok(Requested::Asked { run })
+        })
+    }
+
+    /// Marks a download that is paused for another reason as paused by a person, so that neither
+    /// `resume --all` nor the queue takes it up. Whether it is paused and nobody works on it.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::NotFound`].
+    pub fn keep_paused(&self, id: DownloadId, now: Timestamp) -> Reply<bool> {
+        self.write(Durability::Process, move |tx| {
+            if downloads::status(tx, id)? != Status::Paused || lease::live_owner(tx, id)?.is_some()
+            {
+                return Ok(false);
+            }
+            let statement = "UPDATE downloads SET error_kind = ?2, error_message = 'paused',
+                                    error_hint = NULL, next_attempt_at = NULL, updated_at = ?3
+                             WHERE id = ?1";
+            let kind = ExitKind::Stopped.name();
+            sql::execute(tx, statement, (id.get(), kind, micros(now)))?;
+            Ok(true)
         })
     }
 

@@ -157,6 +157,28 @@ impl Store {
         })
     }
 
+    /// The newest failed download of this content to this path on disk: a new wish for the same
+    /// reopens it.
+    pub fn failed_at(
+        &self,
+        path: &Path,
+        root_cid: &str,
+        content_path: &str,
+    ) -> Reply<Option<DownloadId>> {
+        let path = path_value(path);
+        let (root_cid, content_path) = (root_cid.to_owned(), content_path.to_owned());
+        self.read(move |tx| {
+            let statement = "SELECT id FROM downloads WHERE path = ?1 AND status = 'failed'
+                             AND +root_cid = ?2 AND content_path = ?3 ORDER BY id DESC LIMIT 1";
+            Ok(sql::first(
+                tx,
+                statement,
+                (path, root_cid, content_path),
+                |row| sql::download_id(row, "id"),
+            )?)
+        })
+    }
+
     /// The unfinished download with this path on disk; there is at most one.
     pub fn unfinished_at(&self, path: &Path) -> Reply<Option<DownloadId>> {
         let path = path.to_owned();

@@ -24,6 +24,15 @@ pub enum StoreError {
         /// The latest schema version that this program knows.
         known: i64,
     },
+    /// The schema is of an earlier version, and may not be brought up to date.
+    #[error(
+        "the state file {} is of an older fetchd, and cannot be brought up to date without writing to it",
+        path.display()
+    )]
+    Older {
+        /// The database.
+        path: PathBuf,
+    },
     /// Not a database any more, or a row that this program could not have written.
     #[error("the state file {} is damaged", path.display())]
     Corrupt {
@@ -140,6 +149,7 @@ impl StoreError {
             | StoreError::Migration { .. } => ExitKind::Config,
             StoreError::Full { .. }
             | StoreError::ReadOnly { .. }
+            | StoreError::Older { .. }
             | StoreError::Io { .. }
             | StoreError::Prepare(_) => ExitKind::Disk,
             StoreError::Busy { .. }

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, named_params};
 
+use crate::gateway::capability::Capabilities;
 use crate::store::sql::{self, int, micros};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store};
+
+/// How long "it cannot" is believed: servers are updated, and a bad day passes. "It can" is
+/// believed until it fails, which is noticed at once.
+pub const NO_LASTS: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// Weight of the newest sample in an average: about the last ten count.
 const EWMA_WEIGHT: f64 = 0.2;
@@ -58,8 +63,8 @@ pub struct GatewayRow {
     pub origin: Origin,
     /// What the user said with `enable` and `disable`; `None`: nothing.
     pub enabled: Option<bool>,
-    /// What it can do: the text that the gateway module makes of it.
-    pub capabilities: String,
+    /// What it can do, as it was learnt; [`GatewayRow::capabilities`] says what is still believed.
+    pub learnt: Vec<Learnt>,
     /// Requests sent.
     pub requests: u64,
     /// Answers that failed.
@@ -86,14 +91,47 @@ pub struct GatewayRow {
     pub last_used: Option<Timestamp>,
 }
 
+/// One thing that a gateway can, or cannot, do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Learnt {
+    /// The name that the gateway module gives it.
+    pub name: String,
+    /// Whether it can.
+    pub is_yes: bool,
+    /// Since when that is known.
+    pub at: Timestamp,
+}
+
+impl Learnt {
+    /// Whether it is still believed; see [`NO_LASTS`].
+    fn is_believed(&self, now: Timestamp) -> bool {
+        self.is_yes || now.duration_since(self.at) < NO_LASTS
+    }
+
+    fn word(&self) -> String {
+        format!("{}={}", self.name, value(self.is_yes))
+    }
+}
+
+fn value(is_yes: bool) -> &'static str {
+    if is_yes { "yes" } else { "no" }
+}
+
 impl GatewayRow {
+    /// What it can do, without what was learnt too long ago.
+    pub fn capabilities(&self, now: Timestamp) -> Capabilities {
+        let believed = self.learnt.iter().filter(|learnt| learnt.is_believed(now));
+        let words: Vec<String> = believed.map(Learnt::word).collect();
+        Capabilities::decode(&words.join(" "))
+    }
+
     /// A gateway of which nothing is known yet.
     pub fn fresh(url: &str, origin: Origin) -> Self {
         Self {
             url: url.to_owned(),
             origin,
             enabled: None,
-            capabilities: String::new(),
+            learnt: Vec::new(),
             requests: 0,
             errors: 0,
             errors_in_row: 0,
@@ -127,7 +165,7 @@ pub struct Observation {
     pub throughput: Option<f64>,
     /// The error, with causes.
     pub error: Option<String>,
-    /// What it can do, where that was learnt anew.
+    /// What it is known to be able to do by now: the text that the gateway module makes of it.
     pub capabilities: Option<String>,
 }
 
@@ -142,6 +180,9 @@ impl Store {
     pub fn gateways(&self) -> Reply<Vec<GatewayRow>> {
         self.read(move |tx| {
             let mut rows = sql::all(tx, "SELECT * FROM gateways ORDER BY url", [], read)?;
+            for row in &mut rows {
+                row.learnt = read_learnt(tx, &row.url)?;
+            }
             rows.sort_by_key(|row| std::cmp::Reverse(row.origin));
             Ok(rows)
         })
@@ -190,12 +231,28 @@ impl Store {
         })
     }
 
+    /// As [`Store::reset_gateways`], for one gateway; whether it was known.
+    pub fn reset_gateway(&self, url: &str) -> Reply<bool> {
+        let url = url.to_owned();
+        self.write(Durability::Process, move |tx| {
+            let statement = "DELETE FROM gateways WHERE url = ?1 RETURNING origin";
+            let known = sql::first(tx, statement, [&url], read_origin)?;
+            if known == Some(Origin::User) {
+                upsert(tx, &url, Origin::User)?;
+            }
+            Ok(known.is_some())
+        })
+    }
+
     /// Adds experience with a gateway, which becomes known as discovered if it was not.
     pub fn observe(&self, url: &str, seen: Observation, now: Timestamp) -> Reply<()> {
         let url = url.to_owned();
         self.write(Durability::Process, move |tx| {
             upsert(tx, &url, Origin::Discovered)?;
             if let Some(before) = find(tx, &url)? {
+                if let Some(words) = &seen.capabilities {
+                    write_learnt(tx, &url, &learn_words(&before.learnt, words, now))?;
+                }
                 write_health(tx, &learn(before, seen, now))?;
             }
             Ok(())
@@ -244,7 +301,6 @@ fn learn(before: GatewayRow, seen: Observation, now: Timestamp) -> GatewayRow {
         latency: ewma(before.latency, latency),
         throughput: ewma(before.throughput, seen.throughput),
         last_error: seen.error.or(before.last_error),
-        capabilities: seen.capabilities.unwrap_or(before.capabilities),
         last_used: Some(now),
         ..before
     }
@@ -258,8 +314,60 @@ fn ewma(average: Option<f64>, sample: Option<f64>) -> Option<f64> {
     }
 }
 
+/// What is known after an owner of the gateway said all that it knows by now. What it was told
+/// itself keeps its time; what was not believed any more, and is said again, was learnt anew.
+fn learn_words(before: &[Learnt], words: &str, now: Timestamp) -> Vec<Learnt> {
+    let old = |name: &str, is_yes: bool| {
+        let same = |learnt: &&Learnt| learnt.name == name && learnt.is_yes == is_yes;
+        before
+            .iter()
+            .find(same)
+            .filter(|learnt| learnt.is_believed(now))
+    };
+    let learnt = words.split_ascii_whitespace().filter_map(|word| {
+        let (name, text) = word.split_once('=')?;
+        let is_yes = [true, false]
+            .into_iter()
+            .find(|&is_yes| value(is_yes) == text)?;
+        Some(Learnt {
+            name: name.to_owned(),
+            is_yes,
+            at: old(name, is_yes).map_or(now, |old| old.at),
+        })
+    });
+    learnt.collect()
+}
+
+fn write_learnt(tx: &Connection, url: &str, learnt: &[Learnt]) -> rusqlite::Result<()> {
+    let statement = "DELETE FROM gateway_capabilities WHERE url = ?1";
+    sql::execute(tx, statement, [url])?;
+    for one in learnt {
+        let statement = "INSERT OR REPLACE INTO gateway_capabilities (url, name, value, learnt_at)
+                         VALUES (?1, ?2, ?3, ?4)";
+        let row = (url, &one.name, value(one.is_yes), micros(one.at));
+        sql::execute(tx, statement, row)?;
+    }
+    Ok(())
+}
+
+fn read_learnt(tx: &Connection, url: &str) -> rusqlite::Result<Vec<Learnt>> {
+    let statement = "SELECT * FROM gateway_capabilities WHERE url = ?1 ORDER BY name";
+    sql::all(tx, statement, [url], |row| {
+        Ok(Learnt {
+            name: row.get("name")?,
+            is_yes: row.get::<_, String>("value")? == value(true),
+            at: sql::time(row, "learnt_at")?,
+        })
+    })
+}
+
 fn find(tx: &Connection, url: &str) -> rusqlite::Result<Option<GatewayRow>> {
-    sql::first(tx, "SELECT * FROM gateways WHERE url = ?1", [url], read)
+    let row = sql::first(tx, "SELECT * FROM gateways WHERE url = ?1", [url], read)?;
+    row.map(|mut row| {
+        row.learnt = read_learnt(tx, url)?;
+        Ok(row)
+    })
+    .transpose()
 }
 
 fn upsert(tx: &Connection, url: &str, origin: Origin) -> rusqlite::Result<()> {
@@ -283,7 +391,7 @@ fn write_health(tx: &Connection, row: &GatewayRow) -> rusqlite::Result<()> {
         tx,
         "UPDATE gateways SET requests = :requests, errors = :errors, errors_in_row = :errors_in_row,
                 rejected = :rejected, bytes = :bytes, latency = :latency, throughput = :throughput,
-                last_error = :last_error, capabilities = :capabilities, last_used_at = :last_used
+                last_error = :last_error, last_used_at = :last_used
          WHERE url = :url",
         named_params! {
             ":url": row.url,
@@ -295,7 +403,6 @@ fn write_health(tx: &Connection, row: &GatewayRow) -> rusqlite::Result<()> {
             ":latency": row.latency,
             ":throughput": row.throughput,
             ":last_error": row.last_error,
-            ":capabilities": row.capabilities,
             ":last_used": row.last_used.map(micros),
         },
     )?;
@@ -311,7 +418,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<GatewayRow> {
         url: row.get("url")?,
         origin: read_origin(row)?,
         enabled: row.get("enabled")?,
-        capabilities: row.get("capabilities")?,
+        learnt: Vec::new(),
         requests: sql::size(row, "requests")?,
         errors: sql::size(row, "errors")?,
         errors_in_row: row.get("errors_in_row")?,

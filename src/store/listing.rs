@@ -51,13 +51,15 @@ pub enum Sort {
 }
 
 impl Sort {
+    /// Each is the order of an index, so that a few rows of many are read without sorting all.
+    /// (SQLite takes unknown sizes for the smallest by itself.)
     fn clause(self) -> &'static str {
         match self {
             Sort::Newest => "id DESC",
             Sort::Oldest => "id",
             Sort::Updated => "updated_at DESC, id DESC",
             Sort::Priority => "priority DESC, id",
-            Sort::Size => "bytes_total DESC NULLS LAST, id DESC",
+            Sort::Size => "bytes_total DESC, id DESC",
             Sort::Status => "status, id DESC",
             Sort::Path => "path NULLS LAST, id DESC",
         }
@@ -81,6 +83,18 @@ impl Which {
     }
 }
 
+/// The query behind a list; its one parameter is the limit, negative for none.
+pub(super) fn statement(filter: &Filter) -> String {
+    let (which, sort) = (filter.which.clause(), filter.sort.clause());
+    // Ids are chosen first, so that only the rows that are shown are read whole; the cross join
+    // keeps SQLite from looking at it the other way round.
+    format!(
+        "SELECT downloads.* FROM
+             (SELECT id AS few FROM downloads WHERE {which} ORDER BY {sort} LIMIT ?1)
+             CROSS JOIN downloads ON id = few ORDER BY {sort}"
+    )
+}
+
 /// What the queue may take now: `pending` ones, and paused ones that are to be tried again.
 const DUE: &str = "(status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
                     OR status = 'paused' AND next_attempt_at <= ?1)
@@ -89,12 +103,7 @@ const DUE: &str = "(status = 'pending' AND (next_attempt_at IS NULL OR next_atte
 impl Store {
     /// The downloads that `filter` chooses.
     pub fn downloads(&self, filter: Filter) -> Reply<Vec<DownloadRow>> {
-        let (which, sort) = (filter.which.clause(), filter.sort.clause());
-        // Ids are sorted first, so that only the rows that are shown are read whole.
-        let statement = format!(
-            "SELECT * FROM downloads
-             WHERE id IN (SELECT id FROM downloads WHERE {which} ORDER BY {sort} LIMIT ?1) ORDER BY {sort}"
-        );
+        let statement = statement(&filter);
         let limit = filter.limit.map_or(-1, i64::from);
         self.read(move |tx| Ok(sql::all(tx, &statement, [limit], downloads::read)?))
     }

@@ -41,7 +41,7 @@ pub use control::Requested;
 pub use downloads::{DownloadRow, NewDownload};
 pub use error::StoreError;
 pub use files::{FileKind, FileRow, FileState, NewFile, Resolved};
-pub use gateways::{GatewayRow, Observation, Origin};
+pub use gateways::{GatewayRow, Learnt, NO_LASTS, Observation, Origin};
 pub use installs::Install;
 pub use ipns::IpnsRow;
 pub use lease::{Claim, Ending, Finish};

@@ -38,6 +38,50 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
     }
 }
 
+/// Opens `dir/fetchd.db` without the means to change anything, not even the files beside it.
+///
+/// Without the right to write, SQLite reads a database in WAL mode only if its log is there, or
+/// if it is told that nobody else can change it either, which is so where nothing can be written.
+pub(super) fn open_read_only(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
+    let path = dir.join("fetchd.db");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let plain = Connection::open_with_flags(&path, flags);
+    let opened = plain
+        .map_err(|error| StoreError::from(error).at(&path))
+        .and_then(|conn| look(conn, &path));
+    match (opened, immutable(&path)) {
+        (Err(StoreError::Io { .. } | StoreError::ReadOnly { .. }), Some(uri)) => {
+            let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+            let conn = Connection::open_with_flags(uri, flags)
+                .map_err(|error| StoreError::from(error).at(&path))?;
+            look(conn, &path).map(|conn| (conn, path))
+        }
+        (opened, _) => opened.map(|conn| (conn, path)),
+    }
+}
+
+/// The name by which SQLite is told that a database cannot change.
+fn immutable(path: &Path) -> Option<String> {
+    let mut url = url::Url::from_file_path(std::path::absolute(path).ok()?).ok()?;
+    url.set_query(Some("immutable=1"));
+    Some(url.into())
+}
+
+/// Prepares a connection that only reads. A database of an older schema would have to be migrated.
+fn look(mut conn: Connection, path: &Path) -> Result<Connection, StoreError> {
+    let located = |error: rusqlite::Error| StoreError::from(error).at(path);
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(located)?;
+    recognise(&mut conn, path)?;
+    let version: i64 = conn
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(located)?;
+    if version < schema::latest() {
+        let path = path.to_owned();
+        return Err(StoreError::Older { path });
+    }
+    Ok(conn)
+}
+
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     let located = |error: rusqlite::Error| StoreError::from(error).at(path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

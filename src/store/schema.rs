@@ -14,7 +14,7 @@ use rusqlite_migration::{M, Migrations};
 /// Marks a database as one of this program: "ftch".
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FIRST)];
+const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND)];
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
@@ -222,6 +222,26 @@ CREATE TABLE ipns (
 ) STRICT, WITHOUT ROWID;
 ";
 
+const SECOND: &str = "
+-- What a gateway can do, with the time when it was learnt. What was known without a time is
+-- forgotten: it is soon learnt again.
+CREATE TABLE gateway_capabilities (
+    url       TEXT NOT NULL REFERENCES gateways(url) ON DELETE CASCADE,
+    name      TEXT NOT NULL,
+    value     TEXT NOT NULL CHECK (value IN ('yes', 'no')),
+    learnt_at INTEGER NOT NULL,
+    PRIMARY KEY (url, name)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE gateways DROP COLUMN capabilities;
+
+-- A list of a few among very many is read off an index, in each of its orders.
+DROP INDEX downloads_status;
+CREATE INDEX downloads_status ON downloads(status, id DESC);
+CREATE INDEX downloads_updated ON downloads(updated_at DESC, id DESC);
+CREATE INDEX downloads_size ON downloads(bytes_total DESC, id DESC);
+CREATE INDEX downloads_queue ON downloads(priority DESC, id);
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,5 +255,31 @@ mod tests {
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .expect("pragma");
         assert_eq!(marked, APPLICATION_ID);
+    }
+
+    #[test]
+    fn what_an_older_version_knew_of_a_gateway_stays_but_for_what_had_no_time() {
+        let mut conn = rusqlite::Connection::open_in_memory().expect("memory");
+        migrations()
+            .to_version(&mut conn, 1)
+            .expect("the first schema");
+        let known = "INSERT INTO gateways (url, origin, enabled, capabilities, requests)
+                     VALUES ('http://a', 'user', 0, 'raw=no', 7)";
+        conn.execute(known, []).expect("a row");
+        migrations().to_latest(&mut conn).expect("migrate");
+        let row: (String, bool, i64) = conn
+            .query_row(
+                "SELECT origin, enabled, requests FROM gateways",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .expect("the row");
+        assert_eq!(row, ("user".to_owned(), false, 7));
+        let learnt: i64 = conn
+            .query_row("SELECT count(*) FROM gateway_capabilities", [], |row| {
+                row.get(0)
+            })
+            .expect("a count");
+        assert_eq!(learnt, 0);
     }
 }

@@ -55,7 +55,19 @@ impl Store {
     /// [`StoreError::Newer`], [`StoreError::Foreign`], [`StoreError::Corrupt`] for a file that is
     /// not to be touched; otherwise what the disk says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let (conn, path) = open::open(dir)?;
+        Self::serve(open::open(dir)?)
+    }
+
+    /// Opens `dir/fetchd.db` for reading alone: for places where nothing can be written.
+    ///
+    /// # Errors
+    /// As [`Store::open`], and [`StoreError::Older`]. Every method that writes fails with
+    /// [`StoreError::ReadOnly`].
+    pub fn open_read_only(dir: &Path) -> Result<Self, StoreError> {
+        Self::serve(open::open_read_only(dir)?)
+    }
+
+    fn serve((conn, path): (Connection, PathBuf)) -> Result<Self, StoreError> {
         let database = Database {
             conn,
             path,

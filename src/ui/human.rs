@@ -59,11 +59,6 @@ pub fn percent(bytes: u64, total: u64) -> u64 {
     (u128::from(bytes) * 100 / u128::from(total)) as u64
 }
 
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A point in time, shown as RFC 3339 in UTC with milliseconds where they are not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(jiff::Timestamp);

@@ -2,31 +2,14 @@
 //!
 //! Everything here is safe for a terminal: text from outside is escaped on its way in.
 
-use std::error::Error;
-
 use console::Style;
 
+pub use crate::download::chain;
 use crate::download::{DownloadId, Failure};
 use crate::exit::ExitKind;
 use crate::ui::escape;
 use crate::ui::human;
 use crate::ui::state::Download;
-
-/// An error and its causes as one fragment, `what: why: why`, without repeating a cause that a
-/// message already ends with.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            text.push_str(": ");
-            text.push_str(&message);
-        }
-        cause = error.source();
-    }
-    text
-}
 
 /// An error that ends the command: `error: what happened`, then `hint: what to do`.
 pub fn error(message: &str, hint: Option<&str>, color: bool) -> String {
@@ -61,12 +44,11 @@ pub fn failed(
     let resume = id.map(|id| format!("go on with: {}", resume_command(id)));
     let hint = failure.hint.as_deref().or(resume.as_deref());
     let kept = download.filter(|download| download.bytes > 0).map(kept);
-    block(
-        &format!("{source}: {}", failure.message),
-        kept.as_deref(),
-        hint,
-        color,
-    )
+    let message = match source {
+        "" => failure.message.clone(),
+        source => format!("{source}: {}", failure.message),
+    };
+    block(&message, kept.as_deref(), hint, color)
 }
 
 /// What a signal leaves behind, and how to go on.
@@ -95,9 +77,14 @@ pub fn amount(download: &Download) -> String {
 fn stopped(how: &str, download: &Download, id: DownloadId) -> String {
     let resume = resume_command(id);
     let kept = kept(download);
+    let next = if download.is_to_stdout() {
+        "begin again with"
+    } else {
+        "resume with"
+    };
     match download.percent() {
-        Some(percent) => format!("{how} at {percent}% ({kept})\nresume with: {resume}"),
-        None => format!("{how} ({kept})\nresume with: {resume}"),
+        Some(percent) => format!("{how} at {percent}% ({kept})\n{next}: {resume}"),
+        None => format!("{how} ({kept})\n{next}: {resume}"),
     }
 }
 
@@ -105,7 +92,12 @@ fn kept(download: &Download) -> String {
     if download.bytes == 0 {
         return "nothing fetched yet".to_owned();
     }
-    format!("{} proved and kept", amount(download))
+    let amount = amount(download);
+    if download.is_to_stdout() {
+        format!("{amount} written to standard output, nothing kept")
+    } else {
+        format!("{amount} proved and kept")
+    }
 }
 
 fn block(message: &str, kept: Option<&str>, hint: Option<&str>, color: bool) -> String {
@@ -136,6 +128,7 @@ mod tests {
     fn download(bytes: u64, total: Option<u64>) -> Download {
         let mut download = Download::new(DownloadId::new(3), std::time::Instant::now());
         (download.bytes, download.total) = (bytes, total);
+        download.path = Some("/tmp/file".into());
         download
     }
 
@@ -161,6 +154,13 @@ mod tests {
         error: bafy: every provider is unreachable
         470 MiB of 1 GiB proved and kept
         hint: go on with: fetchd resume 3
+        ");
+        let mut gone = download(470 << 20, Some(1 << 30));
+        gone.path = None;
+        let to_stdout = failure(ExitKind::Terminated, None);
+        insta::assert_snapshot!(failed("bafy", &to_stdout, true, Some(&gone), false), @r"
+        interrupted at 45% (470 MiB of 1 GiB written to standard output, nothing kept)
+        begin again with: fetchd resume 3
         ");
         let given = failure(ExitKind::NotFound, Some("ask another with --gateway"));
         insta::assert_snapshot!(failed("ba\u{1b}fy", &given, false, None, false), @r"

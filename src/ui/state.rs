@@ -102,6 +102,11 @@ impl Download {
         }
     }
 
+    /// Whether its bytes go to standard output, and are kept nowhere; `false` until that is known.
+    pub fn is_to_stdout(&self) -> bool {
+        self.total.is_some() && self.path.is_none()
+    }
+
     /// Takes in what happened to it.
     pub fn fold(&mut self, what: &What, now: Instant) {
         match what {

@@ -10,7 +10,9 @@ use crate::download::Status;
 use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
-use crate::ui::view::{DownloadDetail, DownloadView, GatewayView, ReceiptView};
+use crate::ui::view::{
+    AttemptView, DownloadDetail, DownloadView, GatewayView, PruneView, ReceiptView,
+};
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
 const LEAST: usize = 16;
@@ -104,6 +106,51 @@ pub fn gateways(rows: &[GatewayView], width: Option<u16>) -> String {
     draw(Draft { columns, rows }, width)
 }
 
+/// The table of `history`, without a line feed at its end.
+pub fn attempts(rows: &[AttemptView], width: Option<u16>) -> String {
+    let columns = vec![
+        column("ENDED", 1),
+        number("ID", 0),
+        name("PROVIDER"),
+        column("REQUEST", 2),
+        number("OFFSET", 4),
+        number("RECEIVED", 3),
+        sentence("OUTCOME", 0),
+    ];
+    let row = |view: &AttemptView| {
+        vec![
+            view.ended_at.to_string(),
+            view.download.to_string(),
+            escape::text(&view.provider).into_owned(),
+            escape::text(&view.request).into_owned(),
+            view.offset.map_or("-".to_owned(), |at| at.to_string()),
+            human::size(view.bytes),
+            escape::text(&view.outcome).into_owned(),
+        ]
+    };
+    let rows = rows.iter().map(row).collect();
+    draw(Draft { columns, rows }, width)
+}
+
+/// The words of `prune`, without a line feed at its end.
+pub fn pruned(view: &PruneView) -> String {
+    let [forgotten, removed] = if view.dry_run {
+        ["would be forgotten", "would be removed"]
+    } else {
+        ["forgotten", "removed"]
+    };
+    let downloads = view
+        .forgotten
+        .iter()
+        .map(|id| format!("download {id}: {forgotten}"));
+    let parts = view.parts.iter().map(|path| {
+        let path = path.to_string_lossy();
+        format!("{}: {removed}", escape::text(&path))
+    });
+    let lines: Vec<String> = downloads.chain(parts).collect();
+    lines.join("\n")
+}
+
 /// The text of `show`: `key: value` lines, without a line feed at its end.
 pub fn download(detail: &DownloadDetail) -> String {
     let view = &detail.download;
@@ -146,7 +193,12 @@ fn details(detail: &DownloadDetail, pairs: &mut Pairs) {
     for file in &detail.files {
         let size = file.size.map_or("?".to_owned(), human::size);
         let done = human::size(file.bytes_verified);
-        pairs.add("file", format!("{} ({done} of {size})", file.path));
+        let amount = format!("{done} of {size}");
+        match file.path.as_str() {
+            // The download is this file.
+            "" => pairs.add("file", amount),
+            path => pairs.add("file", format!("{path} ({amount})")),
+        }
     }
     for provider in &detail.providers {
         let (bytes, wasted) = (human::size(provider.bytes), human::size(provider.wasted));

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use crate::content::hash::hex;
 use crate::download::{DownloadId, Failure, Proof, ProviderReceipt, Receipt, Status, Trigger};
-use crate::ui::human;
 use crate::ui::human::Time;
 
 /// A download, in `list` and `show`.
@@ -260,6 +260,53 @@ pub struct CapabilitiesView {
     pub range: Option<bool>,
 }
 
+/// One thing that a provider was asked for, in `history`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptView {
+    /// Its number.
+    pub id: i64,
+    /// For which download.
+    #[serde(serialize_with = "id")]
+    pub download: DownloadId,
+    /// By which run.
+    pub run: i64,
+    /// Base URL or path.
+    pub provider: String,
+    /// In which form.
+    pub request: String,
+    /// Offset in the file, where the request has one.
+    pub offset: Option<u64>,
+    /// Bytes received.
+    pub bytes: u64,
+    /// `ok`, or what went wrong.
+    pub outcome: String,
+    /// When it began.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Time,
+}
+
+/// The document of `history`.
+#[derive(Debug, Serialize)]
+pub struct AttemptList<'a> {
+    /// Newest first.
+    pub attempts: &'a [AttemptView],
+}
+
+/// The document of `prune`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PruneView {
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// Numbers of the downloads that are forgotten.
+    pub forgotten: Vec<i64>,
+    /// Part files that are removed.
+    #[serde(serialize_with = "paths")]
+    pub parts: Vec<PathBuf>,
+    /// Rows of history that are dropped, where that was looked at.
+    pub history: Option<u64>,
+}
+
 /// The document of `list`.
 #[derive(Debug, Serialize)]
 pub struct DownloadList<'a> {
@@ -311,7 +358,7 @@ impl From<&Receipt> for ReceiptFacts {
             cid: receipt.cid.clone(),
             path: receipt.path.clone(),
             size: receipt.size,
-            sha256: receipt.sha256.map(|sum| human::hex(&sum)),
+            sha256: receipt.sha256.map(|sum| hex(&sum)),
             proof: receipt.proof.name(),
             bytes_fetched: receipt.bytes_fetched,
             bytes_wasted: receipt.bytes_wasted,
@@ -353,6 +400,10 @@ fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
 
 fn path_or_null<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
     path.as_deref().map(lossy).serialize(serializer)
+}
+
+fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| lossy(path)))
 }
 
 fn status<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {

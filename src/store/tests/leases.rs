@@ -411,3 +411,68 @@ fn nothing_active_is_let_go_of() {
         "{released:?}"
     );
 }
+
+#[test]
+fn a_download_that_rests_can_be_kept_paused() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let keep = |id| store.keep_paused(id, at(60)).wait().expect("keep");
+    let id = sandbox.resolved("x", run);
+    assert!(!keep(id), "somebody works on it");
+    let retry = crate::store::Ending {
+        next_attempt: Some(at(50)),
+        ..ending(Status::Paused)
+    };
+    store.end(id, run, retry).wait().expect("pause");
+    assert!(keep(id) && keep(id), "twice is harmless");
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert!(row.paused_by_person());
+    assert_eq!(row.next_attempt, None);
+    store
+        .settle(id, ending(Status::Cancelled))
+        .wait()
+        .expect("cancel");
+    assert!(!keep(id));
+}
+
+#[test]
+fn what_was_asked_for_can_be_changed_by_the_owner() {
+    let sandbox = Sandbox::new();
+    let (store, run, other) = (&sandbox.store, sandbox.run(), sandbox.run());
+    let id = sandbox.resolved("x", run);
+    let set = |run, options: &str| {
+        store
+            .set_options(id, run, options.to_owned(), Some([1; 32]))
+            .wait()
+    };
+    assert!(matches!(
+        set(other, "{}"),
+        Err(StoreError::LeaseLost { .. })
+    ));
+    set(run, "{\"a\":1}").expect("set");
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert_eq!(
+        (row.options_json.as_str(), row.expected_sha256),
+        ("{\"a\":1}", Some([1; 32]))
+    );
+}
+
+#[test]
+fn the_same_wish_finds_what_failed() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let find = |root: &str, path: &str| {
+        store
+            .failed_at(Path::new("/tmp/x"), root, path)
+            .wait()
+            .expect("find")
+    };
+    let id = sandbox.resolved("x", run);
+    assert_eq!(find("bafyroot", "a"), None);
+    store
+        .end(id, run, ending(Status::Failed))
+        .wait()
+        .expect("fail");
+    assert_eq!(find("bafyroot", "a"), Some(id));
+    assert_eq!((find("other", "a"), find("bafyroot", "b")), (None, None));
+}

@@ -85,6 +85,36 @@ fn what_was_written_is_there_when_opened_again() {
 }
 
 #[test]
+fn what_may_only_be_read_is_read() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .store
+        .create_download(new_download("x"), None)
+        .wait()
+        .expect("create");
+    let count = |store: &Store| {
+        let rows = store.downloads(Filter::default()).wait();
+        rows.expect("list").len()
+    };
+    // While another process writes, and when all is closed and tidied up.
+    let reader = Store::open_read_only(sandbox.dir.path()).expect("open beside a writer");
+    assert_eq!(count(&reader), 1);
+    let written = reader.create_download(new_download("y"), None).wait();
+    assert!(
+        matches!(written, Err(StoreError::ReadOnly { .. })),
+        "{written:?}"
+    );
+    drop(reader);
+    let Sandbox { dir, store } = sandbox;
+    drop(store);
+    let reader = Store::open_read_only(dir.path()).expect("open alone");
+    assert_eq!(count(&reader), 1);
+    let nothing = tempfile::tempdir().expect("temporary directory");
+    let missing = Store::open_read_only(nothing.path()).expect_err("nothing to read");
+    assert_eq!(missing.exit_kind(), ExitKind::Disk);
+}
+
+#[test]
 fn an_empty_file_is_a_new_store() {
     let dir = tempfile::tempdir().expect("temporary directory");
     fs::write(dir.path().join("fetchd.db"), "").expect("write");
@@ -102,7 +132,7 @@ fn a_newer_schema_is_refused_unchanged() {
             error,
             StoreError::Newer {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

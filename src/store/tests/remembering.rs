@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use crate::download::{DownloadId, Failure, Status};
 use crate::exit::ExitKind;
+use crate::gateway::capability::Capabilities;
 use crate::store::tests::{Sandbox, at, ending, finish, new_download};
-use crate::store::{Filter, IpnsRow, NewDownload, Observation, Origin, Sort, Touch, Which};
+use crate::store::{
+    Filter, GatewayRow, IpnsRow, NO_LASTS, NewDownload, Observation, Origin, Sort, Touch, Which,
+    listing,
+};
 
 fn ids(sandbox: &Sandbox, filter: Filter) -> Vec<i64> {
     let rows = sandbox.store.downloads(filter).wait().expect("list");
@@ -44,6 +48,18 @@ fn lists_show_what_is_open_unless_told_otherwise() {
     assert_eq!(list(Which::All, Sort::Updated, Some(2)), [1, 2]);
     assert_eq!(list(Which::All, Sort::Priority, None), [3, 1, 2]);
     assert_eq!(list(Which::All, Sort::Size, None), [2, 1, 3]);
+    assert_eq!(list(Which::All, Sort::Status, None), [2, 3, 1]);
+    let unnamed = NewDownload {
+        path: None,
+        ..new_download("d")
+    };
+    sandbox
+        .store
+        .create_download(unnamed, None)
+        .wait()
+        .expect("create");
+    assert_eq!(list(Which::All, Sort::Path, None), [1, 2, 3, 4]);
+    assert_eq!(list(Which::All, Sort::Size, Some(2)), [2, 1]);
     let ended = Which::Statuses(vec![Status::Success, Status::Failed]);
     assert_eq!(list(ended, Sort::Newest, None), [2, 1]);
     assert!(list(Which::Statuses(vec![]), Sort::Newest, None).is_empty());
@@ -157,7 +173,7 @@ fn gateways_keep_their_health_and_the_word_of_the_user() {
         bytes: 10,
         latency: Some(Duration::from_secs(seconds)),
         throughput: Some(f64::NAN),
-        capabilities: Some("raw".to_owned()),
+        capabilities: Some("raw=yes".to_owned()),
         ..Observation::default()
     };
     store.observe(url, good(1), at(3)).wait().expect("observe");
@@ -169,8 +185,11 @@ fn gateways_keep_their_health_and_the_word_of_the_user() {
     );
     assert_eq!((row.latency, row.throughput), (Some(1.2), None));
     assert_eq!(
-        (row.last_error.as_deref(), row.capabilities.as_str()),
-        (Some("503"), "raw")
+        (
+            row.last_error.as_deref(),
+            row.capabilities(at(5)).encode().as_str()
+        ),
+        (Some("503"), "raw=yes")
     );
 
     let found = "https://found.example";
@@ -206,6 +225,116 @@ fn gateways_keep_their_health_and_the_word_of_the_user() {
             .wait()
             .expect("unknown")
     );
+}
+
+#[test]
+fn a_gateway_that_could_not_is_tried_again_after_a_while() {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    let url = "https://gateway.example";
+    let say = |words: &str, now| {
+        let seen = Observation {
+            requests: 1,
+            capabilities: Some(words.to_owned()),
+            ..Observation::default()
+        };
+        store.observe(url, seen, now).wait().expect("observe");
+    };
+    let known = |now| {
+        let row = store.gateway(url).wait().expect("read").expect("known");
+        row.capabilities(now).encode()
+    };
+    say("raw=yes car=no nonsense", at(0));
+    // Who was told says it again: that does not make it any younger.
+    say("raw=yes car=no", at(0) + NO_LASTS / 2);
+    assert_eq!(
+        known(at(0) + NO_LASTS - jiff::SignedDuration::from_secs(1)),
+        "raw=yes car=no"
+    );
+    let late = at(0) + NO_LASTS;
+    assert_eq!(known(late), "raw=yes");
+    // Asked again, and refused again.
+    say("raw=yes car=no", late);
+    assert_eq!(known(late + NO_LASTS / 2), "raw=yes car=no");
+    say("raw=yes car=yes", late);
+    assert_eq!(known(late + NO_LASTS * 9), "raw=yes car=yes");
+    assert_eq!(
+        GatewayRow::fresh(url, Origin::User).capabilities(at(0)),
+        Capabilities::default()
+    );
+}
+
+#[test]
+fn one_gateway_is_forgotten_but_for_the_wish_to_have_it() {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    for (url, origin) in [
+        ("https://mine.example", Origin::User),
+        ("https://theirs.example", Origin::Config),
+    ] {
+        store.upsert_gateway(url, origin).wait().expect("upsert");
+        assert!(
+            store
+                .set_gateway_enabled(url, Some(false))
+                .wait()
+                .expect("disable")
+        );
+        assert!(store.reset_gateway(url).wait().expect("reset"));
+        assert!(!store.reset_gateway("https://other").wait().expect("reset"));
+    }
+    let rows = store.gateways().wait().expect("list");
+    assert_eq!(
+        rows,
+        [GatewayRow::fresh("https://mine.example", Origin::User)]
+    );
+}
+
+/// Of very many records a few are found without looking at all of them.
+#[test]
+fn lists_are_read_off_an_index() {
+    let sandbox = Sandbox::new();
+    let conn = rusqlite::Connection::open(sandbox.database()).expect("open raw");
+    let sorts = [
+        Sort::Newest,
+        Sort::Oldest,
+        Sort::Updated,
+        Sort::Priority,
+        Sort::Size,
+        Sort::Status,
+        Sort::Path,
+    ];
+    for sort in sorts {
+        for which in [Which::Open, Which::All] {
+            let filter = Filter {
+                which,
+                sort,
+                limit: Some(50),
+            };
+            let sql = format!("EXPLAIN QUERY PLAN {}", listing::statement(&filter));
+            let mut statement = conn.prepare(&sql).expect("a statement");
+            let steps: Vec<String> = statement
+                .query_map([-1], |row| row.get("detail"))
+                .expect("a plan")
+                .map(|step| step.expect("a step"))
+                .collect();
+            let plan = steps.join("\n");
+            assert!(
+                plan.contains("SEARCH downloads USING INTEGER PRIMARY KEY"),
+                "{sort:?}:\n{plan}"
+            );
+            // Sorting what was chosen is cheap; choosing by sorting is not.
+            let chosen = steps
+                .iter()
+                .position(|step| step.starts_with("SCAN few") || step.starts_with("SCAN (subquery"))
+                .unwrap_or_else(|| panic!("{sort:?}:\n{plan}"));
+            let choosing = steps[..chosen].join("\n");
+            assert!(
+                !choosing.contains("TEMP B-TREE FOR ORDER BY"),
+                "{sort:?} of {:?}:\n{plan}",
+                filter.which
+            );
+        }
+    }
 }
 
 #[test]
