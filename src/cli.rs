@@ -187,7 +187,21 @@ pub struct Get {
     /// Also demand this SHA-256 of the file
     #[arg(long, value_name = "HEX", value_parser = values::sha256)]
     pub sha256: Option<[u8; 32]>,
+    /// Of a directory, take only what matches; repeatable
+    ///
+    /// A pattern with a / is matched from the root of the directory, one without against every
+    /// name; ** crosses directories. A pattern that names a directory stands for all of it.
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Of a directory, leave out what matches; repeatable
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Keep the modes and times that the entries of a directory have in the DAG
+    #[arg(long)]
+    pub preserve: bool,
     /// Replace other content at the target
+    ///
+    /// A directory is replaced only if fetchd made every file in it.
     #[arg(long)]
     pub force: bool,
     /// Most bytes per second, all connections together (500K, 2M, off)

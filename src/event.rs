@@ -34,8 +34,8 @@ pub enum What {
         cid: String,
         /// Final path, absolute; `None` for standard output.
         path: Option<PathBuf>,
-        /// Size in bytes.
-        size: u64,
+        /// Size in bytes of all files, where it is known already.
+        size: Option<u64>,
     },
     /// Tick: work goes to this provider now.
     Provider {
@@ -46,8 +46,10 @@ pub enum What {
     Progress {
         /// Proved bytes.
         bytes: u64,
-        /// Size, once known.
+        /// Size, once known; of a directory, with what its entries claim.
         total: Option<u64>,
+        /// Files done and files known, of a directory.
+        files: Option<(u64, u64)>,
     },
     /// Tick: a provider failed and what the engine does about it.
     Trouble {

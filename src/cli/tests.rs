@@ -42,7 +42,7 @@ fn definitions_are_consistent() {
 fn get_reads_its_options() {
     let Command::Get(get) = command(
         "get a b -i list.txt -d out --gateway http://g --gateway x.car --force --limit-rate 2M/s \
-         --connections 16 --max-size 1.5GiB --max-time 1h30m --sha256 \
+         --include *.md --exclude drafts --exclude tmp/** --preserve --connections 16 --max-size 1.5GiB --max-time 1h30m --sha256 \
          AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     ) else {
         panic!("not get");
@@ -54,6 +54,9 @@ fn get_reads_its_options() {
         dir: Some("out".into()),
         gateway: vec!["http://g".into(), "x.car".into()],
         sha256: Some([0xaa; 32]),
+        include: vec!["*.md".into()],
+        exclude: vec!["drafts".into(), "tmp/**".into()],
+        preserve: true,
         force: true,
         limit_rate: Some(Limit(Some(2 << 20))),
         connections: Some(16),
@@ -278,6 +281,9 @@ fn help_of_get() {
       -d, --dir <DIR>          Directory to download to, created if missing
           --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file; repeatable
           --sha256 <HEX>       Also demand this SHA-256 of the file
+          --include <GLOB>     Of a directory, take only what matches; repeatable
+          --exclude <GLOB>     Of a directory, leave out what matches; repeatable
+          --preserve           Keep the modes and times that the entries of a directory have in the DAG
           --force              Replace other content at the target
           --limit-rate <RATE>  Most bytes per second, all connections together (500K, 2M, off)
           --connections <N>    Most connections at once

@@ -15,11 +15,14 @@ use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
+use crate::disk::tree::{TreePath, TreeView};
 use crate::disk::{DiskError, host, inspect};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, NewDownload};
+use crate::store::{DownloadRow, FileRow, NewDownload};
 
+/// Files of a directory that are looked at together.
+const PAGE: u32 = 4096;
 /// Bytes hashed at once.
 const PIECE: usize = 256 << 10;
 
@@ -27,6 +30,7 @@ const PIECE: usize = 256 << 10;
 struct Wanted {
     source: String,
     root: Cid,
+    names: Vec<String>,
     path: Option<PathBuf>,
     hint: Option<String>,
 }
@@ -58,7 +62,7 @@ fn one(
     get: &Get,
     text: &str,
 ) -> Result<(), CommandError> {
-    let wanted = wanted(context, get, text)?;
+    let wanted = wanted(context, transfer, get, text)?;
     if let Some((row, path)) = in_place(context, &wanted)? {
         if let Some(expected) = get.sha256 {
             check_sum(&row, &path, expected)?;
@@ -75,26 +79,27 @@ fn one(
     Ok(())
 }
 
-fn wanted(context: &Context, get: &Get, text: &str) -> Result<Wanted, CommandError> {
+fn wanted(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    get: &Get,
+    text: &str,
+) -> Result<Wanted, CommandError> {
     let content = match source::parse(text)? {
         Source::Content(content) => content,
         Source::Url(_) => return Err(later("a plain https file by its checksum")),
         Source::Catalog(_) => return Err(later("a name from the catalogue")),
     };
-    let Root::Ipfs(root) = content.root else {
-        return Err(later("an IPNS or DNSLink name")
-            .hint("resolve it first, for example with: ipfs resolve"));
-    };
-    if !content.path.is_empty() {
-        return Err(later("a path below a CID").hint("give the CID of the file itself"));
-    }
+    // A name is looked up once; from then on the record holds what it led to.
+    let resolved = transfer.resolve(&content, &get.gateway)?;
     let path = match get.output.as_deref() {
         Some(output) if output == Path::new("-") => None,
-        output => Some(target(context, get, output, &content, &root)?),
+        output => Some(target(context, get, output, &content)?),
     };
     Ok(Wanted {
         source: text.to_owned(),
-        root,
+        root: resolved.cid,
+        names: resolved.path,
         path,
         hint: content.hint,
     })
@@ -111,7 +116,6 @@ fn target(
     get: &Get,
     output: Option<&Path>,
     content: &ContentSource,
-    root: &Cid,
 ) -> Result<PathBuf, CommandError> {
     let dir = get
         .dir
@@ -127,14 +131,21 @@ fn target(
     let offered = content.filename.as_deref().and_then(place::sanitize_name);
     let name = match offered {
         Some(name) => name,
-        None => SafeName::new(&name_of(root))?,
+        None => SafeName::new(&name_of(content))?,
     };
     Ok(Target::new(&dir, &name)?.path().to_path_buf())
 }
 
-/// The CID as a file name: an inlined one may be longer than a name can be.
-fn name_of(root: &Cid) -> String {
-    let mut name = cid::text(root);
+/// The last name of the path, else the root as a file name: an inlined CID may be longer than a
+/// name can be.
+fn name_of(content: &ContentSource) -> String {
+    if let Some(name) = content.path.last() {
+        return name.clone();
+    }
+    let mut name = match &content.root {
+        Root::Ipfs(cid) => cid::text(cid),
+        Root::Ipns(name) => name.clone(),
+    };
     name.truncate(200);
     name
 }
@@ -148,23 +159,54 @@ fn in_place(
     let Some(path) = &wanted.path else {
         return Ok(None);
     };
-    let Some(install) = context.store.install_at(path).wait()? else {
-        return Ok(None);
-    };
-    let is_same = install.cid.as_deref() == Some(cid::text(&wanted.root).as_str())
-        && inspect::fingerprint(path) == Some((install.size, install.mtime_ns));
-    if !is_same {
-        return Ok(None);
-    }
+    let root = cid::text(&wanted.root);
     for id in context.store.find_by_path(path).wait()? {
         if let Some(row) = context.store.download(id).wait()?
             && row.status == Status::Success
-            && row.root_cid == install.cid
+            && row.root_cid.as_deref() == Some(root.as_str())
+            && row.content_path == wanted.names.join("/")
         {
-            return Ok(Some((row, path.clone())));
+            let is_unchanged = match row.kind.as_str() {
+                "directory" => is_tree_unchanged(context, &row, path)?,
+                _ => is_file_unchanged(context, path)?,
+            };
+            return Ok(is_unchanged.then(|| (row, path.clone())));
         }
     }
     Ok(None)
+}
+
+fn is_file_unchanged(context: &Context, path: &Path) -> Result<bool, CommandError> {
+    let install = context.store.install_at(path).wait()?;
+    let known = install.map(|install| (install.size, install.mtime_ns));
+    Ok(known.is_some() && inspect::fingerprint(path) == known)
+}
+
+/// Whether every file of a directory is as it was when it got its final name.
+fn is_tree_unchanged(
+    context: &Context,
+    row: &DownloadRow,
+    path: &Path,
+) -> Result<bool, CommandError> {
+    let Ok(Some(view)) = TreeView::open(path) else {
+        return Ok(false);
+    };
+    let is_unchanged = |file: &FileRow| {
+        let path = TreePath::parse(&file.file.path).ok()?;
+        let facts = view.inspect(&path).ok()??;
+        Some(facts.fingerprint().is_some() && facts.fingerprint() == file.state.fingerprint)
+    };
+    let mut after = None;
+    loop {
+        let page = context.store.finished_files(row.id, after, PAGE).wait()?;
+        let Some(last) = page.last() else {
+            return Ok(true);
+        };
+        after = Some(last.file.index);
+        if !page.iter().all(|file| is_unchanged(file) == Some(true)) {
+            return Ok(false);
+        }
+    }
 }
 
 /// A checksum that contradicts what is in place: nothing is fetched again for it, and what is
@@ -221,6 +263,10 @@ fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
         force: get.force,
         max_size: get.max_size.and_then(|limit| limit.0),
         limit_rate: get.limit_rate.map(Recorded::rate),
+        connections: get.connections,
+        include: get.include.clone(),
+        exclude: get.exclude.clone(),
+        preserve: get.preserve,
     }
 }
 
@@ -228,7 +274,7 @@ fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload 
     NewDownload {
         source: wanted.source.clone(),
         root_cid: Some(cid::text(&wanted.root)),
-        content_path: String::new(),
+        content_path: wanted.names.join("/"),
         path: wanted.path.clone(),
         nonce: Nonce::random().to_string(),
         kind: "file".to_owned(),

@@ -10,6 +10,9 @@ use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::settings::Settings;
 
+/// What may be fetched ahead of the next byte of a stream: less than may wait for its turn.
+const STREAM_AHEAD: u64 = 24 << 20;
+
 /// Flags of `get` that a later `resume` must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +27,14 @@ pub struct Recorded {
     pub max_size: Option<u64>,
     /// `--limit-rate` in bytes per second, 0 for `off`; `None`: as configured.
     pub limit_rate: Option<u64>,
+    /// `--connections`; `None`: as configured.
+    pub connections: Option<u32>,
+    /// `--include`.
+    pub include: Vec<String>,
+    /// `--exclude`.
+    pub exclude: Vec<String>,
+    /// `--preserve`.
+    pub preserve: bool,
 }
 
 impl Recorded {
@@ -67,6 +78,7 @@ pub fn engine(
             max_size: recorded.max_size.or(keys.max_size),
             max_block: keys.max_block_size,
             max_depth: keys.max_depth,
+            max_entries: u64::from(keys.max_entries),
         },
         backoff: Backoff {
             max_retries: keys.max_retries,
@@ -76,7 +88,11 @@ pub fn engine(
         },
         max_wait: keys.max_wait,
         max_time,
+        stream_ahead: STREAM_AHEAD,
         max_resume_attempts: keys.max_resume_attempts,
+        filter: engine::Filter::new(&recorded.include, &recorded.exclude),
+        preserve: recorded.preserve,
+        connections: usize::try_from(recorded.connections.unwrap_or(keys.connections)).unwrap_or(1),
         per_gateway: usize::try_from(keys.per_gateway.min(keys.connections)).unwrap_or(1),
         checkpoint_bytes: keys.checkpoint_bytes,
         checkpoint_interval: keys.checkpoint_interval,

@@ -69,6 +69,11 @@ impl Network {
         })
     }
 
+    /// The connections.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// The providers for a download. May take long: a CAR file is read whole the first time.
     ///
     /// # Errors

@@ -12,10 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::commands::context::{Context, HEARTBEAT, Run};
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
-use crate::commands::providers::{Network, Providers};
+use crate::commands::providers::{self, Network, Providers};
+use crate::commands::resolve::{self, Lookup};
 use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
-use crate::content::ranges::RangeSet;
+use crate::content::names::Resolved;
+use crate::content::source::{ContentSource, Root};
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
@@ -198,6 +200,48 @@ impl<'a> Transfer<'a> {
         })
     }
 
+    /// Follows the names of a source to content, and says what was believed on the way.
+    ///
+    /// # Errors
+    /// See [`resolve::resolve`]; or a signal came first.
+    pub fn resolve(
+        &mut self,
+        content: &ContentSource,
+        gateways: &[String],
+    ) -> Result<Resolved, CommandError> {
+        if let Root::Ipfs(cid) = content.root {
+            return Ok(Resolved {
+                cid,
+                path: content.path.clone(),
+                steps: Vec::new(),
+            });
+        }
+        let recorded = Recorded {
+            gateways: providers::recordable(gateways),
+            ..Recorded::default()
+        };
+        let list = self.providers(&recorded)?.list;
+        let client = self.network.client();
+        let lookup = Lookup::new(self.context, client, &list, !gateways.is_empty())?;
+        let (root, path) = (content.root.clone(), content.path.clone());
+        let signals = &mut self.signals;
+        let named = self.runtime.block_on(async {
+            let mut found = pin!(resolve::resolve(&lookup, root, path));
+            loop {
+                tokio::select! {
+                    found = &mut found => return found,
+                    asked = signals.next() => if let Asked::End(kind) = asked {
+                        return Err(CommandError::new(kind, "interrupted"));
+                    },
+                }
+            }
+        })?;
+        for notice in &named.notices {
+            self.reporter.notice(notice);
+        }
+        Ok(named.resolved)
+    }
+
     /// Runs a download that this run has claimed.
     pub fn run(&mut self, row: &DownloadRow, providers: Providers) {
         match self.try_run(row, providers) {
@@ -321,8 +365,10 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         .ok_or_else(|| broken("valid CID"))?;
     let destination = match (&row.path, part_path(row)) {
         (Some(target), Some(part)) => {
-            check_part(&part)?;
-            Destination::File {
+            if row.kind != "directory" {
+                check_part(&part)?;
+            }
+            Destination::Disk {
                 target: target.clone(),
                 part,
                 overwrite: force,
@@ -331,21 +377,17 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         (None, _) => Destination::Stdout,
         (Some(_), None) => return Err(broken("valid name of its part file")),
     };
-    let file = store.files(row.id).wait()?.into_iter().next();
-    let state = file.map(|file| file.state).unwrap_or_default();
+    let names = row.content_path.split('/').filter(|name| !name.is_empty());
     Ok(Job {
         id: row.id,
         run,
         source: row.source.clone(),
         root,
+        names: names.map(str::to_owned).collect(),
         destination,
         expected_sha256: row.expected_sha256,
         is_resuming: row.status == Status::Resuming,
         saved: Saved {
-            proved: state.verified,
-            by_leaves: RangeSet::decode(&state.rungs).unwrap_or_default(),
-            fingerprint: state.fingerprint,
-            sha_state: state.sha_state,
             bytes_fetched: row.bytes_fetched,
             bytes_wasted: row.bytes_wasted,
             providers: store.provider_totals(row.id).wait()?,

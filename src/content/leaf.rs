@@ -58,7 +58,8 @@ pub fn forms(codec: u64) -> &'static [LeafForm] {
     match codec {
         codec::RAW => &[LeafForm::Raw],
         codec::DAG_PB => &[LeafForm::DagPbFile, LeafForm::DagPbRaw],
-        _ => &[],
+        // The block of a foreign codec is saved as it is.
+        _ => &[LeafForm::Raw],
     }
 }
 
@@ -129,13 +130,13 @@ mod tests {
     }
 
     #[test]
-    fn only_file_codecs_have_forms() {
+    fn only_dag_pb_wraps_its_bytes() {
         assert_eq!(forms(codec::RAW), [LeafForm::Raw]);
         assert_eq!(
             forms(codec::DAG_PB),
             [LeafForm::DagPbFile, LeafForm::DagPbRaw]
         );
-        assert!(forms(codec::DAG_CBOR).is_empty());
+        assert_eq!(forms(codec::DAG_CBOR), [LeafForm::Raw]);
     }
 
     proptest! {

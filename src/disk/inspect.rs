@@ -19,6 +19,16 @@ pub fn file_len(path: &Path) -> Result<Option<u64>, DiskError> {
     }
 }
 
+/// Whether anything is there, be it a symlink that leads nowhere.
+pub fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether a directory is there; a symlink to one is none.
+pub fn is_directory(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
+}
+
 /// Length and modification time in nanoseconds since 1970 UTC of the file at `path`; `None` if
 /// nothing is there that can be read.
 pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {

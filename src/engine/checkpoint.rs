@@ -4,17 +4,20 @@
 //! then is noted, the part is synced on a thread of its own, one transaction records the note, and
 //! only then it is announced. What a checkpoint claims is therefore always on the disk.
 
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use crate::content::ranges::RangeSet;
-use crate::disk::{DiskError, inspect};
-use crate::download::{Proof, ProviderReceipt, Trigger};
+use crate::disk::DiskError;
+use crate::download::{Action, ProviderReceipt, Trigger};
 use crate::engine::coordinator::Coordinator;
-use crate::engine::finish::disk_failure;
+use crate::engine::failure::disk_failure;
 use crate::engine::input::Input;
-use crate::engine::prove::{ShaJob, ShaReport};
+use crate::engine::plan::EntryId;
+use crate::engine::prove::ShaJob;
 use crate::event::What;
 use crate::store::{Checkpoint, FileState, Recorded, StoreError, Traffic};
 
@@ -25,6 +28,12 @@ pub struct Checkpointing {
     stage: Stage,
     /// Asked for while another one was under way.
     again: Option<Trigger>,
+    /// Files of which more is proved than the last checkpoint says.
+    changed: BTreeSet<EntryId>,
+    /// Files finished since the last checkpoint.
+    finished: BTreeSet<EntryId>,
+    /// Whether another terminal waits for a checkpoint.
+    is_asked: bool,
     /// What was reported to the store already, by provider.
     reported: Vec<ProviderReceipt>,
     reported_fetched: u64,
@@ -33,25 +42,15 @@ pub struct Checkpointing {
 
 enum Stage {
     Idle,
-    /// Waiting for the state of the whole-file hash.
+    /// Waiting for the states of the whole-file hashes.
     Hash(Trigger),
     /// Waiting for the disk.
-    Sync(Note),
+    Sync(Trigger, Vec<FileState>, u64),
     /// Waiting for the store.
     Commit {
         trigger: Trigger,
         bytes: u64,
     },
-}
-
-/// What is proved and written before the sync begins.
-struct Note {
-    trigger: Trigger,
-    proved: RangeSet,
-    rungs: Vec<u8>,
-    sha_state: Option<Vec<u8>>,
-    is_complete: bool,
-    digest: Option<[u8; 32]>,
 }
 
 impl Checkpointing {
@@ -62,6 +61,9 @@ impl Checkpointing {
             last_bytes: 0,
             stage: Stage::Idle,
             again: None,
+            changed: BTreeSet::new(),
+            finished: BTreeSet::new(),
+            is_asked: false,
             reported: Vec::new(),
             reported_fetched: 0,
             reported_wasted: 0,
@@ -79,6 +81,17 @@ impl Checkpointing {
         self.reported_wasted = wasted;
     }
 
+    /// More of a file is proved.
+    pub fn note_progress(&mut self, entry: EntryId) {
+        self.changed.insert(entry);
+    }
+
+    /// A file is finished.
+    pub fn note_finished(&mut self, entry: EntryId) {
+        self.changed.remove(&entry);
+        self.finished.insert(entry);
+    }
+
     fn is_due(&self, now: Instant, new_bytes: u64, every_bytes: u64, interval: Duration) -> bool {
         let fresh = new_bytes - self.last_bytes;
         fresh >= every_bytes || (fresh > 0 && now.duration_since(self.last) >= interval)
@@ -94,15 +107,32 @@ impl Coordinator<'_> {
         if self.checkpointing.is_idle()
             && self
                 .checkpointing
-                .is_due(now, self.new_bytes, bytes, interval)
+                .is_due(now, self.tally.new_bytes, bytes, interval)
         {
             self.checkpoint(Trigger::Periodic);
         }
     }
 
+    /// Begins a checkpoint that another terminal waits for.
+    pub(super) fn checkpoint_for_other(&mut self) {
+        self.checkpointing.is_asked = true;
+        if self.output.is_on_disk() {
+            self.checkpoint(Trigger::Manual);
+        } else {
+            self.acknowledge_checkpoint();
+        }
+    }
+
+    fn acknowledge_checkpoint(&mut self) {
+        if std::mem::take(&mut self.checkpointing.is_asked) {
+            let (id, run) = (self.job.id, self.job.run);
+            self.in_background(self.store.acknowledge(id, run, Action::Checkpoint));
+        }
+    }
+
     /// Begins a checkpoint, or notes that one is wanted when the one under way is done.
     pub(super) fn checkpoint(&mut self, trigger: Trigger) {
-        if self.part.is_none() || self.plan.is_none() {
+        if !self.output.is_on_disk() {
             return;
         }
         if !self.checkpointing.is_idle() {
@@ -110,77 +140,82 @@ impl Coordinator<'_> {
             return;
         }
         self.checkpointing.last = Instant::now();
-        self.checkpointing.last_bytes = self.new_bytes;
-        match &self.sha {
-            Some(sha) => {
-                self.checkpointing.stage = Stage::Hash(trigger);
-                // Its answer, or its failure, comes back as an input.
-                let _ = sha.send(ShaJob::Save);
-            }
-            None => self.sync(trigger, None),
+        self.checkpointing.last_bytes = self.tally.new_bytes;
+        if self.hashing.sender.is_some() {
+            self.checkpointing.stage = Stage::Hash(trigger);
+            self.hashing.ask(ShaJob::Save);
+        } else {
+            self.sync(trigger, HashMap::new());
         }
     }
 
-    pub(super) fn on_sha(&mut self, report: ShaReport) {
-        match report {
-            ShaReport::Digest(digest) => self.digest = Some(digest),
-            ShaReport::Failed(error) => self.fail(disk_failure(&error, self.job.id)),
-            ShaReport::State(state) => {
-                if let Stage::Hash(trigger) = self.checkpointing.stage {
-                    self.sync(trigger, state);
-                }
-            }
+    pub(super) fn checkpoint_states(&mut self, states: Vec<(EntryId, Vec<u8>)>) {
+        if let Stage::Hash(trigger) = self.checkpointing.stage {
+            self.sync(trigger, states.into_iter().collect());
         }
     }
 
-    fn sync(&mut self, trigger: Trigger, sha_state: Option<Vec<u8>>) {
-        let (Some(part), Some(plan)) = (self.part.clone(), &self.plan) else {
-            return;
-        };
-        let note = Note {
-            trigger,
-            proved: plan.proved().clone(),
-            rungs: self.by_leaves.encode(),
-            sha_state,
-            is_complete: plan.is_complete(),
-            digest: self.digest,
-        };
-        self.checkpointing.stage = Stage::Sync(note);
-        let inputs = self.inputs.clone();
-        std::thread::spawn(move || {
+    /// Notes what is proved and written by now, and syncs it.
+    fn sync(&mut self, trigger: Trigger, mut sha_states: HashMap<EntryId, Vec<u8>>) {
+        self.write_journal();
+        let bytes = self.plan.proved_bytes();
+        let mut paths: Vec<Arc<str>> = Vec::new();
+        let mut states = Vec::new();
+        for id in std::mem::take(&mut self.checkpointing.finished) {
+            if let Some(file) = self.hashing.finished.get(&id) {
+                paths.push(file.path.clone());
+                let mut verified = RangeSet::new();
+                verified.insert(0, file.size);
+                states.push(FileState {
+                    index: id,
+                    verified,
+                    rungs: file.by_leaves.encode(),
+                    sha256: file.sha256,
+                    done: true,
+                    ..FileState::default()
+                });
+            }
+        }
+        for id in std::mem::take(&mut self.checkpointing.changed) {
+            if let (Some(file), Some(entry)) = (self.plan.file(id), self.plan.entry(id)) {
+                paths.push(entry.path.clone());
+                states.push(FileState {
+                    index: id,
+                    verified: file.proved().clone(),
+                    rungs: file.by_leaves().encode(),
+                    sha_state: sha_states.remove(&id),
+                    ..FileState::default()
+                });
+            }
+        }
+        self.checkpointing.stage = Stage::Sync(trigger, states, bytes);
+        let (output, inputs) = (self.output.clone(), self.inputs.clone());
+        self.threads.spawn(move || {
+            let synced = output.sync().map(|()| {
+                let paths = paths.iter();
+                paths.map(|path| output.fingerprint(path)).collect()
+            });
             // Nobody listens any more only when the download is over.
-            let _ = inputs.send(Input::Synced(part.sync()));
+            let _ = inputs.send(Input::Synced(synced));
         });
     }
 
-    pub(super) fn on_synced(&mut self, result: Result<(), DiskError>) {
-        let Stage::Sync(note) = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle)
-        else {
+    pub(super) fn on_synced(&mut self, result: Result<Vec<Option<(u64, i64)>>, DiskError>) {
+        let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
+        let Stage::Sync(trigger, mut files, bytes) = stage else {
             return;
         };
-        if let Err(error) = result {
-            return self.fail(disk_failure(&error, self.job.id));
+        let fingerprints = match result {
+            Ok(fingerprints) => fingerprints,
+            Err(error) => return self.fail(disk_failure(&error, self.job.id)),
+        };
+        for (state, fingerprint) in files.iter_mut().zip(fingerprints) {
+            state.fingerprint = fingerprint;
         }
-        let bytes = note.proved.total();
-        self.checkpointing.stage = Stage::Commit {
-            trigger: note.trigger,
-            bytes,
-        };
-        let state = FileState {
-            index: 0,
-            fingerprint: self
-                .part
-                .as_ref()
-                .and_then(|part| inspect::fingerprint(part.path())),
-            done: note.is_complete,
-            verified: note.proved,
-            rungs: note.rungs,
-            sha_state: note.sha_state,
-            sha256: note.digest,
-        };
+        self.checkpointing.stage = Stage::Commit { trigger, bytes };
         let checkpoint = Checkpoint {
-            trigger: note.trigger,
-            files: vec![state],
+            trigger,
+            files,
             bytes_verified: bytes,
             traffic: self.take_traffic(),
             now: Timestamp::now(),
@@ -200,13 +235,14 @@ impl Coordinator<'_> {
         let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
         match (result, stage) {
             (Ok(true), Stage::Commit { trigger, bytes }) => {
-                self.announce(What::Checkpoint { trigger, bytes })
+                self.announce(What::Checkpoint { trigger, bytes });
             }
             (Ok(_), _) => {}
             (Err(error), _) => self.store_failed(error),
         }
-        if let Some(trigger) = self.checkpointing.again.take() {
-            self.checkpoint(trigger);
+        match self.checkpointing.again.take() {
+            Some(trigger) => self.checkpoint(trigger),
+            None => self.acknowledge_checkpoint(),
         }
     }
 
@@ -214,9 +250,9 @@ impl Coordinator<'_> {
     pub(super) fn take_traffic(&mut self) -> Traffic {
         let state = &mut self.checkpointing;
         let fetched =
-            self.bytes_fetched - std::mem::replace(&mut state.reported_fetched, self.bytes_fetched);
+            self.tally.fetched - std::mem::replace(&mut state.reported_fetched, self.tally.fetched);
         let wasted =
-            self.bytes_wasted - std::mem::replace(&mut state.reported_wasted, self.bytes_wasted);
+            self.tally.wasted - std::mem::replace(&mut state.reported_wasted, self.tally.wasted);
         state
             .reported
             .resize_with(self.providers.len(), ProviderReceipt::default);
@@ -232,15 +268,6 @@ impl Coordinator<'_> {
             fetched,
             wasted,
             providers,
-        }
-    }
-
-    /// The weakest rung that any byte was proved on.
-    pub(super) fn weakest_proof(&self) -> Proof {
-        if self.by_leaves.is_empty() {
-            Proof::Blocks
-        } else {
-            Proof::Leaves
         }
     }
 }

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
-use crate::content::cid::Cid;
-use crate::content::ranges::{ByteRange, RangeSet};
-use crate::disk::part::PartFile;
-use crate::download::{Action, Failure, Trigger};
+use crate::content::path::Resolution;
+use crate::download::{Action, Failure};
 use crate::engine::checkpoint::Checkpointing;
+use crate::engine::failure::{chain, timed_out};
 use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
+use crate::engine::files::Hashing;
 use crate::engine::input::{Input, TaskId};
-use crate::engine::plan::FilePlan;
+use crate::engine::journal::Journal;
+use crate::engine::output::Output;
+use crate::engine::plan::Plan;
 use crate::engine::prove;
-use crate::engine::provider::{Budget, Provider, Transport};
+use crate::engine::provider::{Budget, Provider};
+use crate::engine::task::Task;
 use crate::engine::{Ending, Job, Options};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -28,9 +30,9 @@ use crate::store::{Store, StoreError};
 
 /// How often time-driven work is looked at: requests from other terminals are obeyed within this
 /// plus one database read.
-const TICK: Duration = Duration::from_millis(100);
+pub const TICK: Duration = Duration::from_millis(100);
 
-/// Why the loop ends before the file is complete.
+/// Why the loop ends before everything is there.
 #[derive(Debug)]
 pub enum Stop {
     /// An error; the record keeps it.
@@ -43,42 +45,35 @@ pub enum Stop {
     LeaseLost,
 }
 
-/// A network task under way, or with bytes that are not proved yet.
-pub struct Task {
-    /// Whom it asks.
-    pub provider: usize,
-    /// In which form.
-    pub transport: Transport,
-    /// The bytes of the file that nobody else fetches meanwhile.
-    pub range: Option<ByteRange>,
-    /// The block that it is about, where it is about one.
-    pub block: Option<Cid>,
-    /// File bytes received that the plan had a use for.
-    pub useful: u64,
-    /// Received bytes of any kind.
-    pub received: u64,
-    /// What the received blocks cost beside their bytes.
-    pub overhead: u64,
-    /// Jobs at the proving thread.
-    pub pending: usize,
-    /// Where their bytes belong.
-    pub pending_ranges: RangeSet,
-    /// Whether what it did not bring is open to others again.
-    pub is_released: bool,
-    /// Whether the network part is over.
-    pub ended: bool,
-    /// Blocks that nothing was waiting for when they came: their parents may follow.
-    pub early: Vec<(Cid, Bytes)>,
-    /// Bytes in `early`.
-    pub early_bytes: u64,
-    /// When it was sent.
-    pub started: Instant,
-    /// Time to the first byte.
-    pub first_byte: Option<Duration>,
-    /// How it ended, for the history.
-    pub outcome: Option<String>,
-    /// Ends it.
-    pub abort: AbortHandle,
+/// The network side: tasks under way and what they need.
+pub struct Net {
+    /// Tasks under way, or with bytes that are not proved yet.
+    pub tasks: HashMap<TaskId, Task>,
+    /// What runs them.
+    pub set: JoinSet<()>,
+    /// Jobs at the threads that prove and write.
+    pub jobs: usize,
+    /// When to look again, if nothing happens before.
+    pub wake: Option<Instant>,
+    budget: Arc<Semaphore>,
+    next_task: TaskId,
+}
+
+/// What was received and what came of it.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Bytes received by all runs.
+    pub fetched: u64,
+    /// Of those, bytes thrown away.
+    pub wasted: u64,
+    /// Proved bytes that were there when this run began.
+    pub resumed_from: u64,
+    /// Bytes proved by this run.
+    pub new_bytes: u64,
+    /// Whether anything was proved as a leaf around plain bytes.
+    pub used_leaves: bool,
+    /// Whether any provider answered anything.
+    pub reached_provider: bool,
 }
 
 /// The owner of a download's state while it runs.
@@ -89,35 +84,25 @@ pub struct Coordinator<'a> {
     pub(super) store: Store,
     pub(super) on_event: &'a mut dyn FnMut(&Event) -> ControlFlow<()>,
 
-    pub(super) plan: Option<FilePlan>,
-    pub(super) part: Option<PartFile>,
-    /// Whether the "part" is the target itself, found complete.
+    /// The way from the root of the source to what is wanted, until that is known.
+    pub(super) way: Resolution,
+    pub(super) plan: Plan,
+    pub(super) output: Output,
+    /// Whether the output is the target itself, found complete.
     pub(super) is_in_place: bool,
-    pub(super) tasks: HashMap<TaskId, Task>,
-    pub(super) network: JoinSet<()>,
-    pub(super) current: usize,
-    pub(super) wake: Option<Instant>,
+    pub(super) net: Net,
 
-    pub(super) prover: Option<sync_mpsc::Sender<prove::Job>>,
-    pub(super) sha: Option<sync_mpsc::Sender<prove::ShaJob>>,
-    /// File bytes handed to the whole-file hash.
-    pub(super) sha_position: u64,
-    pub(super) digest: Option<[u8; 32]>,
-
-    pub(super) by_leaves: RangeSet,
+    pub(super) threads: prove::Threads,
+    pub(super) prover: Option<sync_mpsc::Sender<prove::Work>>,
+    pub(super) hashing: Hashing,
+    pub(super) journal: Journal,
     pub(super) checkpointing: Checkpointing,
-    pub(super) bytes_fetched: u64,
-    pub(super) bytes_wasted: u64,
-    pub(super) resumed_from: u64,
-    pub(super) new_bytes: u64,
-    pub(super) reached_provider: bool,
+    pub(super) tally: Tally,
 
     pub(super) started: Instant,
     pub(super) inputs: UnboundedSender<Input>,
     receiver: Option<UnboundedReceiver<Input>>,
-    budget: Arc<Semaphore>,
-    next_task: TaskId,
-    polling: bool,
+    is_polling: bool,
     pub(super) stop: Option<Stop>,
 }
 
@@ -132,35 +117,37 @@ impl<'a> Coordinator<'a> {
     ) -> Self {
         let (inputs, receiver) = unbounded_channel();
         Self {
-            by_leaves: job.saved.by_leaves.clone(),
-            bytes_fetched: job.saved.bytes_fetched,
-            bytes_wasted: job.saved.bytes_wasted,
+            tally: Tally {
+                fetched: job.saved.bytes_fetched,
+                wasted: job.saved.bytes_wasted,
+                ..Tally::default()
+            },
+            way: Resolution::new(job.root, job.names.clone()),
+            plan: Plan::empty(options.limits.clone(), options.filter.clone()),
             job,
             options,
             providers,
             store,
             on_event,
-            plan: None,
-            part: None,
+            output: Output::Undecided,
             is_in_place: false,
-            tasks: HashMap::new(),
-            network: JoinSet::new(),
-            current: 0,
-            wake: None,
+            net: Net {
+                tasks: HashMap::new(),
+                set: JoinSet::new(),
+                jobs: 0,
+                wake: None,
+                budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
+                next_task: 0,
+            },
+            threads: prove::Threads::default(),
             prover: None,
-            sha: None,
-            sha_position: 0,
-            digest: None,
+            hashing: Hashing::default(),
+            journal: Journal::default(),
             checkpointing: Checkpointing::new(Instant::now()),
-            resumed_from: 0,
-            new_bytes: 0,
-            reached_provider: false,
             started: Instant::now(),
             inputs,
             receiver: Some(receiver),
-            budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
-            next_task: 0,
-            polling: false,
+            is_polling: false,
             stop: None,
         }
     }
@@ -188,8 +175,9 @@ impl<'a> Coordinator<'a> {
     ) {
         let mut tick = tokio::time::interval(TICK);
         while self.stop.is_none() && !self.is_complete() {
+            self.recall().await;
             self.schedule();
-            if self.stop.is_some() {
+            if self.stop.is_some() || self.is_complete() {
                 return;
             }
             self.step(receiver, signals, &mut tick).await;
@@ -203,17 +191,17 @@ impl<'a> Coordinator<'a> {
         signals: &mut UnboundedReceiver<ExitKind>,
         tick: &mut tokio::time::Interval,
     ) {
-        let wake = self.wake.map(tokio::time::Instant::from_std);
+        let wake = self.net.wake.map(tokio::time::Instant::from_std);
         tokio::select! {
             Some(kind) = signals.recv() => self.accept(Input::Signal(kind)),
             Some(input) = receiver.recv() => self.accept(input),
             _ = tick.tick() => self.on_tick(),
-            () = sleep_until(wake) => self.wake = None,
+            () = sleep_until(wake) => self.net.wake = None,
         }
         while let Ok(input) = receiver.try_recv() {
             self.accept(input);
         }
-        while self.network.try_join_next().is_some() {}
+        while self.net.set.try_join_next().is_some() {}
     }
 
     /// Waits for the next input alone: what is left to do when the download stops.
@@ -231,24 +219,11 @@ impl<'a> Coordinator<'a> {
                 data,
                 permit,
             } => self.on_block(task, cid, data, permit),
-            Input::Leaf {
-                task,
-                cid,
-                offset,
-                len,
-                data,
-                permit,
-            } => self.on_leaf(task, cid, offset, len, data, permit),
+            Input::Leaf(leaf) => self.on_leaf(leaf),
             Input::FirstByte { task, after } => self.on_first_byte(task, after),
             Input::Ended { task, end } => self.on_ended(task, end),
-            Input::Done {
-                task,
-                cid,
-                offsets,
-                len,
-                shape,
-                outcome,
-            } => self.on_done(task, cid, &offsets, len, shape, outcome),
+            Input::Done(done) => self.on_done(done),
+            Input::Copied { entry, result } => self.on_copied(entry, result),
             Input::Sha(report) => self.on_sha(report),
             Input::Synced(result) => self.on_synced(result),
             Input::Committed(result) => self.on_committed(result),
@@ -261,24 +236,19 @@ impl<'a> Coordinator<'a> {
     /// What the passing of time brings: requests, limits, checkpoints, progress.
     fn on_tick(&mut self) {
         let now = Instant::now();
-        if self
-            .options
-            .max_time
-            .is_some_and(|limit| now.duration_since(self.started) > limit)
-        {
-            self.fail(Failure {
-                kind: ExitKind::Retry,
-                message: "the time that max_time allows is over".to_owned(),
-                hint: Some(format!("go on with: fetchd resume {}", self.job.id)),
-            });
+        let limit = self.options.max_time;
+        if limit.is_some_and(|limit| now.duration_since(self.started) > limit) {
+            self.fail(timed_out(self.job.id));
         }
         self.poll_requests();
+        self.write_journal();
         self.checkpoint_if_due(now);
+        self.drop_idle_tasks();
         self.announce_progress();
     }
 
     fn poll_requests(&mut self) {
-        if std::mem::replace(&mut self.polling, true) {
+        if std::mem::replace(&mut self.is_polling, true) {
             return;
         }
         let reply = self.store.requested_action(self.job.id, self.job.run);
@@ -290,17 +260,10 @@ impl<'a> Coordinator<'a> {
     }
 
     fn on_requested(&mut self, result: Result<Option<Action>, StoreError>) {
-        self.polling = false;
+        self.is_polling = false;
         match result {
             Ok(None) => {}
-            Ok(Some(Action::Checkpoint)) => {
-                self.checkpoint(Trigger::Manual);
-                self.in_background(self.store.acknowledge(
-                    self.job.id,
-                    self.job.run,
-                    Action::Checkpoint,
-                ));
-            }
+            Ok(Some(Action::Checkpoint)) => self.checkpoint_for_other(),
             Ok(Some(action)) => self.halt(Stop::Asked(action)),
             Err(error) => self.store_failed(error),
         }
@@ -324,12 +287,12 @@ impl<'a> Coordinator<'a> {
         if matches!(error, StoreError::LeaseLost { .. }) {
             self.halt(Stop::LeaseLost);
         } else {
+            let id = self.job.id;
             self.fail(Failure {
                 kind: error.exit_kind(),
-                message: crate::engine::finish::chain(&error),
+                message: chain(&error),
                 hint: Some(format!(
-                    "what is proved is kept; go on with: fetchd resume {}",
-                    self.job.id
+                    "what is proved is kept; go on with: fetchd resume {id}"
                 )),
             });
         }
@@ -347,13 +310,9 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// Whether every byte is proved.
+    /// Whether the way has ended and nothing is missing.
     pub(super) fn is_complete(&self) -> bool {
-        self.plan.as_ref().is_some_and(FilePlan::is_complete)
-    }
-
-    pub(super) fn proved_bytes(&self) -> u64 {
-        self.plan.as_ref().map_or(0, |plan| plan.proved().total())
+        self.way.wanted().is_none() && self.plan.is_complete()
     }
 
     pub(super) fn announce(&mut self, what: What) {
@@ -371,18 +330,22 @@ impl<'a> Coordinator<'a> {
     }
 
     pub(super) fn announce_progress(&mut self) {
-        let bytes = self.proved_bytes();
-        let total = self.plan.as_ref().and_then(FilePlan::size);
-        self.announce(What::Progress { bytes, total });
+        let totals = self.plan.totals();
+        let files = self.plan.is_directory();
+        self.announce(What::Progress {
+            bytes: self.plan.proved_bytes(),
+            total: self.plan.size(),
+            files: files.then_some((totals.files_done, totals.files_known)),
+        });
     }
 
     /// A new task: its number and what it needs to report.
     pub(super) fn new_line(&mut self) -> Line {
-        self.next_task += 1;
+        self.net.next_task += 1;
         Line {
-            task: self.next_task,
+            task: self.net.next_task,
             inputs: self.inputs.clone(),
-            budget: self.budget.clone(),
+            budget: self.net.budget.clone(),
         }
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::content::car::{CarParser, Limits, Section};
 use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
-use crate::engine::input::{Input, TaskEnd, TaskId};
-use crate::engine::plan::Piece;
+use crate::engine::input::{Input, Leaf, TaskEnd, TaskId};
+use crate::engine::plan::{EntryId, Piece};
 use crate::engine::prove::Permit;
 use crate::engine::provider::Place;
 use crate::gateway::body::Body;
@@ -152,30 +152,42 @@ async fn stream_car(
     })
 }
 
-/// Fetches consecutive leaves as plain file bytes. `leaves` must not be empty and each must begin
-/// where the one before ends.
-pub async fn range(gateway: Gateway, root: Cid, leaves: Vec<Piece>, size: u64, line: Line) {
-    let end = match stream_range(&gateway, &root, leaves, size, &line).await {
+/// Consecutive leaves of a file.
+pub struct Wanted {
+    /// The file, in the plan.
+    pub entry: EntryId,
+    /// Its root.
+    pub root: Cid,
+    /// Its size.
+    pub size: u64,
+    /// The leaves.
+    pub leaves: Vec<Piece>,
+}
+
+/// Fetches consecutive leaves as plain file bytes. There must be leaves, and each must
+/// begin where the one before ends.
+pub async fn range(gateway: Gateway, wanted: Wanted, line: Line) {
+    let end = match stream_range(&gateway, wanted, &line).await {
         Ok(()) => TaskEnd::Complete,
         Err(error) => TaskEnd::Failed(error),
     };
     line.end(end);
 }
 
-async fn stream_range(
-    gateway: &Gateway,
-    root: &Cid,
-    leaves: Vec<Piece>,
-    size: u64,
-    line: &Line,
-) -> Result<(), GatewayError> {
+async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<(), GatewayError> {
+    let Wanted {
+        entry,
+        root,
+        size,
+        leaves,
+    } = wanted;
     let started = Instant::now();
     let bounds = leaves
         .first()
         .zip(leaves.last())
         .and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
     let Some(bounds) = bounds else { return Ok(()) };
-    let mut body = gateway.range(root, bounds, size).await?;
+    let mut body = gateway.range(&root, bounds, size).await?;
     let mut received = Received::default();
     let mut is_first = true;
     for leaf in leaves {
@@ -193,14 +205,15 @@ async fn stream_range(
         }
         let permit = line.permit(leaf.len).await;
         let data = received.split_to(leaf.len);
-        line.send(Input::Leaf {
+        line.send(Input::Leaf(Leaf {
             task: line.task,
             cid: leaf.cid,
+            entry,
             offset: leaf.offset,
             len: leaf.len,
             data,
             permit,
-        });
+        }));
     }
     finish(&mut body).await
 }

@@ -1,19 +1,19 @@
 //! The endings: whole-file checks, install, record; and the orderly stop.
 
-use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::content::cid;
-use crate::disk::{DiskError, inspect, install};
-use crate::download::{Action, DownloadId, Failure, Receipt, Status, Trigger};
-use crate::engine::coordinator::{Coordinator, Stop};
+use crate::content::hash;
+use crate::disk::{DiskError, inspect, install, tree};
+use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
+use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
 use crate::engine::input::Input;
-use crate::engine::plan::{FilePlan, PlanError};
-use crate::engine::prove::ShaJob;
+use crate::engine::output::{self, Output};
 use crate::engine::provider::Out;
 use crate::engine::{Destination, Ending};
 use crate::event::What;
@@ -21,36 +21,32 @@ use crate::exit::ExitKind;
 use crate::store::{self, Finish, Install, Observation, StoreError};
 
 impl Coordinator<'_> {
-    /// Every byte is proved: the file's own checksum, a last checkpoint, the final name.
+    /// Everything is proved: the file's own checksum, a last checkpoint, the final name.
     pub(super) async fn complete(
         &mut self,
         receiver: &mut UnboundedReceiver<Input>,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) {
-        self.network.abort_all();
+        self.net.set.abort_all();
         self.announce_progress();
         self.announce(What::Verifying);
         if !self.move_to(Status::Verifying).await {
             return;
         }
-        let mut tick = tokio::time::interval(Duration::from_millis(100));
-        if let Some(sha) = &self.sha {
-            // Its answer, or its failure, comes back as an input.
-            let _ = sha.send(ShaJob::Finish);
-            while self.digest.is_none() && self.stop.is_none() {
-                self.step(receiver, signals, &mut tick).await;
-            }
-        }
         self.compare_checksum();
+        if self.stop.is_none() {
+            self.build_tree(signals).await;
+        }
         if self.stop.is_none() {
             self.checkpoint(Trigger::Completion);
         }
+        let mut tick = tokio::time::interval(TICK);
         while !self.checkpointing.is_idle() && self.stop.is_none() {
             self.step(receiver, signals, &mut tick).await;
         }
         self.check_length();
         if self.stop.is_none() && self.move_to(Status::Installing).await {
-            self.install();
+            self.install().await;
         }
     }
 
@@ -68,7 +64,8 @@ impl Coordinator<'_> {
     /// A checksum that contradicts a proved CID is the user's contradiction: nothing is fetched
     /// twice for it.
     fn compare_checksum(&mut self) {
-        let (Some(expected), Some(digest)) = (self.job.expected_sha256, self.digest) else {
+        let digest = self.hashing.digest(0);
+        let (Some(expected), Some(digest)) = (self.job.expected_sha256, digest) else {
             return;
         };
         if expected != digest {
@@ -76,8 +73,8 @@ impl Coordinator<'_> {
                 kind: ExitKind::Verification,
                 message: format!(
                     "the file that the CID names has the SHA-256 {}, not {}",
-                    hex(&digest),
-                    hex(&expected)
+                    hash::hex(&digest),
+                    hash::hex(&expected)
                 ),
                 hint: Some(
                     "the CID and the checksum contradict each other: ask where they come from"
@@ -90,8 +87,7 @@ impl Coordinator<'_> {
     /// The last look before the final name: the part is as long as the file, whoever may have
     /// touched it meanwhile.
     fn check_length(&mut self) {
-        let (Some(part), Some(size)) = (&self.part, self.plan.as_ref().and_then(FilePlan::size))
-        else {
+        let (Output::File(part), Some(size)) = (&self.output, self.plan.size()) else {
             return;
         };
         match part.len() {
@@ -105,33 +101,55 @@ impl Coordinator<'_> {
         }
     }
 
-    fn install(&mut self) {
-        if self.is_in_place {
-            return;
-        }
-        let Destination::File {
+    /// Gives the part its final name, on a thread of its own.
+    async fn install(&mut self) {
+        let Destination::Disk {
             target,
             part,
             overwrite,
-        } = &self.job.destination
+        } = self.job.destination.clone()
         else {
             return;
         };
-        match install::install(part, target, *overwrite) {
-            Ok(()) => {}
-            Err(DiskError::Exists { .. })
-                if inspect::same_content(part, target).unwrap_or(false) =>
-            {
-                // Somebody else put the very same bytes there: installs may race.
-                if let Err(error) = install::remove(part) {
-                    tracing::warn!(error = %chain(&error), "cannot remove the part file");
-                }
-            }
-            Err(DiskError::Exists { .. }) => {
-                self.fail(exists_failure(&target.clone(), self.job.id))
-            }
-            Err(error) => self.fail(target_failure(&error, self.job.id)),
+        if self.is_in_place {
+            return;
         }
+        // The threads that write are done: what they hold of the output goes with them.
+        self.prover = None;
+        self.hashing.sender = None;
+        let threads = std::mem::take(&mut self.threads);
+        on_a_thread(move || threads.join()).await;
+        let failure = match std::mem::replace(&mut self.output, Output::Undecided) {
+            Output::Tree(tree) => self.install_tree(tree, target, overwrite).await,
+            _ => self.install_file(part, target, overwrite).await,
+        };
+        if let Err(failure) = failure {
+            self.fail(failure);
+        }
+    }
+
+    async fn install_file(
+        &self,
+        part: PathBuf,
+        target: PathBuf,
+        overwrite: bool,
+    ) -> Result<(), Failure> {
+        let id = self.job.id;
+        on_a_thread(move || match install::install(&part, &target, overwrite) {
+            Ok(()) => Ok(()),
+            Err(DiskError::Exists { .. }) => match inspect::same_content(&part, &target) {
+                // Somebody else put the very same bytes there: installs may race.
+                Ok(true) => {
+                    if let Err(error) = install::remove(&part) {
+                        tracing::warn!(error = %chain(&error), "cannot remove the part file");
+                    }
+                    Ok(())
+                }
+                _ => Err(exists_failure(&target, id)),
+            },
+            Err(error) => Err(target_failure(&error, id)),
+        })
+        .await
     }
 
     /// Records how the run ended, and says so.
@@ -140,7 +158,7 @@ impl Coordinator<'_> {
         receiver: &mut UnboundedReceiver<Input>,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) -> Ending {
-        self.network.abort_all();
+        self.net.set.abort_all();
         self.remember_providers();
         let Some(stop) = self.stop.take() else {
             return self.finished().await;
@@ -194,16 +212,17 @@ impl Coordinator<'_> {
 
     /// Lets the proving thread finish what it has and makes a last checkpoint.
     async fn wind_down(&mut self, receiver: &mut UnboundedReceiver<Input>) {
-        for task in self.tasks.values_mut() {
+        for task in self.net.tasks.values_mut() {
             task.abort.abort();
             task.ended = true;
         }
-        if self.part.is_none() {
+        self.write_journal();
+        if !self.output.is_on_disk() || self.prover.is_none() {
             // What waits for its turn on a stream is lost with it, and nothing else is kept.
             return;
         }
         let is_busy = |this: &Self| {
-            this.tasks.values().any(|task| task.pending > 0) || !this.checkpointing.is_idle()
+            this.net.jobs > 0 || this.hashing.is_busy() || !this.checkpointing.is_idle()
         };
         while is_busy(self) {
             self.accept_next(receiver).await;
@@ -217,7 +236,7 @@ impl Coordinator<'_> {
     async fn finished(mut self) -> Ending {
         let receipt = self.receipt().await;
         let install = match &self.job.destination {
-            Destination::File { target, .. } => Some(Install {
+            Destination::Disk { target, .. } => Some(Install {
                 path: target.clone(),
                 cid: Some(receipt.cid.clone()),
                 size: receipt.size,
@@ -236,11 +255,11 @@ impl Coordinator<'_> {
             now: Timestamp::now(),
         };
         if let Err(error) = self.store.finish(self.job.id, self.job.run, finish).await {
-            // The file is in place; the next start finds that out and completes the record.
+            // It is in place; `resume` finds that out and completes the record.
             let failure = store_failure(&error, self.job.id);
             return self.say_failed(failure, true);
         }
-        if let Destination::File { target, .. } = &self.job.destination {
+        if let Destination::Disk { target, .. } = &self.job.destination {
             let path = target.clone();
             self.announce(What::Installed { path });
         }
@@ -254,7 +273,7 @@ impl Coordinator<'_> {
 
     async fn receipt(&mut self) -> Receipt {
         let path = match &self.job.destination {
-            Destination::File { target, .. } => target.clone(),
+            Destination::Disk { target, .. } => target.clone(),
             Destination::Stdout => "-".into(),
         };
         let mut providers = self.job.saved.providers.clone();
@@ -267,21 +286,25 @@ impl Coordinator<'_> {
         }
         Receipt {
             path,
-            cid: cid::text(&self.job.root),
-            size: self.plan.as_ref().and_then(|plan| plan.size()).unwrap_or(0),
-            sha256: self.digest,
-            proof: self.weakest_proof(),
-            bytes_fetched: self.bytes_fetched,
-            bytes_wasted: self.bytes_wasted,
-            resumed_from: self.resumed_from,
+            cid: cid::text(&self.way.here()),
+            size: self.plan.size().unwrap_or(0),
+            sha256: self.hashing.digest(0),
+            proof: match self.tally.used_leaves {
+                true => Proof::Leaves,
+                false => Proof::Blocks,
+            },
+            bytes_fetched: self.tally.fetched,
+            bytes_wasted: self.tally.wasted,
+            resumed_from: self.tally.resumed_from,
             elapsed: Instant::now().duration_since(self.started).as_secs_f64(),
             providers,
         }
     }
 
     async fn failed(mut self, mut failure: Failure) -> Ending {
-        let is_barren =
-            self.new_bytes == 0 && self.reached_provider && failure.kind == ExitKind::Retry;
+        let is_barren = self.tally.new_bytes == 0
+            && self.tally.reached_provider
+            && failure.kind == ExitKind::Retry;
         let tries = u32::from(is_barren);
         let limit = self.options.max_resume_attempts;
         let is_used_up = is_barren && self.job.attempts + tries >= limit;
@@ -323,17 +346,28 @@ impl Coordinator<'_> {
 
     /// A part that holds nothing is litter: the next run makes a new one.
     fn drop_empty_part(&self) {
-        let (Destination::File { part: path, .. }, Some(part)) =
-            (&self.job.destination, &self.part)
-        else {
+        let Destination::Disk { part, .. } = &self.job.destination else {
             return;
         };
-        // Only a part whose lock is ours, and which the disk says is empty.
-        if !self.is_in_place
-            && part.len().is_ok_and(|len| len == 0)
-            && let Err(error) = install::remove(path)
-        {
-            tracing::warn!(error = %chain(&error), "cannot remove the part file");
+        let is_empty = match &self.output {
+            _ if self.is_in_place => false,
+            // Only a part whose lock is ours, and which the disk says is empty.
+            Output::File(file) => file.len().is_ok_and(|len| len == 0),
+            Output::Tree(tree) => output::lock(tree).walk().next().is_none(),
+            _ => false,
+        };
+        if is_empty {
+            self.remove_part(part);
+        }
+    }
+
+    fn remove_part(&self, part: &Path) {
+        let removed = match inspect::is_directory(part) {
+            true => tree::remove_tree(part),
+            false => install::remove(part),
+        };
+        if let Err(error) = removed {
+            tracing::warn!(error = %chain(&error), "cannot remove the part");
         }
     }
 
@@ -378,11 +412,9 @@ impl Coordinator<'_> {
         if let Err(error) = recorded {
             return self.not_recorded(&error);
         }
-        if let (Destination::File { part, .. }, false) = (&self.job.destination, keep_partial)
-            && let Err(error) = install::remove(part)
-        {
-            let message = format!("cannot remove the part file: {}", chain(&error));
-            self.announce(What::Notice { message });
+        self.output = Output::Undecided;
+        if let (Destination::Disk { part, .. }, false) = (&self.job.destination, keep_partial) {
+            self.remove_part(part);
         }
         let source = self.job.source.clone();
         self.announce(What::Cancelled { source });
@@ -454,91 +486,10 @@ fn add_receipt(
     line.rungs.dedup();
 }
 
-/// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+/// Runs work that blocks on a thread of its own.
+pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
-    text
-}
-
-pub(super) fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
-    let hint = if error.is_no_room() {
-        "make room, then go on with"
-    } else {
-        "what is proved is kept; go on with"
-    };
-    Failure {
-        kind: ExitKind::Disk,
-        message: chain(error),
-        hint: Some(format!("{hint}: fetchd resume {id}")),
-    }
-}
-
-/// A failure to create the part or the target: the place is at fault, not the disk.
-pub(super) fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
-    if !error.is_uncreatable() {
-        return disk_failure(error, id);
-    }
-    Failure {
-        kind: ExitKind::Exists,
-        message: chain(error),
-        hint: Some(format!(
-            "make the directory writable and go on with: fetchd resume {id}, or choose another place with -o or -d"
-        )),
-    }
-}
-
-pub(super) fn exists_failure(target: &Path, id: DownloadId) -> Failure {
-    Failure {
-        kind: ExitKind::Exists,
-        message: format!("{} exists and holds something else", target.display()),
-        hint: Some(format!(
-            "move it away and go on with: fetchd resume {id}, or replace it with --force"
-        )),
-    }
-}
-
-pub(super) fn store_failure(error: &StoreError, id: DownloadId) -> Failure {
-    Failure {
-        kind: error.exit_kind(),
-        message: chain(error),
-        hint: Some(format!("go on with: fetchd resume {id}")),
-    }
-}
-
-pub(super) fn plan_failure(error: &PlanError) -> Failure {
-    let (kind, hint) = match error {
-        PlanError::Malformed { .. } | PlanError::SizeLie { .. } | PlanError::ChildKind { .. } => (
-            ExitKind::Verification,
-            "the content itself is broken: no gateway can mend it; ask its publisher".to_owned(),
-        ),
-        PlanError::NotAFile { .. } => (ExitKind::Usage, "give the CID of a file".to_owned()),
-        PlanError::Hash { .. } => (
-            ExitKind::Refused,
-            "if you trust it nevertheless, name the hash function in allow_hash".to_owned(),
-        ),
-        PlanError::TooLarge { .. } => (ExitKind::Refused, "allow more with --max-size".to_owned()),
-        PlanError::BlockTooLarge { .. } => (
-            ExitKind::Refused,
-            "allow more with max_block_size in the configuration".to_owned(),
-        ),
-        PlanError::TooDeep { .. } => (
-            ExitKind::Refused,
-            "allow more with max_depth in the configuration".to_owned(),
-        ),
-    };
-    Failure {
-        kind,
-        message: chain(error),
-        hint: Some(hint),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

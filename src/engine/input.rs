@@ -8,7 +8,8 @@ use crate::content::car::CarError;
 use crate::content::cid::Cid;
 use crate::disk::DiskError;
 use crate::download::Action;
-use crate::engine::prove::{Outcome, Permit, ShaReport, Shape};
+use crate::engine::plan::EntryId;
+use crate::engine::prove::{Outcome, Permit, Place, ShaReport, Shape};
 use crate::exit::ExitKind;
 use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::GatewayError;
@@ -31,20 +32,7 @@ pub enum Input {
         permit: Permit,
     },
     /// A task received the file bytes of a leaf: proved by nobody yet.
-    Leaf {
-        /// The task.
-        task: TaskId,
-        /// The link that they should satisfy.
-        cid: Cid,
-        /// Where they belong.
-        offset: u64,
-        /// How many they are.
-        len: u64,
-        /// The bytes.
-        data: Vec<Bytes>,
-        /// Their share of the byte budget.
-        permit: Permit,
-    },
+    Leaf(Leaf),
     /// The first byte of an answer arrived.
     FirstByte {
         /// The task.
@@ -60,24 +48,19 @@ pub enum Input {
         end: TaskEnd,
     },
     /// The proving thread is done with a job.
-    Done {
-        /// Who fetched the bytes.
-        task: TaskId,
-        /// Their link.
-        cid: Cid,
-        /// Where they belong.
-        offsets: Vec<u64>,
-        /// How many file bytes they are.
-        len: u64,
-        /// What they were.
-        shape: Shape,
-        /// What became of them.
-        outcome: Outcome,
+    Done(Done),
+    /// A file of the tree was copied to another place in it, or was not.
+    Copied {
+        /// The new file.
+        entry: EntryId,
+        /// Whether it is there now.
+        result: Result<(), DiskError>,
     },
-    /// The whole-file hash reports.
+    /// The whole-file hashes report.
     Sha(ShaReport),
-    /// The part is synced, or is not.
-    Synced(Result<(), DiskError>),
+    /// What is written is synced, or is not; with length and modification time of the files that
+    /// the checkpoint is about.
+    Synced(Result<Vec<Option<(u64, i64)>>, DiskError>),
     /// A checkpoint is committed; `false` if nothing had changed.
     Committed(Result<bool, StoreError>),
     /// What another terminal asks for.
@@ -86,6 +69,40 @@ pub enum Input {
     StoreFailed(StoreError),
     /// The process was asked to stop.
     Signal(ExitKind),
+}
+
+/// The file bytes of a leaf, as they came.
+pub struct Leaf {
+    /// The task.
+    pub task: TaskId,
+    /// The link that they should satisfy.
+    pub cid: Cid,
+    /// The file.
+    pub entry: EntryId,
+    /// Where they belong in it.
+    pub offset: u64,
+    /// How many they are.
+    pub len: u64,
+    /// The bytes.
+    pub data: Vec<Bytes>,
+    /// Their share of the byte budget.
+    pub permit: Permit,
+}
+
+/// What became of a job of the proving thread.
+pub struct Done {
+    /// Who fetched the bytes.
+    pub task: TaskId,
+    /// Their link.
+    pub cid: Cid,
+    /// Where they belong.
+    pub places: Vec<Place>,
+    /// How many file bytes they are.
+    pub len: u64,
+    /// What they were.
+    pub shape: Shape,
+    /// What became of them.
+    pub outcome: Outcome,
 }
 
 /// How a network task ended.

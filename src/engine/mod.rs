@@ -11,17 +11,27 @@
 //! a checkpoint claims only what was synced before it; a final name appears only for a file whose
 //! every byte is proved, and only once.
 
+mod begin;
 mod checkpoint;
 mod coordinator;
+mod exchange;
+mod failure;
 mod fetch;
+mod files;
+mod filter;
 mod finish;
+mod give_up;
 mod input;
+mod journal;
+mod output;
 mod plan;
 mod prove;
 mod provider;
 mod receive;
 mod recover;
 mod schedule;
+mod task;
+mod tree;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -30,13 +40,13 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::content::cid::Cid;
-use crate::content::ranges::RangeSet;
 use crate::download::{DownloadId, Failure, ProviderReceipt, Receipt, RunId};
 use crate::event::Event;
 use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
+pub use filter::Filter;
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 
@@ -48,8 +58,10 @@ pub struct Job {
     pub run: RunId,
     /// As the user typed it.
     pub source: String,
-    /// What to fetch.
+    /// Where the way to what is wanted begins.
     pub root: Cid,
+    /// The names along that way; none if the root itself is wanted.
+    pub names: Vec<String>,
     /// Where to put it.
     pub destination: Destination,
     /// What the user says the file's SHA-256 is.
@@ -65,13 +77,14 @@ pub struct Job {
 /// Where the file goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// A file on disk.
-    File {
+    /// A file or a directory on disk.
+    Disk {
         /// Its final path, absolute.
         target: PathBuf,
-        /// Its part file, beside it.
+        /// Its part, beside it.
         part: PathBuf,
-        /// Whether other content at the target may be replaced.
+        /// Whether other content at the target may be replaced, a directory only if the ledger
+        /// knows all that is in it.
         overwrite: bool,
     },
     /// Standard output, in order.
@@ -81,15 +94,6 @@ pub enum Destination {
 /// What earlier runs of a download recorded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Saved {
-    /// Bytes that were proved and synced.
-    pub proved: RangeSet,
-    /// Those of them that were proved as leaves around plain bytes.
-    pub by_leaves: RangeSet,
-    /// Length and modification time, in nanoseconds since 1970, of the part as the last
-    /// checkpoint left it.
-    pub fingerprint: Option<(u64, i64)>,
-    /// Mid-state of the whole-file hash.
-    pub sha_state: Option<Vec<u8>>,
     /// Bytes received.
     pub bytes_fetched: u64,
     /// Of those, bytes thrown away.
@@ -111,6 +115,14 @@ pub struct Options {
     pub max_time: Option<Duration>,
     /// Tries without a new byte before the download counts as failed.
     pub max_resume_attempts: u32,
+    /// What of a directory is wanted.
+    pub filter: Filter,
+    /// Whether modes and times of a directory's entries are kept.
+    pub preserve: bool,
+    /// Requests under way at once, to all providers together.
+    pub connections: usize,
+    /// Bytes that may be asked for ahead of the first missing one where they go to a stream.
+    pub stream_ahead: u64,
     /// Single blocks asked of one provider at once.
     pub per_gateway: usize,
     /// A checkpoint is due after so many new bytes,
@@ -126,7 +138,7 @@ pub struct Options {
 /// How a run of the engine ended. The record says the same by then.
 #[derive(Debug)]
 pub enum Ending {
-    /// The file has its final name, or was written to standard output.
+    /// It has its final name, or was written to standard output.
     Finished(Box<Receipt>),
     /// An error ended it; the record is paused or failed.
     Failed {

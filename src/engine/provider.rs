@@ -2,16 +2,20 @@
 //!
 //! The choice is pure: it takes the providers and the time, and gives an answer; it sends nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::content::cid::Cid;
 use crate::download::{Proof, ProviderReceipt};
-use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
 use crate::gateway::error::Advice;
 use crate::gateway::request::Gateway;
+
+/// Things that a gateway may lack before it is not asked any more.
+const MAX_LACKING: usize = 4096;
 
 /// A place that may hold the content.
 #[derive(Clone)]
@@ -88,9 +92,13 @@ pub struct Provider {
     /// What it said last, where that was an error.
     pub last_error: Option<String>,
     banned: Vec<(Transport, Out)>,
+    /// What it does not have, in which form, by multihash.
+    lacking: HashSet<(Transport, Box<[u8]>)>,
     failures: u32,
     cool_until: Option<Instant>,
     out: Option<Out>,
+    /// Whether a block of a file on this machine did not prove right.
+    lied_once: bool,
 }
 
 /// What an answer of a provider led to.
@@ -119,9 +127,11 @@ impl Provider {
             latency: 0.0,
             last_error: None,
             banned: Vec::new(),
+            lacking: HashSet::new(),
             failures: 0,
             cool_until: None,
             out: None,
+            lied_once: false,
         }
     }
 
@@ -138,22 +148,39 @@ impl Provider {
     /// Why it is of no use to this download any more: not asked at all, or not in the form that
     /// is still needed.
     pub fn ending(&self) -> &Out {
+        let lacking = match (self.lied_once, self.lacking.is_empty()) {
+            (true, _) => Some(&Out::Lied),
+            (false, false) => Some(&Out::Absent),
+            (false, true) => None,
+        };
         let banned = self.banned.last().map(|(_, why)| why);
-        self.out.as_ref().or(banned).unwrap_or(&Out::Unprovable)
+        let out = self.out.as_ref().or(banned).or(lacking);
+        out.unwrap_or(&Out::Unprovable)
     }
 
-    /// How to get a single block from it.
-    pub fn node_transport(&self) -> Option<Transport> {
+    /// Whether it may still bring something.
+    pub fn is_of_use(&self) -> bool {
+        self.out.is_none()
+    }
+
+    /// How to get this single block from it.
+    pub fn node_transport(&self, cid: &Cid) -> Option<Transport> {
         [Transport::Raw, Transport::Car]
             .into_iter()
-            .find(|&form| self.serves(form))
+            .find(|&form| self.serves(form) && !self.lacks(form, cid))
     }
 
-    /// How to get many bytes from it most cheaply.
-    pub fn bulk_transport(&self) -> Option<Transport> {
+    /// How to get many bytes of a file, or of anything, from it most cheaply.
+    pub fn bulk_transport(&self, root: Option<&Cid>) -> Option<Transport> {
+        let lacks =
+            |form| form != Transport::Raw && root.is_some_and(|root| self.lacks(form, root));
         [Transport::Range, Transport::Car, Transport::Raw]
             .into_iter()
-            .find(|&form| self.serves(form))
+            .find(|&form| self.serves(form) && !lacks(form))
+    }
+
+    fn lacks(&self, form: Transport, cid: &Cid) -> bool {
+        !self.lacking.is_empty() && self.lacking.contains(&(form, key(cid)))
     }
 
     /// Whether it may be asked in this form.
@@ -187,26 +214,35 @@ impl Provider {
         *known = Known::Yes;
     }
 
-    /// It sent bytes that did not prove right: it is not asked in this form any more.
-    pub fn lied(&mut self, form: Transport) -> Consequence {
+    /// It sent bytes that did not prove right: it is not asked in this form any more. Of a file on
+    /// this machine only the one block is bad.
+    pub fn lied(&mut self, form: Transport, block: &Cid) -> Consequence {
         self.receipt.rejected += 1;
-        self.ban(form, Out::Lied)
+        match self.place {
+            Place::Http(_) => self.ban(form, Out::Lied),
+            Place::Car(_) => {
+                self.lied_once = true;
+                self.lack(form, Some(block))
+            }
+        }
     }
 
-    /// It answered with an error.
+    /// It answered with an error when it was asked for `subject`: a block, or the root of more.
     pub fn failed(
         &mut self,
         form: Transport,
+        subject: Option<&Cid>,
         advice: Advice,
         budget: &Budget,
         now: Instant,
     ) -> Consequence {
         self.receipt.errors += 1;
+        let has_served = !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_));
         match advice {
             Advice::Retry { after } => self.wait(form, after, budget, now),
             Advice::Elsewhere => self.ban(form, Out::Exhausted),
-            Advice::Absent if self.receipt.rungs.is_empty() => self.leave(Out::Absent),
-            Advice::Absent => self.ban(form, Out::Absent),
+            Advice::Absent | Advice::Never if has_served => self.lack(form, subject),
+            Advice::Absent => self.leave(Out::Absent),
             Advice::Unsupported => {
                 self.forget_capability(form);
                 self.ban(form, Out::Unprovable)
@@ -220,19 +256,32 @@ impl Provider {
     }
 
     /// An answer that ended well but brought nothing of use.
-    pub fn useless(&mut self, form: Transport, was_empty: bool) -> Consequence {
+    pub fn useless(
+        &mut self,
+        form: Transport,
+        subject: Option<&Cid>,
+        was_empty: bool,
+    ) -> Consequence {
         self.receipt.errors += 1;
-        if was_empty && self.receipt.rungs.is_empty() {
+        match (was_empty, self.receipt.rungs.is_empty()) {
+            (true, true) => self.leave(Out::Absent),
+            (true, false) => self.lack(form, subject),
+            (false, _) => self.ban(form, Out::Unprovable),
+        }
+    }
+
+    /// It does not have this; it may have other things.
+    fn lack(&mut self, form: Transport, subject: Option<&Cid>) -> Consequence {
+        if self.lacking.len() >= MAX_LACKING && matches!(self.place, Place::Http(_)) {
             return self.leave(Out::Absent);
         }
-        self.ban(
-            form,
-            if was_empty {
-                Out::Absent
-            } else {
-                Out::Unprovable
-            },
-        )
+        match subject {
+            Some(cid) => {
+                self.lacking.insert((form, key(cid)));
+                Consequence::OtherForm
+            }
+            None => self.ban(form, Out::Absent),
+        }
     }
 
     fn wait(
@@ -264,7 +313,7 @@ impl Provider {
         if !self.is_banned(form) {
             self.banned.push((form, why.clone()));
         }
-        if self.bulk_transport().is_some() {
+        if self.bulk_transport(None).is_some() {
             return Consequence::OtherForm;
         }
         self.leave(why)
@@ -295,61 +344,29 @@ pub struct Budget {
     pub jitter: f64,
 }
 
-/// What is wanted of a provider.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Single blocks.
-    Node,
-    /// Any bytes of the file.
-    Bulk,
-}
-
-/// Whom to ask.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pick {
-    /// This provider, now.
-    Now(usize),
-    /// Somebody, but not before this instant.
-    Later(Instant),
-    /// Nobody is left.
-    Nobody,
-}
-
-/// The best provider for a need: in the order given, the one asked last first while it works.
-pub fn pick(providers: &[Provider], current: usize, need: Need, now: Instant) -> Pick {
-    let mut earliest = None;
-    for step in 0..providers.len() {
-        let index = (current + step) % providers.len();
+/// The providers that may be asked now, the best first: files on this machine, then those that
+/// have not failed lately, in the order given.
+pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
+    let is_ready = |provider: &Provider| {
+        provider.is_of_use() && provider.cool_until.is_none_or(|until| until <= now)
+    };
+    let mut ready: Vec<usize> = (0..providers.len())
+        .filter(|&index| is_ready(&providers[index]))
+        .collect();
+    ready.sort_by_key(|&index| {
         let provider = &providers[index];
-        let able = match need {
-            Need::Node => provider.node_transport().is_some(),
-            Need::Bulk => provider.bulk_transport().is_some(),
-        };
-        if provider.out.is_some() || !able {
-            continue;
-        }
-        match provider.cool_until.filter(|&until| until > now) {
-            None => return Pick::Now(index),
-            Some(until) => earliest = Some(earliest.map_or(until, |e: Instant| e.min(until))),
-        }
-    }
-    earliest.map_or(Pick::Nobody, Pick::Later)
+        (matches!(provider.place, Place::Http(_)), provider.failures)
+    });
+    ready
 }
 
-/// How a download ends when nobody is left to ask.
-pub fn verdict(providers: &[Provider]) -> ExitKind {
-    let outs: Vec<&Out> = providers.iter().map(Provider::ending).collect();
-    let any = |wanted: fn(&Out) -> bool| outs.iter().any(|out| wanted(out));
-    let all = |wanted: fn(&Out) -> bool| outs.iter().all(|out| wanted(out));
-    if outs.is_empty() || any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) {
-        ExitKind::Retry
-    } else if any(|out| matches!(out, Out::Lied)) {
-        ExitKind::Verification
-    } else if all(|out| matches!(out, Out::Retired)) {
-        ExitKind::Retry
-    } else if all(|out| matches!(out, Out::Absent | Out::Retired)) {
-        ExitKind::NotFound
-    } else {
-        ExitKind::Refused
-    }
+/// When the first provider that rests may be asked again.
+pub fn next_cooled(providers: &[Provider], now: Instant) -> Option<Instant> {
+    let resting = providers.iter().filter(|provider| provider.is_of_use());
+    let until = resting.filter_map(|provider| provider.cool_until);
+    until.filter(|&until| until > now).min()
+}
+
+fn key(cid: &Cid) -> Box<[u8]> {
+    cid.hash().to_bytes().into_boxed_slice()
 }

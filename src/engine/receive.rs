@@ -1,55 +1,49 @@
-//! What arrives: blocks and leaves to be proved, proofs that came out right or wrong, exchanges
-//! that ended.
+//! What arrives: blocks and leaves to be proved, and proofs that came out right or wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
 
-use crate::content::car::CarError;
 use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
-use crate::content::ranges::ByteRange;
 use crate::download::Failure;
-use crate::engine::coordinator::{Coordinator, Stop, Task};
+use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::failure::{chain, disk_failure, path_failure, plan_failure};
 use crate::engine::fetch::BLOCK_OVERHEAD;
-use crate::engine::finish::{chain, disk_failure, plan_failure};
-use crate::engine::input::{TaskEnd, TaskId};
+use crate::engine::input::{Done, Leaf, TaskId};
 use crate::engine::plan::{Expected, Inline};
-use crate::engine::prove::{self, Outcome, Permit, ShaJob, Shape, SinkError};
-use crate::engine::provider::{Consequence, Provider, Transport};
+use crate::engine::prove::{self, Outcome, Permit, Place, Shape, SinkError, Work};
 use crate::event::What;
 use crate::exit::ExitKind;
-use crate::gateway::capability::Known;
-use crate::gateway::error::Advice;
-use crate::store::Attempt;
 
 /// Blocks that came before their parents may wait up to this many bytes in each answer.
-const EARLY_LIMIT: u64 = 4 << 20;
-/// An answer may bring this much that nothing asks for, beyond its useful bytes, before it is cut.
-const USELESS_LIMIT: u64 = 32 << 20;
-/// Weight of the newest measurement in a provider's averages.
-const WEIGHT: f64 = 0.3;
+pub const EARLY_LIMIT: u64 = 4 << 20;
 
 impl Coordinator<'_> {
     pub(super) fn on_block(&mut self, id: TaskId, cid: Cid, data: Vec<Bytes>, permit: Permit) {
         let len: u64 = data.iter().map(|piece| piece.len() as u64).sum();
         self.count_received(id, len);
-        self.count_overhead(id);
-        let Some(plan) = &self.plan else { return };
-        let expected = plan.expects(cid.hash());
+        if let Some(task) = self.net.tasks.get_mut(&id) {
+            task.overhead += BLOCK_OVERHEAD;
+        }
+        if self.is_on_the_way(&cid) {
+            return self.on_step(id, cid, &prove::concat(&data));
+        }
+        let expected = self.plan.expects(cid.hash());
         let is_useless = expected == Expected::No;
         match expected {
             Expected::No => self.keep_early(id, cid, &data, len),
             Expected::Node => self.on_node(id, cid, &prove::concat(&data)),
-            Expected::Leaf { len, offsets } => {
-                self.widen(id, &offsets);
+            Expected::Leaf { len, places } => {
+                let places = self.places(&places);
+                self.widen(id, &places);
+                let (task, shape) = (id, Shape::Block);
                 self.send_job(prove::Job {
-                    task: id,
+                    task,
                     cid,
-                    shape: Shape::Block,
+                    shape,
                     len,
-                    offsets,
+                    places,
                     data,
                     permit,
                 });
@@ -58,116 +52,187 @@ impl Coordinator<'_> {
         self.cut_if_done(id, is_useless);
     }
 
-    pub(super) fn on_leaf(
-        &mut self,
-        id: TaskId,
-        cid: Cid,
-        offset: u64,
-        len: u64,
-        data: Vec<Bytes>,
-        permit: Permit,
-    ) {
-        self.count_received(id, len);
-        // Another answer may have brought it meanwhile, and the same bytes may be wanted elsewhere.
-        let offsets = match self.plan.as_ref().map(|plan| plan.expects(cid.hash())) {
-            Some(Expected::Leaf {
-                len: expected,
-                offsets,
-            }) if expected == len => offsets,
-            _ if self.is_open(offset) => vec![offset],
-            _ => return self.waste(id, len),
+    fn is_on_the_way(&self, cid: &Cid) -> bool {
+        self.way
+            .wanted()
+            .is_some_and(|wanted| wanted.hash() == cid.hash())
+    }
+
+    /// A block on the way from the root to what is wanted below it.
+    fn on_step(&mut self, id: TaskId, cid: Cid, block: &Bytes) {
+        let wanted = self.way.wanted().unwrap_or(cid);
+        let Ok(verified) = VerifiedBlock::check(wanted, block.clone()) else {
+            return self.rejected(id, &cid, None, block.len() as u64);
         };
-        self.send_job(prove::Job {
+        self.is_proved(id, block.len() as u64, 0);
+        self.take_step(&verified);
+    }
+
+    /// Goes on along the way with a verified block.
+    pub(super) fn take_step(&mut self, block: &VerifiedBlock) {
+        self.journal
+            .keep_block(block.cid().hash().to_bytes(), block.data());
+        if let Err(error) = self.way.feed(block.data()) {
+            return self.fail(path_failure(&error));
+        }
+        self.arrive();
+    }
+
+    pub(super) fn on_leaf(&mut self, leaf: Leaf) {
+        let Leaf {
             task: id,
             cid,
-            shape: Shape::Leaf,
+            entry,
+            offset,
             len,
-            offsets,
+            data,
+            permit,
+        } = leaf;
+        self.count_received(id, len);
+        // Another answer may have brought it meanwhile, and the same bytes may be wanted elsewhere.
+        let mut places = match self.plan.expects(cid.hash()) {
+            Expected::Leaf {
+                len: expected,
+                places,
+            } if expected == len => places,
+            _ => Vec::new(),
+        };
+        if !self.output.is_on_disk() {
+            // A stream takes each place by itself, and this answer brings each.
+            places.retain(|place| *place == (entry, offset));
+        }
+        if places.is_empty() && self.is_open(entry, offset) {
+            places.push((entry, offset));
+        }
+        if places.is_empty() {
+            self.waste(id, len);
+            return self.cut_if_done(id, true);
+        }
+        let places = self.places(&places);
+        let (task, shape) = (id, Shape::Leaf);
+        self.send_job(prove::Job {
+            task,
+            cid,
+            shape,
+            len,
+            places,
             data,
             permit,
         });
     }
 
-    fn is_open(&self, offset: u64) -> bool {
-        self.plan.as_ref().is_some_and(|plan| {
-            plan.first_piece_from(offset)
-                .is_some_and(|piece| piece.offset == offset)
-        })
+    fn is_open(&self, entry: u32, offset: u64) -> bool {
+        let file = self.plan.file(entry);
+        file.is_some_and(|file| file.piece_at(offset).is_some())
+    }
+
+    fn places(&self, places: &[(u32, u64)]) -> Vec<Place> {
+        let place = |&(entry, offset): &(u32, u64)| {
+            let path = self.plan.entry(entry)?.path.clone();
+            Some(Place {
+                entry,
+                path,
+                offset,
+            })
+        };
+        places.iter().filter_map(place).collect()
     }
 
     pub(super) fn on_first_byte(&mut self, id: TaskId, after: Duration) {
-        self.reached_provider = true;
-        if let Some(task) = self.tasks.get_mut(&id) {
+        self.tally.reached_provider = true;
+        if let Some(task) = self.net.tasks.get_mut(&id) {
             task.first_byte = Some(after);
         }
     }
 
     /// A block that the plan needs in order to go on: small, and proved on the spot.
     fn on_node(&mut self, id: TaskId, cid: Cid, block: &Bytes) {
-        if self.plan_cid(&cid).is_none() {
+        let Some(link) = self.plan.link_to(cid.hash()) else {
             // Another answer has brought it meanwhile.
             return self.waste(id, block.len() as u64);
-        }
-        let Some(verified) = self
-            .plan_cid(&cid)
-            .and_then(|cid| VerifiedBlock::check(cid, block.clone()).ok())
-        else {
+        };
+        let Ok(verified) = VerifiedBlock::check(link, block.clone()) else {
             return self.rejected(id, &cid, None, block.len() as u64);
         };
-        if let Some(task) = self.tasks.get(&id) {
-            self.providers[task.provider].proved(task.transport, 0);
-        }
+        self.is_proved(id, block.len() as u64, 0);
         if self.take_node(id, &verified) {
             self.retry_early(id);
         }
     }
 
-    /// The link that the plan holds for a block: its codec decides how the block is read, not the
-    /// codec that the sender names.
-    fn plan_cid(&self, cid: &Cid) -> Option<Cid> {
-        self.plan.as_ref()?.link_to(cid.hash())
+    /// A provider sent something that proved right.
+    fn is_proved(&mut self, id: TaskId, useful: u64, new_bytes: u64) {
+        if let Some(task) = self.net.tasks.get_mut(&id) {
+            task.useful += useful;
+            self.providers[task.provider].proved(task.transport, new_bytes);
+        }
     }
 
     /// Expands the plan by a verified block; `false` if that ended the download.
     pub(super) fn take_node(&mut self, id: TaskId, block: &VerifiedBlock) -> bool {
-        let Some(plan) = &mut self.plan else {
-            return false;
-        };
-        let was_resolved = plan.size().is_some();
-        let inline = match plan.expand(block.cid(), block.data()) {
-            Ok(inline) => inline,
+        let hash = block.cid().hash();
+        if self.plan.is_crowded()
+            && self.plan.is_directory()
+            && self.plan.would_grow(hash, block.data())
+        {
+            self.journal.keep_block(hash.to_bytes(), block.data());
+            self.plan.put_aside(hash);
+            return true;
+        }
+        let was_known = self.plan.root_kind().is_some();
+        let mut expansion = match self.plan.expand(hash, block.data()) {
+            Ok(expansion) => expansion,
             Err(error) => {
-                self.fail(plan_failure(&error));
+                self.fail(plan_failure(&error, &self.job));
                 return false;
             }
         };
-        self.keep_node(block);
-        if !was_resolved {
+        let twins: Vec<(u32, u32)> = expansion
+            .found
+            .iter()
+            .filter_map(|found| Some((found.id, found.twin_of?)))
+            .collect();
+        if let Err(failure) = self.judge_links(&expansion) {
+            self.fail(failure);
+            return false;
+        }
+        self.journal.note(block, &mut expansion);
+        if !was_known {
             self.on_resolved();
         }
-        for Inline { offset, data } in inline {
-            let len = data.len() as u64;
-            let job = prove::Job {
-                task: id,
-                cid: *block.cid(),
-                shape: Shape::Proved,
-                len,
-                offsets: vec![offset],
-                data: vec![data],
-                permit: None,
-            };
-            self.send_job(job);
+        if self.stop.is_some() {
+            return false;
         }
+        for inline in expansion.inline {
+            self.write_inline(id, block, inline);
+        }
+        for (twin, first) in twins {
+            self.on_twin(twin, first);
+        }
+        self.write_full_journal();
         self.stop.is_none()
     }
 
-    fn keep_node(&mut self, block: &VerifiedBlock) {
-        let node = (block.cid().hash().to_bytes(), block.data().to_vec());
-        self.in_background(self.store.put_nodes(self.job.id, vec![node]));
+    /// File bytes out of a block that is proved already.
+    fn write_inline(&mut self, id: TaskId, block: &VerifiedBlock, inline: Inline) {
+        let Inline {
+            entry,
+            offset,
+            data,
+        } = inline;
+        self.send_job(prove::Job {
+            task: id,
+            cid: *block.cid(),
+            shape: Shape::Proved,
+            len: data.len() as u64,
+            places: self.places(&[(entry, offset)]),
+            data: vec![data],
+            permit: None,
+        });
     }
 
     fn keep_early(&mut self, id: TaskId, cid: Cid, data: &[Bytes], len: u64) {
-        let Some(task) = self.tasks.get_mut(&id) else {
+        let Some(task) = self.net.tasks.get_mut(&id) else {
             return;
         };
         let cost = len + BLOCK_OVERHEAD;
@@ -179,29 +244,47 @@ impl Coordinator<'_> {
         task.early.push((cid, Bytes::from(data.concat())));
     }
 
-    /// Looks again at blocks that came before their parents.
+    /// Looks again at blocks that came before their parents, until none of them is of use.
     fn retry_early(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        let early = std::mem::take(&mut task.early);
-        task.early_bytes = 0;
-        for (cid, block) in early {
-            let len = block.len() as u64;
-            let Some(plan) = &self.plan else { return };
-            match plan.expects(cid.hash()) {
-                Expected::No => self.keep_early(id, cid, &[block], len),
-                Expected::Node => self.on_node(id, cid, &block),
-                Expected::Leaf { len, offsets } => {
-                    self.send_job(prove::Job {
-                        task: id,
-                        cid,
-                        shape: Shape::Block,
-                        len,
-                        offsets,
-                        data: vec![block],
-                        permit: None,
-                    });
+        while self.stop.is_none() {
+            let Some(task) = self.net.tasks.get_mut(&id) else {
+                return;
+            };
+            let plan = &self.plan;
+            let is_wanted = |(cid, _): &(Cid, Bytes)| plan.expects(cid.hash()) != Expected::No;
+            let Some(at) = task.early.iter().position(is_wanted) else {
+                return;
+            };
+            let (cid, block) = task.early.swap_remove(at);
+            task.early_bytes -= block.len() as u64 + BLOCK_OVERHEAD;
+            self.take_early(id, cid, block);
+        }
+    }
+
+    fn take_early(&mut self, id: TaskId, cid: Cid, block: Bytes) {
+        match self.plan.expects(cid.hash()) {
+            Expected::No => {}
+            Expected::Leaf { len, places } => {
+                let places = self.places(&places);
+                let (task, shape, data, permit) = (id, Shape::Block, vec![block], None);
+                self.send_job(prove::Job {
+                    task,
+                    cid,
+                    shape,
+                    len,
+                    places,
+                    data,
+                    permit,
+                });
+            }
+            Expected::Node => {
+                let link = self.plan.link_to(cid.hash()).unwrap_or(cid);
+                match VerifiedBlock::check(link, block.clone()) {
+                    Ok(verified) => {
+                        self.is_proved(id, block.len() as u64, 0);
+                        self.take_node(id, &verified);
+                    }
+                    Err(_) => self.rejected(id, &cid, None, block.len() as u64),
                 }
             }
         }
@@ -209,10 +292,10 @@ impl Coordinator<'_> {
 
     /// Hands bytes to the proving thread. A stream puts each of their places in order by itself.
     fn send_job(&mut self, mut job: prove::Job) {
-        if self.part.is_none() {
-            for offset in job.offsets.split_off(1.min(job.offsets.len())) {
+        if !self.output.is_on_disk() {
+            for place in job.places.split_off(1.min(job.places.len())) {
                 let again = prove::Job {
-                    offsets: vec![offset],
+                    places: vec![place],
                     data: job.data.clone(),
                     permit: None,
                     ..job
@@ -224,92 +307,94 @@ impl Coordinator<'_> {
     }
 
     fn send_one(&mut self, job: prove::Job) {
-        if let Some(task) = self.tasks.get_mut(&job.task) {
+        self.net.jobs += 1;
+        if let Some(task) = self.net.tasks.get_mut(&job.task) {
             task.pending += 1;
-            task.useful += job.len;
-            for &offset in &job.offsets {
-                task.pending_ranges.insert(offset, offset + job.len);
+            if job.shape != Shape::Proved {
+                task.useful += job.len;
             }
         }
+        for place in &job.places {
+            let begin =
+                |file: &mut crate::engine::plan::FilePlan| file.begin_proof(place.offset, job.len);
+            self.plan.with_file(place.entry, begin);
+        }
+        self.send_work(Work::Prove(job));
+    }
+
+    pub(super) fn send_work(&mut self, work: Work) {
         let sent = self
             .prover
             .as_ref()
-            .is_some_and(|prover| prover.send(job).is_ok());
+            .is_some_and(|prover| prover.send(work).is_ok());
         assert!(
             sent,
             "the proving thread lives as long as the coordinator sends to it"
         );
     }
 
-    pub(super) fn on_done(
-        &mut self,
-        id: TaskId,
-        cid: Cid,
-        offsets: &[u64],
-        len: u64,
-        shape: Shape,
-        outcome: Outcome,
-    ) {
-        self.settle_job(id, offsets, len);
+    pub(super) fn on_done(&mut self, done: Done) {
+        let Done {
+            task: id,
+            cid,
+            places,
+            len,
+            shape,
+            outcome,
+        } = done;
+        self.net.jobs -= 1;
+        if let Some(task) = self.net.tasks.get_mut(&id) {
+            task.pending -= 1;
+        }
+        for place in &places {
+            let end = |file: &mut crate::engine::plan::FilePlan| file.end_proof(place.offset, len);
+            self.plan.with_file(place.entry, end);
+        }
         match outcome {
             Outcome::Written { data, permit } => {
-                self.on_written(id, offsets, len, shape, data, permit)
+                self.on_written(id, &places, len, shape == Shape::Leaf);
+                self.feed_sha(&places, len, data, permit);
+                places
+                    .iter()
+                    .for_each(|place| self.look_at_file(place.entry));
             }
-            Outcome::Disproved => self.rejected(id, &cid, offsets.first().copied(), len),
-            Outcome::Node(block) => self.on_node_instead(id, &cid, offsets, &block),
+            Outcome::Disproved => {
+                self.rejected(id, &cid, places.first().map(|place| place.offset), len)
+            }
+            Outcome::Node(block) => self.on_node_instead(id, &cid, &places, &block),
             Outcome::Dropped => self.waste(id, len),
             Outcome::SinkFailed(error) => self.sink_failed(&error),
         }
         self.retire(id);
     }
 
-    fn on_written(
-        &mut self,
-        id: TaskId,
-        offsets: &[u64],
-        len: u64,
-        shape: Shape,
-        data: Vec<Bytes>,
-        permit: Permit,
-    ) {
-        let Some(plan) = &mut self.plan else { return };
-        let before = plan.proved().total();
-        for &offset in offsets {
-            plan.prove(offset, len);
-            if shape == Shape::Leaf {
-                self.by_leaves.insert(offset, offset + len);
-            }
+    fn on_written(&mut self, id: TaskId, places: &[Place], len: u64, by_leaf: bool) {
+        let mut new_bytes = 0;
+        for place in places {
+            let before = self
+                .plan
+                .file(place.entry)
+                .map_or(0, |file| file.proved().total());
+            self.plan.prove(place.entry, place.offset, len, by_leaf);
+            let after = self
+                .plan
+                .file(place.entry)
+                .map_or(0, |file| file.proved().total());
+            new_bytes += after - before;
+            self.checkpointing.note_progress(place.entry);
         }
-        let new_bytes = plan.proved().total() - before;
-        self.new_bytes += new_bytes;
-        if let Some(task) = self.tasks.get(&id) {
+        self.tally.new_bytes += new_bytes;
+        self.tally.used_leaves |= by_leaf;
+        if let Some(task) = self.net.tasks.get(&id) {
             self.providers[task.provider].proved(task.transport, new_bytes);
-        }
-        self.feed_sha(offsets, len, data, permit);
-    }
-
-    /// Hands bytes to the whole-file hash: as they are when it is their turn, else by a word that
-    /// they can be read from the part.
-    fn feed_sha(&mut self, offsets: &[u64], len: u64, data: Vec<Bytes>, permit: Permit) {
-        let (Some(sha), Some(plan)) = (&self.sha, &self.plan) else {
-            return;
-        };
-        if offsets.contains(&self.sha_position) {
-            self.sha_position += len;
-            // The thread lives as long as its sender; its failures come back as inputs.
-            let _ = sha.send(ShaJob::Feed(data, permit));
-        }
-        let end = plan.proved().covered_until(self.sha_position);
-        if end > self.sha_position && self.part.is_some() {
-            self.sha_position = end;
-            let _ = sha.send(ShaJob::ReadTo(end));
         }
     }
 
     /// A sound block that is not the plain leaf it was taken for.
-    fn on_node_instead(&mut self, id: TaskId, cid: &Cid, offsets: &[u64], block: &Bytes) {
-        if let Some(plan) = &mut self.plan {
-            offsets.iter().for_each(|&offset| plan.demand_block(offset));
+    fn on_node_instead(&mut self, id: TaskId, cid: &Cid, places: &[Place], block: &Bytes) {
+        for place in places {
+            let demand = |file: &mut crate::engine::plan::FilePlan| file.demand_block(place.offset);
+            self.plan.with_file(place.entry, demand);
         }
         self.on_node(id, *cid, block);
     }
@@ -317,11 +402,9 @@ impl Coordinator<'_> {
     /// Bytes whose proof failed: their sender is named and asked in this form no more.
     fn rejected(&mut self, id: TaskId, cid: &Cid, offset: Option<u64>, len: u64) {
         self.waste(id, len);
-        let Some(task) = self.tasks.get_mut(&id) else {
+        let Some(task) = self.net.tasks.get_mut(&id) else {
             return;
         };
-        task.abort.abort();
-        task.ended = true;
         task.outcome = Some("rejected".to_owned());
         let (index, transport) = (task.provider, task.transport);
         let url = self.providers[index].url().to_owned();
@@ -329,14 +412,15 @@ impl Coordinator<'_> {
             "bytes of block {} did not prove right",
             cid::text(cid)
         ));
+        let text = cid::text(cid);
         self.announce(What::Rejected {
             url,
-            cid: cid::text(cid),
+            cid: text,
             offset,
         });
-        let consequence = self.providers[index].lied(transport);
+        let consequence = self.providers[index].lied(transport, cid);
         self.tell(index, "its bytes did not prove right", consequence);
-        self.retire(id);
+        self.abort(id);
     }
 
     fn sink_failed(&mut self, error: &SinkError) {
@@ -356,283 +440,36 @@ impl Coordinator<'_> {
         self.halt(Stop::Failed(failure));
     }
 
-    pub(super) fn on_ended(&mut self, id: TaskId, end: TaskEnd) {
-        let Some(task) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        if std::mem::replace(&mut task.ended, true) {
-            return;
+    /// Reads blocks that an earlier run, or this one, has put into the store, as far as there is
+    /// room for what is in them.
+    pub(super) async fn recall(&mut self) {
+        while self.stop.is_none() {
+            let is_idle = self.net.tasks.is_empty() && self.plan.next_open(None).is_none();
+            let Some(cid) = self.plan.next_recall(is_idle) else {
+                return;
+            };
+            self.write_journal();
+            match self.stored_node(&cid).await {
+                Ok(Some(block)) => {
+                    self.take_node(0, &block);
+                }
+                Ok(None) => self.plan.not_recalled(cid.hash()),
+                Err(stop) => self.halt(stop),
+            }
         }
-        measure(&mut self.providers[task.provider], task);
-        match end {
-            TaskEnd::Complete => {}
-            TaskEnd::CarEnded { was_empty } => self.car_ended(id, was_empty),
-            TaskEnd::BadCar(error) => self.car_broke(id, &error),
-            TaskEnd::Failed(error) => {
-                self.reached_provider |= !error.is_unreachable();
-                self.exchange_failed(id, error.advice(), chain(&error));
-            }
-            TaskEnd::NotInCar => {
-                self.exchange_failed(id, Advice::Absent, "does not hold the block".to_owned())
-            }
-            TaskEnd::CarFile(error) => self.exchange_failed(id, Advice::Stop, chain(&error)),
-        }
-        self.retire(id);
-    }
-
-    /// A CAR that ended well: the plan alone knows whether it was complete.
-    fn car_ended(&mut self, id: TaskId, was_empty: bool) {
-        let Some(task) = self.tasks.get(&id) else {
-            return;
-        };
-        let (index, transport, got_something) = (
-            task.provider,
-            task.transport,
-            task.useful > 0 || self.is_settled(task),
-        );
-        if got_something {
-            let honours_window = task.block.is_none()
-                && task
-                    .range
-                    .is_some_and(|range| task.received < range.len() + EARLY_LIMIT);
-            if honours_window && self.providers[index].capabilities.entity_bytes == Known::Unknown {
-                self.providers[index].capabilities.entity_bytes = Known::Yes;
-            }
-            return;
-        }
-        let message = if was_empty {
-            "answered with an empty CAR"
-        } else {
-            "answered with a CAR that holds nothing of what was asked for"
-        };
-        self.reached_provider = true;
-        self.providers[index].last_error = Some(message.to_owned());
-        let consequence = self.providers[index].useless(transport, was_empty);
-        self.tell(index, message, consequence);
-    }
-
-    /// Whether nothing of what the task was sent for is still missing.
-    fn is_settled(&self, task: &Task) -> bool {
-        let Some(plan) = &self.plan else { return false };
-        match (task.block, task.range) {
-            (Some(cid), _) => plan.expects(cid.hash()) == Expected::No,
-            (None, Some(range)) => plan.proved().contains(range.start(), range.end()),
-            (None, None) => true,
-        }
-    }
-
-    /// A CAR that broke off, or is none: blocks that came before are good; nothing came is a fault
-    /// of the form.
-    fn car_broke(&mut self, id: TaskId, error: &CarError) {
-        let brought = self.tasks.get(&id).map_or(0, |task| task.useful);
-        self.reached_provider = true;
-        let advice = match error {
-            _ if brought > 0 => Advice::Retry { after: None },
-            // Not even a header came: whatever that was, it was no CAR.
-            CarError::Truncated { offset: 0, .. } => Advice::Elsewhere,
-            CarError::Truncated { .. } => Advice::Retry { after: None },
-            _ => Advice::Unsupported,
-        };
-        self.exchange_failed(id, advice, chain(error));
-    }
-
-    fn exchange_failed(&mut self, id: TaskId, advice: Advice, message: String) {
-        let Some(task) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        task.outcome = Some(message.clone());
-        let (index, transport) = (task.provider, task.transport);
-        let budget = self.failure_budget();
-        self.providers[index].last_error = Some(message.clone());
-        let consequence = self.providers[index].failed(transport, advice, &budget, Instant::now());
-        self.tell(index, &message, consequence);
-    }
-
-    fn tell(&mut self, index: usize, message: &str, consequence: Consequence) {
-        let wait = match consequence {
-            Consequence::Wait(delay) => {
-                // Others may be better off meanwhile.
-                self.current = (index + 1) % self.providers.len();
-                Some(delay)
-            }
-            Consequence::OtherForm => None,
-            Consequence::Gone => {
-                self.current = (index + 1) % self.providers.len();
-                None
-            }
-        };
-        let url = self.providers[index].url().to_owned();
-        self.announce(What::Trouble {
-            url,
-            message: message.to_owned(),
-            wait,
-        });
     }
 
     fn count_received(&mut self, id: TaskId, bytes: u64) {
-        self.bytes_fetched += bytes;
-        if let Some(task) = self.tasks.get_mut(&id) {
+        self.tally.fetched += bytes;
+        if let Some(task) = self.net.tasks.get_mut(&id) {
             task.received += bytes;
         }
     }
 
-    /// Blocks count by number too, where an answer is judged by how much it brings.
-    fn count_overhead(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.overhead += BLOCK_OVERHEAD;
-        }
-    }
-
-    fn waste(&mut self, id: TaskId, bytes: u64) {
-        self.bytes_wasted += bytes;
-        if let Some(task) = self.tasks.get(&id) {
+    pub(super) fn waste(&mut self, id: TaskId, bytes: u64) {
+        self.tally.wasted += bytes;
+        if let Some(task) = self.net.tasks.get(&id) {
             self.providers[task.provider].receipt.wasted += bytes;
         }
-    }
-
-    /// A CAR that goes on behind the window that was asked for: the server knows no windows, and
-    /// everything to the end of the file will come from it.
-    fn widen(&mut self, id: TaskId, offsets: &[u64]) {
-        let (Some(task), Some(plan)) = (self.tasks.get_mut(&id), &mut self.plan) else {
-            return;
-        };
-        let (Some(range), Some(size)) = (task.range, plan.size()) else {
-            return;
-        };
-        let is_behind = offsets.iter().any(|&offset| offset >= range.end());
-        if task.transport != Transport::Car || task.block.is_some() || !is_behind {
-            return;
-        }
-        self.providers[task.provider].capabilities.entity_bytes = Known::No;
-        plan.give_back(range);
-        task.range = ByteRange::new(range.start(), size);
-        task.range.into_iter().for_each(|range| plan.take(range));
-    }
-
-    /// Cuts an answer off that has nothing more to give: all that it was asked for is here and it
-    /// still goes on, or it sends far too much that nobody needs.
-    fn cut_if_done(&mut self, id: TaskId, is_useless: bool) {
-        let Some(task) = self.tasks.get(&id) else {
-            return;
-        };
-        if task.ended || !is_useless || task.transport != Transport::Car {
-            return;
-        }
-        // A server that knows no windows sends what comes before the window first.
-        let knows_windows = self.providers[task.provider].capabilities.entity_bytes == Known::Yes;
-        let before = match task.range {
-            Some(range) if task.block.is_none() && !knows_windows => range.start(),
-            _ => 0,
-        };
-        let is_flooding = task.received + task.overhead > task.useful + before + USELESS_LIMIT;
-        let is_settled = task.pending == 0 && self.is_settled(task);
-        if is_flooding && !is_settled {
-            let message = "sent far more than was asked for, and little of it".to_owned();
-            self.exchange_failed(id, Advice::Unsupported, message);
-        }
-        if is_flooding || is_settled {
-            self.abort(id);
-        }
-    }
-
-    fn abort(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.get_mut(&id) {
-            task.abort.abort();
-            task.ended = true;
-        }
-        self.retire(id);
-    }
-
-    /// A job is back from the proving thread; what became of it, the caller looks at next.
-    fn settle_job(&mut self, id: TaskId, offsets: &[u64], len: u64) {
-        let Some(task) = self.tasks.get_mut(&id) else {
-            return;
-        };
-        task.pending -= 1;
-        for range in offsets
-            .iter()
-            .filter_map(|&offset| ByteRange::new(offset, offset + len))
-        {
-            task.pending_ranges.remove(range.start(), range.end());
-            if let (true, Some(plan)) = (task.is_released, &mut self.plan) {
-                plan.give_back(range);
-            }
-        }
-    }
-
-    /// Opens what a task that is over did not bring to others: all of its range but the bytes that
-    /// are still at the proving thread, where they may wait for exactly what is missing.
-    fn release(&mut self, id: TaskId) {
-        let (Some(task), Some(plan)) = (self.tasks.get_mut(&id), &mut self.plan) else {
-            return;
-        };
-        if !task.ended || std::mem::replace(&mut task.is_released, true) {
-            return;
-        }
-        task.range
-            .into_iter()
-            .for_each(|range| plan.give_back(range));
-        task.pending_ranges
-            .iter()
-            .for_each(|range| plan.take(range));
-    }
-
-    /// Forgets a task that is over and whose bytes are all proved or thrown away.
-    fn retire(&mut self, id: TaskId) {
-        self.release(id);
-        if !self
-            .tasks
-            .get(&id)
-            .is_some_and(|task| task.ended && task.pending == 0)
-        {
-            return;
-        }
-        let Some(task) = self.tasks.remove(&id) else {
-            return;
-        };
-        let early: u64 = task.early.iter().map(|(_, block)| block.len() as u64).sum();
-        self.providers[task.provider].receipt.wasted += early;
-        self.bytes_wasted += early;
-        self.remember_attempt(task);
-    }
-
-    fn remember_attempt(&self, task: Task) {
-        let ended = Timestamp::now();
-        let took = SignedDuration::try_from(task.started.elapsed()).unwrap_or_default();
-        let attempt = Attempt {
-            download: self.job.id,
-            run: self.job.run,
-            provider: self.providers[task.provider].url().to_owned(),
-            request: task.transport.name().to_owned(),
-            offset: task.range.map(ByteRange::start),
-            bytes: task.received,
-            outcome: task.outcome.unwrap_or_else(|| "ok".to_owned()),
-            started: ended.checked_sub(took).unwrap_or(ended),
-            ended,
-        };
-        self.in_background(
-            self.store
-                .record_attempt(attempt, self.options.history_limit),
-        );
-    }
-}
-
-/// Learns the provider's speed from an exchange.
-fn measure(provider: &mut Provider, task: &Task) {
-    let Some(latency) = task.first_byte else {
-        return;
-    };
-    let body = task.started.elapsed().saturating_sub(latency).as_secs_f64();
-    provider.latency = average(provider.latency, latency.as_secs_f64());
-    if task.received >= 1 << 20 && body > 0.0 {
-        provider.throughput = average(provider.throughput, task.received as f64 / body);
-    }
-}
-
-fn average(old: f64, new: f64) -> f64 {
-    if old == 0.0 {
-        new
-    } else {
-        old + WEIGHT * (new - old)
     }
 }

@@ -1,441 +1,367 @@
-//! Beginning and going on: opening the part, and finding out what it holds that can be proved.
+//! Going on: finding out what an earlier run left that can be proved.
 //!
-//! Where the part is exactly as the last checkpoint left it, that checkpoint is believed. After a
-//! SIGKILL, or when anybody else has touched it, every leaf in it is hashed again against the
-//! nodes that the store keeps: the page cache is still there, so only bytes in flight are lost, and
-//! no change to the part goes unnoticed.
+//! A file that is exactly as the last checkpoint left it is believed. After a SIGKILL, or when
+//! anybody else has touched it, every leaf in it is hashed again against the nodes that the store
+//! keeps: the page cache is still there, so only bytes in flight are lost, and no change goes
+//! unnoticed. Runs on a thread of its own, since it reads as much as there is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::cid::{self, Cid};
+use crate::content::cid::{self, Cid, codec};
 use crate::content::hash::{FileSha256, VerifiedBlock};
 use crate::content::leaf;
-use crate::content::ranges::{ByteRange, RangeSet};
+use crate::content::ranges::RangeSet;
+use crate::disk::DiskError;
 use crate::disk::part::PartFile;
-use crate::disk::{DiskError, inspect, room};
-use crate::download::{Action, Failure, Status};
-use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::finish::{
-    disk_failure, exists_failure, plan_failure, store_failure, target_failure,
-};
-use crate::engine::plan::{FilePlan, Inline, Piece, PieceKind, PlanError};
-use crate::engine::prove::{self, Sink, Stream};
-use crate::engine::{Destination, Saved};
-use crate::event::What;
+use crate::download::{DownloadId, RunId};
+use crate::engine::Job;
+use crate::engine::coordinator::Stop;
+use crate::engine::failure::{disk_failure, plan_failure, store_failure};
+use crate::engine::files::FinishedFile;
+use crate::engine::output::Output;
+use crate::engine::plan::{EntryId, Expansion, Inline, Piece, PieceKind, Plan, PlanError};
 use crate::exit::ExitKind;
-use crate::store::{FileKind, NewFile, Resolved, StoreError};
+use crate::store::{FileKind, FileRow, Store, StoreError, TreeRows};
 
-/// What the operating system asks of the process.
-pub(super) type Signals = UnboundedReceiver<ExitKind>;
+/// Rows that are read from the store at once.
+const PAGE: u32 = 4096;
 
-/// After so many hashed bytes, recovery looks whether it is to stop.
-const LOOK_EVERY: u64 = 16 << 20;
-
-impl Coordinator<'_> {
-    /// Takes up the work: what is there already, the threads, the root if it needs no network.
-    pub(super) async fn begin(&mut self, signals: &mut Signals) -> Result<(), Stop> {
-        self.checkpointing
-            .begin_traffic(self.bytes_fetched, self.bytes_wasted);
-        let known_before = match self.adopt_target(signals).await? {
-            Some(bytes) => bytes,
-            None => {
-                self.open_part()?;
-                self.recover(signals).await?
-            }
-        };
-        self.resumed_from = known_before;
-        self.announce(What::Started {
-            source: self.job.source.clone(),
-            resumed_from: known_before,
-        });
-        self.start_threads();
-        if self.job.is_resuming {
-            let moved = self
-                .store
-                .set_status(
-                    self.job.id,
-                    self.job.run,
-                    Status::InProgress,
-                    Timestamp::now(),
-                )
-                .await;
-            moved.map_err(|error| Stop::Failed(store_failure(&error, self.job.id)))?;
-        }
-        if self.plan.as_ref().is_some_and(|plan| plan.size().is_some()) {
-            self.on_resolved();
-        } else {
-            self.take_identity_root();
-        }
-        Ok(())
-    }
-
-    /// A target that exists may hold this very content: renamed by this download before a crash
-    /// could be recorded, or put there by somebody else. Proved in full, it is done; the bytes.
-    async fn adopt_target(&mut self, signals: &mut Signals) -> Result<Option<u64>, Stop> {
-        let Destination::File { target, part, .. } = &self.job.destination else {
-            return Ok(None);
-        };
-        if inspect::file_len(part).is_ok_and(|len| len.is_some()) {
-            return Ok(None);
-        }
-        // What cannot be opened is no such content; the install will say what it is.
-        let Ok(Some(file)) = PartFile::open(target) else {
-            return Ok(None);
-        };
-        let Ok(len) = file.len() else {
-            return Ok(None);
-        };
-        let plan = self
-            .rebuild(&file, len, &RangeSet::new(), Access::Read, signals)
-            .await?;
-        if !plan.is_complete() || plan.size() != Some(len) {
-            return Ok(None);
-        }
-        self.plan = Some(plan);
-        self.part = Some(file);
-        self.is_in_place = true;
-        Ok(Some(len))
-    }
-
-    fn open_part(&mut self) -> Result<(), Stop> {
-        let Destination::File { part: path, .. } = &self.job.destination else {
-            return Ok(());
-        };
-        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, self.job.id));
-        let part = match PartFile::open(path).map_err(fail)? {
-            Some(part) => part,
-            None => PartFile::create(path)
-                .map_err(|error| Stop::Failed(target_failure(&error, self.job.id)))?,
-        };
-        if !part.try_lock().map_err(fail)? {
-            return Err(Stop::Failed(Failure {
-                kind: ExitKind::Retry,
-                message: format!("another process is writing {}", path.display()),
-                hint: Some(format!(
-                    "wait for it, then go on with: fetchd resume {}",
-                    self.job.id
-                )),
-            }));
-        }
-        self.part = Some(part);
-        Ok(())
-    }
-
-    /// Builds the plan from stored nodes and from what the part proves; the proved bytes.
-    async fn recover(&mut self, signals: &mut Signals) -> Result<u64, Stop> {
-        let Some(part) = self.part.clone() else {
-            self.plan = Some(self.fresh_plan()?);
-            return Ok(0);
-        };
-        let now = inspect::fingerprint(part.path());
-        let is_untouched = now.is_some() && now == self.job.saved.fingerprint;
-        let len = now.map_or(0, |(len, _)| len);
-        let mut claimed = self.job.saved.proved.clone();
-        claimed.remove(len, u64::MAX);
-        let trusted = if is_untouched {
-            claimed.clone()
-        } else {
-            RangeSet::new()
-        };
-        let plan = self
-            .rebuild(&part, len, &trusted, Access::ReadWrite, signals)
-            .await?;
-        let keeps = |range: ByteRange| plan.proved().contains(range.start(), range.end());
-        if !self.job.saved.proved.iter().all(keeps) {
-            let message = "the part file does not hold all that the last checkpoint says; what is \
-                           missing is fetched again";
-            self.announce(What::Notice {
-                message: message.to_owned(),
-            });
-            self.job.saved.sha_state = None;
-        }
-        self.by_leaves = leaves_of(plan.proved(), &self.job.saved);
-        let proved = plan.proved().total();
-        self.plan = Some(plan);
-        Ok(proved)
-    }
-
-    fn fresh_plan(&self) -> Result<FilePlan, Stop> {
-        let limits = self.options.limits.clone();
-        FilePlan::new(self.job.root, limits, RangeSet::new())
-            .map_err(|error| Stop::Failed(plan_failure(&error)))
-    }
-
-    /// A plan with everything proved that the file holds; `trusted` is taken without a look.
-    async fn rebuild(
-        &self,
-        part: &PartFile,
-        len: u64,
-        trusted: &RangeSet,
-        access: Access,
-        signals: &mut Signals,
-    ) -> Result<FilePlan, Stop> {
-        let mut plan = self.fresh_plan()?;
-        let Some(root) = self.stored_root(part, len).await? else {
-            return Ok(plan);
-        };
-        let mut scan = Scan {
-            plan: &mut plan,
-            part,
-            access,
-            len,
-            trusted,
-            hashed: 0,
-        };
-        self.grow(&mut scan, &root)?;
-        let (mut at, mut next_look) = (0, LOOK_EVERY);
-        while let Some(piece) = scan.plan.first_piece_from(at).cloned() {
-            at = piece.offset + piece.len;
-            if scan.needs_node(&piece)
-                && let Some(node) = self.stored_node(&piece.cid).await?
-            {
-                self.grow(&mut scan, &node)?;
-                at = piece.offset;
-            }
-            if scan.hashed >= next_look {
-                next_look = scan.hashed + LOOK_EVERY;
-                self.look_for_stop(signals).await?;
-            }
-        }
-        Ok(plan)
-    }
-
-    fn grow(&self, scan: &mut Scan<'_>, block: &VerifiedBlock) -> Result<(), Stop> {
-        scan.expand(block).map_err(|error| match error {
-            ScanError::Plan(error) => Stop::Failed(plan_failure(&error)),
-            ScanError::Disk(error) => Stop::Failed(disk_failure(&error, self.job.id)),
-        })
-    }
-
-    /// Whether a signal or another terminal ends the download while the part is being read.
-    async fn look_for_stop(&self, signals: &mut Signals) -> Result<(), Stop> {
-        tokio::task::yield_now().await;
-        if let Ok(kind) = signals.try_recv() {
-            return Err(Stop::Signal(kind));
-        }
-        match self.store.requested_action(self.job.id, self.job.run).await {
-            Ok(None | Some(Action::Checkpoint)) => Ok(()),
-            Ok(Some(action)) => Err(Stop::Asked(action)),
-            Err(StoreError::LeaseLost { .. }) => Err(Stop::LeaseLost),
-            Err(error) => Err(Stop::Failed(store_failure(&error, self.job.id))),
-        }
-    }
-
-    /// The root block: out of the store, or, for a file that is a single block, out of the part.
-    async fn stored_root(&self, part: &PartFile, len: u64) -> Result<Option<VerifiedBlock>, Stop> {
-        let root = self.job.root;
-        if let Some(node) = self.stored_node(&root).await? {
-            return Ok(Some(node));
-        }
-        if len == 0 || len > self.options.limits.max_block || root.codec() != cid::codec::RAW {
-            return Ok(None);
-        }
-        let block =
-            read(part, 0, len).map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
-        Ok(VerifiedBlock::check(root, block.into()).ok())
-    }
-
-    async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Stop> {
-        let block = self
-            .store
-            .node(&cid.hash().to_bytes())
-            .await
-            .map_err(|error| Stop::Failed(store_failure(&error, self.job.id)))?;
-        // A node that does not prove right any more is fetched again.
-        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
-    }
-
-    fn start_threads(&mut self) {
-        let sink = match &self.part {
-            Some(part) => Sink::Part(part.clone()),
-            None => Sink::Stream(Stream::new(Box::new(std::io::stdout()))),
-        };
-        self.prover = Some(prove::spawn_prover(sink, self.inputs.clone()));
-        if !self.options.file_sha256 && self.job.expected_sha256.is_none() {
-            return;
-        }
-        let prefix = self
-            .plan
-            .as_ref()
-            .map_or(0, |plan| plan.proved().covered_until(0));
-        let saved = self
-            .job
-            .saved
-            .sha_state
-            .as_deref()
-            .and_then(FileSha256::restore);
-        let sha = saved
-            .filter(|sha| sha.position() <= prefix && self.part.is_some())
-            .unwrap_or_default();
-        self.sha_position = sha.position();
-        let sha = prove::spawn_sha(sha, self.part.clone(), self.inputs.clone());
-        if prefix > self.sha_position {
-            self.sha_position = prefix;
-            // The thread lives as long as its sender.
-            let _ = sha.send(prove::ShaJob::ReadTo(prefix));
-        }
-        self.sha = Some(sha);
-    }
-
-    /// A root whose bytes sit in the CID itself needs no provider.
-    fn take_identity_root(&mut self) {
-        let root = self.job.root;
-        let Some(data) = cid::identity(&root).map(Bytes::copy_from_slice) else {
-            return;
-        };
-        if let Ok(block) = VerifiedBlock::check(root, data) {
-            self.take_node(0, &block);
-        }
-    }
-
-    /// The root is known: whether the file fits is judged before any of its bytes is asked for.
-    pub(super) fn on_resolved(&mut self) {
-        let Some(size) = self.plan.as_ref().and_then(FilePlan::size) else {
-            return;
-        };
-        let path = match &self.job.destination {
-            Destination::File { target, .. } => Some(target.clone()),
-            Destination::Stdout => None,
-        };
-        let cid = cid::text(&self.job.root);
-        let file = NewFile {
-            index: 0,
-            path: String::new(),
-            kind: FileKind::File,
-            cid: Some(cid.clone()),
-            size: Some(size),
-            mode: None,
-            mtime: None,
-        };
-        let resolved = Resolved {
-            root_cid: None,
-            kind: "file".to_owned(),
-            bytes_total: Some(size),
-            files: vec![file],
-            now: Timestamp::now(),
-        };
-        self.in_background(
-            self.store
-                .record_resolved(self.job.id, self.job.run, resolved),
-        );
-        self.announce(What::Resolved { cid, path, size });
-        let checked = self.check_place(size).and_then(|()| self.cut_part(size));
-        if let Err(failure) = checked {
-            self.fail(failure);
-        }
-    }
-
-    /// A part that somebody made longer than the file must not give the file its length.
-    fn cut_part(&self, size: u64) -> Result<(), Failure> {
-        let Some(part) = self.part.as_ref().filter(|_| !self.is_in_place) else {
-            return Ok(());
-        };
-        let cut = part.len().and_then(|len| {
-            if len > size {
-                part.set_len(size)
-            } else {
-                Ok(())
-            }
-        });
-        cut.map_err(|error| disk_failure(&error, self.job.id))
-    }
-
-    /// Whether the target can take a file of this size: nothing else there, and room.
-    fn check_place(&self, size: u64) -> Result<(), Failure> {
-        let Destination::File {
-            target, overwrite, ..
-        } = &self.job.destination
-        else {
-            return Ok(());
-        };
-        let fail = |error: DiskError| disk_failure(&error, self.job.id);
-        let there = inspect::file_len(target).map_err(fail)?;
-        if there.is_some_and(|there| there != size) && !overwrite {
-            return Err(exists_failure(target, self.job.id));
-        }
-        let directory = target.parent().unwrap_or(target);
-        room::require(directory, size.saturating_sub(self.proved_bytes())).map_err(fail)
-    }
+/// One pass over what is there.
+pub struct Recovery {
+    /// The download.
+    pub id: DownloadId,
+    /// The run that owns it.
+    pub run: RunId,
+    /// What is wanted.
+    pub root: Cid,
+    /// Where nodes and rows are.
+    pub store: Store,
+    /// Where the files are.
+    pub output: Output,
+    /// Whether they are ours to change.
+    pub access: Access,
+    /// Largest block, in bytes.
+    pub max_block: u64,
+    /// Set when it is to stop early.
+    pub is_stopped: Arc<AtomicBool>,
 }
 
-/// What was proved by leaves: what the checkpoint says, and what was just hashed as leaves in the
-/// part without the checkpoint knowing of it.
-fn leaves_of(proved: &RangeSet, saved: &Saved) -> RangeSet {
-    let mut leaves = proved.clone();
-    for range in saved.proved.iter() {
-        leaves.remove(range.start(), range.end());
-    }
-    for range in saved.by_leaves.iter() {
-        leaves.insert(range.start(), range.end());
-    }
-    leaves
-}
-
-/// One pass over the part.
-struct Scan<'a> {
-    plan: &'a mut FilePlan,
-    part: &'a PartFile,
-    access: Access,
-    len: u64,
-    trusted: &'a RangeSet,
-    hashed: u64,
-}
-
-/// Whether the file is ours to change.
+/// Whether the files are ours to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
+pub enum Access {
+    /// They may belong to somebody else.
     Read,
+    /// They are parts of this download.
     ReadWrite,
 }
 
-enum ScanError {
-    Plan(PlanError),
-    Disk(DiskError),
+/// What was found.
+pub struct Recovered {
+    /// Everything that is still missing.
+    pub plan: Plan,
+    /// The hashes of unfinished files, as far as they had come.
+    pub hashes: Vec<(EntryId, FileSha256)>,
+    /// Files that were finished before.
+    pub finished: Vec<(EntryId, FinishedFile)>,
+    /// Whether the disk holds less than the last checkpoint says.
+    pub has_lost: bool,
+    /// Whether anything was proved as a leaf around plain bytes.
+    pub used_leaves: bool,
 }
 
-impl Scan<'_> {
-    fn expand(&mut self, block: &VerifiedBlock) -> Result<(), ScanError> {
-        let inline = self
-            .plan
-            .expand(block.cid(), block.data())
-            .map_err(ScanError::Plan)?;
-        for Inline { offset, data } in inline {
-            let len = data.len() as u64;
-            // The bytes are proved already: where the part lacks them they are simply written.
-            let is_there = read(self.part, offset, len).is_ok_and(|found| found == data);
-            if !is_there && self.access == Access::ReadWrite {
-                self.part.write_at(offset, &data).map_err(ScanError::Disk)?;
+/// Why it ended early.
+#[derive(Debug)]
+pub enum RecoveryError {
+    /// It was told to stop.
+    Stopped,
+    /// The content is not sound, or not wanted.
+    Plan(PlanError),
+    /// The disk failed.
+    Disk(DiskError),
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl RecoveryError {
+    /// The reason to stop that it is.
+    pub fn into_stop(self, job: &Job) -> Stop {
+        match self {
+            // Only who stops it hears of it, and knows why.
+            RecoveryError::Stopped => Stop::Signal(ExitKind::Interrupted),
+            RecoveryError::Plan(error) => Stop::Failed(plan_failure(&error, job)),
+            RecoveryError::Disk(error) => Stop::Failed(disk_failure(&error, job.id)),
+            RecoveryError::Store(StoreError::LeaseLost { .. }) => Stop::LeaseLost,
+            RecoveryError::Store(error) => Stop::Failed(store_failure(&error, job.id)),
+        }
+    }
+}
+
+impl From<PlanError> for RecoveryError {
+    fn from(error: PlanError) -> Self {
+        RecoveryError::Plan(error)
+    }
+}
+
+impl From<DiskError> for RecoveryError {
+    fn from(error: DiskError) -> Self {
+        RecoveryError::Disk(error)
+    }
+}
+
+impl From<StoreError> for RecoveryError {
+    fn from(error: StoreError) -> Self {
+        RecoveryError::Store(error)
+    }
+}
+
+impl Recovery {
+    /// Fills an empty plan with what is recorded and with what the disk proves.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub fn run(&self, mut plan: Plan) -> Result<Recovered, RecoveryError> {
+        let mut has_lost = self.check_finished()?;
+        let tree = self.store.tree(self.id).wait()?;
+        let rows = match tree.root_kind {
+            Some(_) => tree.unfinished.clone(),
+            None => vec![FileRow::unknown_root(&cid::text(&self.root))],
+        };
+        let used_leaves = tree.used_leaves;
+        let finished = finished_root(&tree);
+        plan.restore(self.root, tree)?;
+        let mut hashes = Vec::new();
+        for row in rows {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Err(RecoveryError::Stopped);
             }
-            if is_there || self.access == Access::ReadWrite {
-                self.plan.prove(offset, len);
+            has_lost |= self.recover_entry(&mut plan, &row, &mut hashes)?;
+        }
+        let used_leaves = used_leaves || plan.files().any(|(_, file)| !file.by_leaves().is_empty());
+        Ok(Recovered {
+            plan,
+            hashes,
+            finished,
+            has_lost,
+            used_leaves,
+        })
+    }
+
+    /// Looks at every file that is recorded as finished; one that is not as it was left is opened
+    /// again. Whether there was any.
+    fn check_finished(&self) -> Result<bool, RecoveryError> {
+        let (mut after, mut lost) = (None, Vec::new());
+        loop {
+            let page = self.store.finished_files(self.id, after, PAGE).wait()?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.file.index);
+            let is_touched = |row: &&FileRow| {
+                let now = self.output.fingerprint(&row.file.path);
+                now.is_none() || now != row.state.fingerprint
+            };
+            lost.extend(page.iter().filter(is_touched).map(|row| row.file.index));
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Err(RecoveryError::Stopped);
+            }
+        }
+        if lost.is_empty() || self.access == Access::Read {
+            return Ok(!lost.is_empty());
+        }
+        self.store.reopen_files(self.id, self.run, lost).wait()?;
+        Ok(true)
+    }
+
+    /// Finds out what is there of one unfinished entry; whether it is less than was recorded.
+    fn recover_entry(
+        &self,
+        plan: &mut Plan,
+        row: &FileRow,
+        hashes: &mut Vec<(EntryId, FileSha256)>,
+    ) -> Result<bool, RecoveryError> {
+        let id = row.file.index;
+        let Some(cid) = plan.entry(id).map(|entry| entry.cid) else {
+            return Ok(false);
+        };
+        let part = match row.file.kind {
+            FileKind::Shard | FileKind::Directory | FileKind::Symlink => None,
+            FileKind::File | FileKind::Unknown => self.open(&row.file.path)?,
+        };
+        let now = self.output.fingerprint(&row.file.path);
+        let is_untouched = part.is_some() && now.is_some() && now == row.state.fingerprint;
+        let trusted = match is_untouched {
+            true => row.state.verified.clone(),
+            false => RangeSet::new(),
+        };
+        if let Some(block) = self.stored_node(&cid)? {
+            plan.set_saved(id, RangeSet::new(), row.state.by_leaves());
+            self.grow(plan, &block)?;
+        } else if let Some(len) = now.map(|(len, _)| len)
+            && self.is_leaf(part.as_ref(), &cid, len)
+        {
+            plan.adopt_leaf(id, len)?;
+        }
+        if let Some(part) = &part {
+            self.scan(plan, id, part, &trusted)?;
+        }
+        Ok(self.settle(plan, row, is_untouched, hashes))
+    }
+
+    /// Whether less is proved of a file than was recorded; takes its hash along if not.
+    fn settle(
+        &self,
+        plan: &mut Plan,
+        row: &FileRow,
+        is_untouched: bool,
+        hashes: &mut Vec<(EntryId, FileSha256)>,
+    ) -> bool {
+        let id = row.file.index;
+        let Some(file) = plan.file(id) else {
+            return !row.state.verified.is_empty();
+        };
+        let keeps = row
+            .state
+            .verified
+            .iter()
+            .all(|range| file.proved().contains(range.start(), range.end()));
+        let prefix = file.proved().covered_until(0);
+        let sha = row.state.sha_state.as_deref().and_then(FileSha256::restore);
+        let sha = sha.filter(|sha| sha.position() <= prefix && (keeps || is_untouched));
+        hashes.extend(sha.map(|sha| (id, sha)));
+        !keeps
+    }
+
+    fn open(&self, path: &str) -> Result<Option<PartFile>, RecoveryError> {
+        match self.output.open_existing(path) {
+            Ok(part) => Ok(part),
+            // What cannot be opened holds nothing; the writer will say what is wrong with it.
+            Err(error) => {
+                tracing::debug!(%error, path, "cannot be opened again");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether the whole file of `len` bytes is the leaf that `cid` names.
+    fn is_leaf(&self, part: Option<&PartFile>, cid: &Cid, len: u64) -> bool {
+        let can_be = len <= self.max_block && (len > 0 || cid.codec() != codec::RAW);
+        let bytes = part
+            .filter(|_| can_be)
+            .and_then(|part| read(part, 0, len).ok());
+        bytes.is_some_and(|bytes| leaf::rebuild(cid, len, [bytes.as_slice()]).is_some())
+    }
+
+    /// Proves every piece of a file whose bytes are there, expanding stored nodes on the way.
+    fn scan(
+        &self,
+        plan: &mut Plan,
+        id: EntryId,
+        part: &PartFile,
+        trusted: &RangeSet,
+    ) -> Result<(), RecoveryError> {
+        let len = part.len()?;
+        let mut at = 0;
+        while let Some(piece) = plan
+            .file(id)
+            .and_then(|file| file.first_piece_from(at))
+            .cloned()
+        {
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Err(RecoveryError::Stopped);
+            }
+            at = piece.offset + piece.len;
+            let is_trusted = trusted.contains(piece.offset, at);
+            if is_trusted || self.holds(part, len, &piece) {
+                plan.prove(id, piece.offset, piece.len, !is_trusted);
+            } else if piece.kind == PieceKind::Node
+                && piece.offset < len
+                && let Some(node) = self.stored_node(&piece.cid)?
+            {
+                self.grow(plan, &node)?;
+                at = piece.offset;
             }
         }
         Ok(())
     }
 
-    /// Proves a piece, if its bytes are there; whether its node must be expanded first.
-    fn needs_node(&mut self, piece: &Piece) -> bool {
-        let end = piece.offset + piece.len;
-        if self.trusted.contains(piece.offset, end) {
-            self.plan.prove(piece.offset, piece.len);
-            return false;
-        }
-        if piece.kind == PieceKind::Node {
-            return piece.offset < self.len;
-        }
-        if end > self.len {
-            return false;
-        }
-        self.hashed += piece.len;
-        let is_right =
-            |bytes: Vec<u8>| leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some();
-        if read(self.part, piece.offset, piece.len).is_ok_and(is_right) {
-            self.plan.prove(piece.offset, piece.len);
-        }
-        false
+    fn holds(&self, part: &PartFile, len: u64, piece: &Piece) -> bool {
+        piece.kind == PieceKind::Leaf
+            && piece.offset + piece.len <= len
+            && read(part, piece.offset, piece.len).is_ok_and(|bytes| {
+                leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some()
+            })
     }
+
+    /// Expands the plan by a block of the store.
+    fn grow(&self, plan: &mut Plan, block: &VerifiedBlock) -> Result<(), RecoveryError> {
+        let Expansion { inline, found, .. } = plan.expand(block.cid().hash(), block.data())?;
+        // What is found in a block that was put aside has to be recorded now.
+        plan.note_found(found);
+        for Inline {
+            entry,
+            offset,
+            data,
+        } in inline
+        {
+            self.place_inline(plan, entry, offset, &data)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes out of a node are proved already: where the file lacks them they are simply written.
+    fn place_inline(
+        &self,
+        plan: &mut Plan,
+        entry: EntryId,
+        offset: u64,
+        data: &Bytes,
+    ) -> Result<(), RecoveryError> {
+        let Some(path) = plan.entry(entry).map(|entry| entry.path.clone()) else {
+            return Ok(());
+        };
+        let len = data.len() as u64;
+        let part = match self.access {
+            Access::ReadWrite => Some(self.output.open(&path)?),
+            Access::Read => self.output.open_existing(&path)?,
+        };
+        let Some(part) = part else { return Ok(()) };
+        let is_there = read(&part, offset, len).is_ok_and(|found| found == data.as_ref());
+        if !is_there && self.access == Access::ReadWrite {
+            part.write_at(offset, data)?;
+        }
+        if is_there || self.access == Access::ReadWrite {
+            plan.prove(entry, offset, len, false);
+        }
+        Ok(())
+    }
+
+    fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, RecoveryError> {
+        if let Some(data) = cid::identity(cid) {
+            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
+        }
+        if cid.codec() == codec::RAW {
+            return Ok(None);
+        }
+        let block = self.store.node(&cid.hash().to_bytes()).wait()?;
+        // A node that does not prove right any more is fetched again.
+        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+    }
+}
+
+/// The root, if it is a file that was finished before but not installed.
+fn finished_root(tree: &TreeRows) -> Vec<(EntryId, FinishedFile)> {
+    let root = tree.finished_root.iter();
+    let finished = root.map(|row| {
+        let file = FinishedFile {
+            path: "".into(),
+            size: row.file.size.unwrap_or(0),
+            sha256: row.state.sha256,
+            by_leaves: row.state.by_leaves(),
+        };
+        (0, file)
+    });
+    finished.collect()
 }
 
 fn read(part: &PartFile, offset: u64, len: u64) -> Result<Vec<u8>, DiskError> {

@@ -1,21 +1,25 @@
 //! Handing out work: what is missing next, whom to ask for it, and in which form.
+//!
+//! All providers work at once, each on a window of its own. Whoever is idle takes the next open
+//! piece of work; where nothing is open any more, the slowest are helped.
 
 use std::time::{Duration, Instant};
 
-use crate::content::cid::{self, Cid};
-use crate::content::ranges::{ByteRange, RangeSet};
-use crate::download::Failure;
-use crate::engine::coordinator::{Coordinator, Task};
-use crate::engine::fetch::{self, Line};
-use crate::engine::plan::{Piece, PieceKind};
-use crate::engine::provider::{Need, Out, Pick, Place, Provider, Transport, pick, verdict};
+use crate::content::cid::{Cid, codec};
+use crate::content::ranges::ByteRange;
+use crate::engine::coordinator::Coordinator;
+use crate::engine::fetch::{self, Line, Wanted};
+use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
+use crate::engine::provider::{Place, Provider, Transport, next_cooled, ranking};
+use crate::engine::task::{Aim, Task};
 use crate::event::What;
-use crate::exit::ExitKind;
 use crate::gateway::capability::Known;
 use crate::gateway::request::{CarRequest, Scope};
 
-/// The first window of a provider, before its speed is known.
+/// The first window of a provider, before its speed is known, if it is alone.
 const FIRST_WINDOW: u64 = 16 << 20;
+/// The same where others share the work: a slow one must not hold much of it.
+const FIRST_SHARE: u64 = 4 << 20;
 /// The largest window: what a broken answer can cost at the most is a part of it.
 const MAX_WINDOW: u64 = 64 << 20;
 /// A window lasts about this long at the provider's measured speed.
@@ -25,384 +29,530 @@ const WINDOW_TIME: Duration = Duration::from_secs(2);
 const EARLY: u64 = 2 << 20;
 /// Nodes that are fetched at once, ahead of the leaves that need them.
 const NODES_AHEAD: usize = 4;
+/// Open entries that are looked at for one that a provider can serve.
+const SCAN: usize = 256;
+/// The largest sub-tree that is asked for as one CAR before it is known to be of small files.
+const SUBTREE: u64 = 64 << 20;
+/// Directories whose largest entry claims at most this many bytes are asked for as one CAR.
+const SMALL: u64 = 4 << 20;
+
+/// What a provider does at the moment.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    /// Answers of many bytes.
+    bulk: usize,
+    /// Bytes of windows that have not arrived.
+    missing: u64,
+    /// Single blocks.
+    blocks: usize,
+}
+
+impl Load {
+    /// Whether another answer of many bytes may begin.
+    fn has_room_for_bulk(self) -> bool {
+        self.bulk == 0 || (self.bulk == 1 && self.missing > 0 && self.missing <= EARLY)
+    }
+}
 
 impl Coordinator<'_> {
     /// Hands out work until nothing more can be, or nobody is left to ask.
     pub(super) fn schedule(&mut self) {
         while self.stop.is_none() && !self.is_complete() {
             let now = Instant::now();
-            match pick(&self.providers, self.current, Need::Bulk, now) {
-                Pick::Now(index) => {
-                    self.use_provider(index);
-                    if !self.hand_out(index, now) {
-                        return;
-                    }
-                }
-                Pick::Later(at) => {
-                    self.wake = Some(at);
-                    return;
-                }
-                Pick::Nobody => {
-                    self.give_up_if_stuck();
-                    return;
-                }
+            if !self.hand_out_next(now) {
+                return self.wait_or_give_up(now);
             }
         }
     }
 
-    /// Hands out one piece of work to this provider; whether there was any.
-    fn hand_out(&mut self, index: usize, now: Instant) -> bool {
-        let Some(plan) = &self.plan else { return false };
-        if plan.size().is_none() {
-            return self.fetch_unplaced(*plan.root(), now);
-        }
-        if let Some(empty) = plan.unseen_empty() {
-            return self.fetch_unplaced(*empty, now);
-        }
-        match self.providers[index].bulk_transport() {
-            Some(Transport::Range) => self.hand_out_range(index, now),
-            Some(Transport::Car) => self.hand_out_car(index),
-            Some(Transport::Raw) => self.hand_out_raw(index),
-            None => false,
-        }
-    }
-
-    /// Fetches a block that has no place in the file yet: the root, or an empty child.
-    fn fetch_unplaced(&mut self, cid: Cid, now: Instant) -> bool {
-        if self.tasks.values().any(|task| task.block == Some(cid)) {
+    /// Hands out one piece of work; whether there was any that somebody can do.
+    fn hand_out_next(&mut self, now: Instant) -> bool {
+        let running = self.net.tasks.values().filter(|task| !task.ended).count();
+        if running >= self.options.connections {
             return false;
         }
-        self.fetch_node(cid, None, now)
-    }
-
-    /// Plain bytes: the nodes that lead to them first, then as many leaves as are known.
-    fn hand_out_range(&mut self, index: usize, now: Instant) -> bool {
-        let window = window(&self.providers[index]);
-        if self.prefetch_node(window, now) {
+        let ranking = ranking(&self.providers, now);
+        if ranking.iter().any(|&index| self.hand_out(index)) {
             return true;
         }
-        let (in_flight, missing) = self.bulk_in_flight();
-        if in_flight > 0 && missing > EARLY {
-            return false;
-        }
-        let Some(plan) = &self.plan else { return false };
-        let run = plan.leaf_run(window);
-        let len: u64 = run.iter().map(|piece| piece.len).sum();
-        let nodes_under_way = self.tasks.values().any(|task| task.block.is_some());
-        if run.is_empty() || (len < window / 2 && nodes_under_way && in_flight > 0) {
-            return false;
-        }
-        self.fetch_leaves(index, run, plan.size().unwrap_or(0))
+        ranking.iter().any(|&index| self.help_slowest(index, now))
     }
 
-    /// Fetches a node within the horizon, if one is open and not too many are under way.
-    fn prefetch_node(&mut self, window: u64, now: Instant) -> bool {
-        let under_way = self
-            .tasks
-            .values()
-            .filter(|task| task.block.is_some())
-            .count();
-        if under_way >= NODES_AHEAD {
-            return false;
+    /// Nothing can be handed out now: waits for what is under way or for a provider that rests.
+    fn wait_or_give_up(&mut self, now: Instant) {
+        self.net.wake = next_cooled(&self.providers, now);
+        let is_stuck = self.net.wake.is_none() && !self.is_under_way();
+        if is_stuck {
+            self.give_up();
         }
-        let Some(plan) = &self.plan else { return false };
-        let horizon = plan
-            .open_pieces(0)
-            .next()
-            .map_or(0, |piece| piece.offset)
-            .saturating_add(2 * window);
-        let Some(node) = plan.open_nodes(horizon).next().cloned() else {
-            return false;
-        };
-        self.fetch_node(node.cid, piece_range(&node), now)
     }
 
-    fn hand_out_car(&mut self, index: usize) -> bool {
-        let (in_flight, missing) = self.bulk_in_flight();
-        if in_flight > 0 && missing > EARLY {
-            return false;
+    /// Whether something under way may still bring what is missing. Bytes that wait for their turn
+    /// on a stream do not count: what they wait for, nobody brings.
+    fn is_under_way(&self) -> bool {
+        if self.net.tasks.values().any(|task| !task.ended) || self.hashing.is_busy() {
+            return true;
         }
-        let Some(plan) = &self.plan else { return false };
-        let (root, size) = (*plan.root(), plan.size().unwrap_or(0));
-        // Where windows are not honoured, a small one would only be asked for twice.
-        let honours_windows = self.providers[index].capabilities.entity_bytes != Known::No;
-        let target = if honours_windows {
-            window(&self.providers[index])
-        } else {
-            u64::MAX
+        let is_proving = |(_, file): (EntryId, &FilePlan)| {
+            file.is_complete() || file.is_proving(file.proved().covered_until(0))
         };
-        let Some(span) = plan.open_span(target) else {
+        match self.output.is_on_disk() {
+            true => self.net.jobs > 0,
+            false => self.plan.files().any(is_proving),
+        }
+    }
+
+    fn load(&self, index: usize) -> Load {
+        let running = self.net.tasks.values();
+        let running = running.filter(|task| !task.ended && task.provider == index);
+        running.fold(Load::default(), |load, task| match task.aim.block() {
+            Some(_) => Load {
+                blocks: load.blocks + 1,
+                ..load
+            },
+            None => Load {
+                bulk: load.bulk + 1,
+                missing: load.missing + task.missing(),
+                ..load
+            },
+        })
+    }
+
+    /// Hands out one piece of work to this provider; whether there was any.
+    fn hand_out(&mut self, index: usize) -> bool {
+        let load = self.load(index);
+        if let Some(cid) = self.way.wanted() {
+            return self.fetch_block(index, load, Aim::Step(cid));
+        }
+        let mut after = None;
+        for _ in 0..SCAN {
+            let Some(id) = self.plan.next_open(after) else {
+                return false;
+            };
+            after = Some(id);
+            let Some(entry) = self.plan.entry(id) else {
+                continue;
+            };
+            let handed = match &entry.state {
+                _ if entry.claim.is_some() => None,
+                State::Twin(_) => None,
+                State::Unknown | State::Shard(_) => Some(self.hand_out_entry(index, load, id)),
+                State::File(file) if !has_open_work(file) => None,
+                State::File(_) => Some(self.hand_out_file(index, load, id)),
+            };
+            match handed {
+                Some(true) => return true,
+                Some(false) => {}
+                None => self.plan.set_idle(id),
+            }
+        }
+        false
+    }
+
+    /// An entry of which only the root is known: with everything below it if that is little,
+    /// together with its neighbours if they are small, else its root block alone.
+    fn hand_out_entry(&mut self, index: usize, load: Load, id: EntryId) -> bool {
+        let Some(entry) = self.plan.entry(id) else {
             return false;
         };
+        let (cid, tsize) = (entry.cid, entry.tsize);
+        if self.providers[index].serves(Transport::Car) && self.options.filter.takes_all() {
+            if let Some((directory, root)) = self.tree_around(id) {
+                return load.bulk == 0 && self.fetch_tree(index, directory, root);
+            }
+            let max_block = self.options.limits.max_block;
+            let is_tree = cid.codec() == codec::DAG_PB
+                && tsize.is_some_and(|size| size > max_block && size <= SUBTREE);
+            if is_tree && !self.plan.was_tried(id) {
+                return load.bulk == 0 && self.fetch_tree(index, id, cid);
+            }
+        }
+        self.fetch_block(index, load, Aim::Entry(id, cid))
+    }
+
+    /// The largest directory around an entry that is worth a CAR of all of it: one of small
+    /// entries, hardly anything of which is there.
+    fn tree_around(&self, id: EntryId) -> Option<(EntryId, Cid)> {
+        let mut best = None;
+        let mut next = self.plan.entry(id)?.parent;
+        while let Some(id) = next {
+            let Some(directory) = self.plan.directory(id) else {
+                break;
+            };
+            let is_untouched = directory.done_bytes <= directory.claimed / 16;
+            if directory.largest_child > SMALL || !is_untouched {
+                break;
+            }
+            if directory.unfinished > 1 && !self.plan.was_tried(id) {
+                best = Some((id, directory.cid));
+            }
+            next = directory.parent;
+        }
+        best
+    }
+
+    fn fetch_tree(&mut self, index: usize, id: EntryId, root: Cid) -> bool {
         let Place::Http(gateway) = self.providers[index].place.clone() else {
             return false;
         };
         let line = self.new_line();
-        // The whole file needs no window, and a server that knows none can serve it.
-        let range = (span.len() < size).then(|| (span.start(), Some(span.end() - 1)));
         let request = CarRequest {
             cid: root,
-            scope: Scope::Entity { range },
+            scope: Scope::All,
         };
+        self.plan.claim_tree(id, line.task);
         let max_block = self.options.limits.max_block;
-        self.start(
-            index,
-            Transport::Car,
-            Some(span),
-            None,
-            line.clone(),
-            fetch::car(gateway, request, max_block, line),
-        );
+        let work = fetch::car(gateway, request, max_block, line.clone());
+        self.start(index, Transport::Car, Aim::Tree(id, root), line, work);
         true
     }
 
-    fn hand_out_raw(&mut self, index: usize) -> bool {
+    /// A file: the nodes that lead to its bytes first, then as many of its bytes as fit a window.
+    fn hand_out_file(&mut self, index: usize, load: Load, id: EntryId) -> bool {
+        let Some(file) = self.plan.file(id) else {
+            return false;
+        };
+        let window = self.window(index);
+        if let Some(empty) = file.unseen_empties().first() {
+            let aim = Aim::Node(id, *empty, None);
+            if self.fetch_block(index, load, aim) {
+                return true;
+            }
+        }
+        if let Some(aim) = self.next_node(id, window)
+            && self.fetch_block(index, load, aim)
+        {
+            return true;
+        }
+        match self.providers[index].bulk_transport(self.plan.entry(id).map(|entry| &entry.cid)) {
+            Some(Transport::Range) => self.fetch_leaves(index, load, id, window),
+            Some(Transport::Car) => self.fetch_window(index, load, id, window),
+            Some(Transport::Raw) => self.fetch_piece(index, load, id),
+            None => false,
+        }
+    }
+
+    /// A node that leads to leaves which will be wanted soon. Only those who fetch leaves as plain
+    /// bytes need it; to others it comes with its leaves.
+    fn next_node(&self, id: EntryId, window: u64) -> Option<Aim> {
+        let is_needed = self
+            .providers
+            .iter()
+            .any(|provider| provider.out().is_none() && provider.serves(Transport::Range));
         let under_way = self
+            .net
             .tasks
             .values()
-            .filter(|task| !task.ended && task.provider == index)
-            .count();
-        if under_way >= self.options.per_gateway {
+            .filter(|task| matches!(task.aim, Aim::Node(..)));
+        if !is_needed || under_way.count() >= NODES_AHEAD {
+            return None;
+        }
+        let file = self.plan.file(id)?;
+        let first = file.open_pieces().next()?.offset;
+        let node = file.open_nodes(first.saturating_add(2 * window)).next()?;
+        Some(Aim::Node(id, node.cid, piece_range(node)))
+    }
+
+    /// Plain bytes: as many leaves as are known.
+    fn fetch_leaves(&mut self, index: usize, load: Load, id: EntryId, window: u64) -> bool {
+        if !load.has_room_for_bulk() || !self.may_read_ahead(id) {
             return false;
         }
-        let Some(plan) = &self.plan else { return false };
-        let Some(piece) = plan.open_pieces(0).next().cloned() else {
+        let Some(file) = self.plan.file(id) else {
             return false;
         };
-        self.fetch_block(index, piece.cid, piece_range(&piece), Some(&piece));
+        let run = file.leaf_run(window);
+        let len: u64 = run.iter().map(|piece| piece.len).sum();
+        let nodes_under_way = self
+            .net
+            .tasks
+            .values()
+            .any(|task| matches!(task.aim, Aim::Node(..)));
+        if run.is_empty() || (len < window / 2 && nodes_under_way && load.bulk > 0) {
+            return false;
+        }
+        self.fetch_run(index, id, run)
+    }
+
+    fn fetch_run(&mut self, index: usize, id: EntryId, leaves: Vec<Piece>) -> bool {
+        let Place::Http(gateway) = self.providers[index].place.clone() else {
+            return false;
+        };
+        let ends = leaves.first().zip(leaves.last());
+        let bounds =
+            ends.and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
+        let (Some(bounds), Some(file)) = (bounds, self.plan.file(id)) else {
+            return false;
+        };
+        let (root, size) = (*file.root(), file.size());
+        let line = self.new_line();
+        let wanted = Wanted {
+            entry: id,
+            root,
+            size,
+            leaves,
+        };
+        let work = fetch::range(gateway, wanted, line.clone());
+        self.start(index, Transport::Range, Aim::Window(id, bounds), line, work);
         true
     }
 
-    /// Fetches a block from whoever serves blocks.
-    fn fetch_node(&mut self, cid: Cid, range: Option<ByteRange>, now: Instant) -> bool {
-        match pick(&self.providers, self.current, Need::Node, now) {
-            Pick::Now(index) => {
-                self.fetch_block(index, cid, range, None);
-                true
-            }
-            Pick::Later(at) => {
-                self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-                false
-            }
-            Pick::Nobody => {
-                self.give_up_if_stuck();
-                false
-            }
+    /// A window as a CAR.
+    fn fetch_window(&mut self, index: usize, load: Load, id: EntryId, window: u64) -> bool {
+        if !load.has_room_for_bulk() || !self.may_read_ahead(id) {
+            return false;
         }
+        // Where windows are not honoured, a small one would only be asked for twice.
+        let honours_windows = self.providers[index].capabilities.entity_bytes != Known::No;
+        let target = if honours_windows { window } else { u64::MAX };
+        let span = self.plan.file(id).and_then(|file| file.open_span(target));
+        span.is_some_and(|span| self.fetch_span(index, id, span))
     }
 
-    fn fetch_block(
-        &mut self,
-        index: usize,
-        cid: Cid,
-        range: Option<ByteRange>,
-        piece: Option<&Piece>,
-    ) {
+    fn fetch_span(&mut self, index: usize, id: EntryId, span: ByteRange) -> bool {
+        let (Place::Http(gateway), Some(file)) =
+            (self.providers[index].place.clone(), self.plan.file(id))
+        else {
+            return false;
+        };
+        // The whole file needs no window, and a server that knows none can serve it.
+        let range = (span.len() < file.size()).then(|| (span.start(), Some(span.end() - 1)));
+        let request = CarRequest {
+            cid: *file.root(),
+            scope: Scope::Entity { range },
+        };
         let line = self.new_line();
         let max_block = self.options.limits.max_block;
-        let place = self.providers[index].place.clone();
-        let is_node = piece.is_none_or(|piece| piece.kind == PieceKind::Node);
-        let block = is_node.then_some(cid);
-        match (self.providers[index].node_transport(), place) {
+        let work = fetch::car(gateway, request, max_block, line.clone());
+        self.start(index, Transport::Car, Aim::Window(id, span), line, work);
+        true
+    }
+
+    /// A piece as a block.
+    fn fetch_piece(&mut self, index: usize, load: Load, id: EntryId) -> bool {
+        if !self.may_read_ahead(id) {
+            return false;
+        }
+        let Some(file) = self.plan.file(id) else {
+            return false;
+        };
+        let provider = &self.providers[index];
+        let piece = file
+            .open_pieces()
+            .find(|piece| provider.node_transport(&piece.cid).is_some());
+        let aim = piece.and_then(|piece| {
+            let range = piece_range(piece)?;
+            Some(match piece.kind {
+                PieceKind::Node => Aim::Node(id, piece.cid, Some(range)),
+                PieceKind::Leaf => Aim::Leaf(id, piece.cid, range),
+            })
+        });
+        aim.is_some_and(|aim| self.fetch_block(index, load, aim))
+    }
+
+    /// Whether more may be asked for: a stream needs its bytes in order, and what comes too early
+    /// has to wait in memory.
+    fn may_read_ahead(&self, id: EntryId) -> bool {
+        let Some(file) = self.plan.file(id) else {
+            return false;
+        };
+        let next = file.proved().covered_until(0);
+        let first = file.open_pieces().next().map_or(next, |piece| piece.offset);
+        self.output.is_on_disk() || first < next + self.options.stream_ahead
+    }
+
+    /// A single block, in the form in which this provider serves single blocks.
+    fn fetch_block(&mut self, index: usize, load: Load, aim: Aim) -> bool {
+        let Some(cid) = aim.block() else { return false };
+        let is_under_way = |task: &Task| !task.ended && task.aim == aim;
+        let form = self.providers[index].node_transport(&cid);
+        if form.is_none()
+            || load.blocks >= self.options.per_gateway
+            || self.net.tasks.values().any(is_under_way)
+        {
+            return false;
+        }
+        self.send_for_block(index, aim, cid);
+        true
+    }
+
+    fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {
+        let line = self.new_line();
+        let max_block = self.options.limits.max_block;
+        if let Aim::Entry(id, _) = aim {
+            self.plan.claim(id, line.task);
+        }
+        match (
+            self.providers[index].node_transport(&cid),
+            self.providers[index].place.clone(),
+        ) {
             (Some(Transport::Car), Place::Http(gateway)) => {
                 let request = CarRequest {
                     cid,
                     scope: Scope::Block,
                 };
-                self.start(
-                    index,
-                    Transport::Car,
-                    range,
-                    block,
-                    line.clone(),
-                    fetch::car(gateway, request, max_block, line),
-                );
+                let work = fetch::car(gateway, request, max_block, line.clone());
+                self.start(index, Transport::Car, aim, line, work);
             }
             (_, place) => {
-                self.start(
-                    index,
-                    Transport::Raw,
-                    range,
-                    block,
-                    line.clone(),
-                    fetch::block(place, cid, max_block, line),
-                );
+                let work = fetch::block(place, cid, max_block, line.clone());
+                self.start(index, Transport::Raw, aim, line, work);
             }
         }
-    }
-
-    fn fetch_leaves(&mut self, index: usize, run: Vec<Piece>, size: u64) -> bool {
-        let Place::Http(gateway) = self.providers[index].place.clone() else {
-            return false;
-        };
-        let bounds = run
-            .first()
-            .zip(run.last())
-            .and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
-        let line = self.new_line();
-        self.start(
-            index,
-            Transport::Range,
-            bounds,
-            None,
-            line.clone(),
-            fetch::range(gateway, self.job.root, run, size, line),
-        );
-        true
     }
 
     fn start(
         &mut self,
-        provider: usize,
+        index: usize,
         transport: Transport,
-        range: Option<ByteRange>,
-        block: Option<Cid>,
+        aim: Aim,
         line: Line,
         work: impl Future<Output = ()> + Send + 'static,
     ) {
-        if let (Some(plan), Some(range)) = (&mut self.plan, range) {
-            plan.take(range);
+        if let Some((id, range)) = aim.bytes() {
+            self.plan.with_file(id, |file| file.take(range));
         }
-        self.providers[provider].receipt.requests += 1;
+        let provider = &mut self.providers[index];
+        provider.receipt.requests += 1;
         tracing::debug!(
             task = line.task,
-            url = self.providers[provider].url(),
+            url = provider.url(),
             ?transport,
-            ?range,
-            block = block.map(|cid| cid::text(&cid)),
+            ?aim,
             "request"
         );
-        let task = Task {
-            provider,
-            transport,
-            range,
-            block,
-            useful: 0,
-            received: 0,
-            overhead: 0,
-            pending: 0,
-            pending_ranges: RangeSet::new(),
-            is_released: false,
-            ended: false,
-            early: Vec::new(),
-            early_bytes: 0,
-            started: Instant::now(),
-            first_byte: None,
-            outcome: None,
-            abort: self.network.spawn(work),
-        };
-        self.tasks.insert(line.task, task);
-    }
-
-    /// Windows under way, and how many of their bytes have not arrived.
-    fn bulk_in_flight(&self) -> (usize, u64) {
-        let bulk = self
-            .tasks
-            .values()
-            .filter(|task| !task.ended && task.block.is_none());
-        bulk.fold((0, 0), |(count, missing), task| {
-            let len = task.range.map_or(0, ByteRange::len);
-            (count + 1, missing + len.saturating_sub(task.useful))
-        })
-    }
-
-    fn use_provider(&mut self, index: usize) {
-        let is_new = self.current != index || self.providers[index].receipt.requests == 0;
-        self.current = index;
-        if is_new {
-            let url = self.providers[index].url().to_owned();
+        let is_first = provider.receipt.requests == 1;
+        let url = provider.url().to_owned();
+        let abort = self.net.set.spawn(work);
+        let task = Task::new(index, transport, aim, abort);
+        self.net.tasks.insert(line.task, task);
+        if is_first {
             self.announce(What::Provider { url });
         }
     }
 
-    /// Gives up, unless bytes under way may still complete the file. Bytes that wait for their
-    /// turn on a stream do not count: what they wait for, nobody brings.
-    fn give_up_if_stuck(&mut self) {
-        let next = self
-            .plan
-            .as_ref()
-            .map_or(0, |plan| plan.proved().covered_until(0));
-        let is_under_way = |task: &Task| match &self.part {
-            Some(_) => true,
-            None => !task.ended || task.pending_ranges.contains(next, next + 1),
-        };
-        if !self.tasks.values().any(is_under_way) {
-            self.give_up();
-        }
-    }
-
-    /// Nobody is left to ask: the providers' own endings decide how this one is called.
-    fn give_up(&mut self) {
-        let kind = verdict(&self.providers);
-        let failure = Failure {
-            kind,
-            message: self.why_nobody(kind),
-            hint: Some(self.hint_for(kind)),
-        };
-        self.fail(failure);
-    }
-
-    fn why_nobody(&self, kind: ExitKind) -> String {
-        if self.providers.is_empty() {
-            return "no provider is known that could have it".to_owned();
-        }
-        let head = match kind {
-            ExitKind::NotFound => "no provider has it",
-            ExitKind::Verification => "no provider sent bytes that prove right",
-            ExitKind::Refused => {
-                "no provider serves it in a form that can be proved, or may serve it to us"
-            }
-            _ => "no provider could be reached, or all of them failed",
-        };
-        let each = self
+    /// About two seconds of the provider's speed.
+    fn window(&self, index: usize) -> u64 {
+        let provider = &self.providers[index];
+        let is_alone = self
             .providers
             .iter()
-            .map(|provider| format!("{} {}", provider.url(), why_out(provider)));
-        format!("{head}: {}", each.collect::<Vec<_>>().join("; "))
+            .filter(|other| other.is_of_use())
+            .count()
+            < 2;
+        let least = if is_alone { FIRST_WINDOW } else { FIRST_SHARE };
+        let measured = provider.throughput * WINDOW_TIME.as_secs_f64();
+        (measured as u64).clamp(least, MAX_WINDOW)
     }
 
-    fn hint_for(&self, kind: ExitKind) -> String {
-        let id = self.job.id;
-        match kind {
-            ExitKind::NotFound => {
-                format!("name a gateway that has it: fetchd resume {id} --reset --gateway URL")
-            }
-            ExitKind::Verification => {
-                format!("name another gateway: fetchd resume {id} --reset --gateway URL")
-            }
-            ExitKind::Refused => format!(
-                "name a trustless gateway, or a node of your own: fetchd resume {id} --reset --gateway http://127.0.0.1:8080"
-            ),
-            _ => format!(
-                "try again later with: fetchd resume {id}, or name a gateway: fetchd resume {id} --gateway URL"
-            ),
+    /// An idle provider takes a part of what the slowest has not brought; whether it did.
+    fn help_slowest(&mut self, index: usize, now: Instant) -> bool {
+        let load = self.load(index);
+        if load.bulk > 0 || load.blocks > 0 {
+            return false;
         }
+        let mine = &self.providers[index];
+        let is_slow =
+            |task: &&Task| task.provider != index && !task.ended && needs_help(task, mine, now);
+        let slowest = self.net.tasks.iter().filter(|(_, task)| is_slow(task));
+        let slowest = slowest
+            .max_by_key(|(_, task)| task.missing())
+            .map(|(&id, _)| id);
+        let Some((id, aim)) = slowest.and_then(|id| Some((id, self.net.tasks.get(&id)?.aim)))
+        else {
+            return false;
+        };
+        let helped = match aim {
+            Aim::Window(entry, range) => self.take_tail(index, id, entry, range),
+            Aim::Tree(..) => false,
+            _ => self.ask_twice(index, aim),
+        };
+        if let (true, Some(task)) = (helped, self.net.tasks.get_mut(&id)) {
+            task.helped = true;
+        }
+        helped
+    }
+
+    /// The same block from another provider: the first answer wins.
+    fn ask_twice(&mut self, index: usize, aim: Aim) -> bool {
+        match aim.block() {
+            Some(cid) if self.providers[index].node_transport(&cid).is_some() => {
+                self.send_for_block(index, aim, cid);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The second half of what a window still lacks, or its last leaf a second time.
+    fn take_tail(&mut self, index: usize, slow: u64, entry: EntryId, range: ByteRange) -> bool {
+        let Some(file) = self.plan.file(entry) else {
+            return false;
+        };
+        let missing: Vec<&Piece> = file.missing_leaves(range).collect();
+        let tail: Vec<Piece> = missing[missing.len() / 2..]
+            .iter()
+            .copied()
+            .cloned()
+            .collect();
+        let Some(start) = tail.first().map(|piece| piece.offset) else {
+            return false;
+        };
+        let keeps = ByteRange::new(range.start(), start);
+        let form = self.providers[index].bulk_transport(Some(file.root()));
+        let helped = match form {
+            Some(Transport::Range) => self.fetch_run(index, entry, adjoining(tail)),
+            Some(Transport::Car) => {
+                let span = ByteRange::new(start, range.end());
+                span.is_some_and(|span| self.fetch_span(index, entry, span))
+            }
+            Some(Transport::Raw) => tail.first().is_some_and(|piece| {
+                let range = piece_range(piece);
+                range.is_some_and(|range| self.ask_twice(index, Aim::Leaf(entry, piece.cid, range)))
+            }),
+            None => false,
+        };
+        if let (true, Some(task), Some(keeps)) = (helped, self.net.tasks.get_mut(&slow), keeps)
+            && form != Some(Transport::Raw)
+        {
+            task.aim = Aim::Window(entry, keeps);
+        }
+        helped
     }
 }
 
-fn why_out(provider: &Provider) -> String {
-    let why = match provider.ending() {
-        Out::Absent => "does not have it",
-        Out::Withheld => "withholds it",
-        Out::Lied => "sent bytes that are not what was asked for",
-        Out::Credentials => "wants credentials",
-        Out::Unprovable => "serves it in no form that can be proved",
-        Out::Retired => "has been shut down",
-        Out::Exhausted => "failed",
-        Out::WaitTooLong(seconds) => {
-            return format!("asks to wait {seconds} s, longer than max_wait allows");
+/// Whether anything of a file is wanted that nobody fetches.
+fn has_open_work(file: &FilePlan) -> bool {
+    file.open_pieces().next().is_some() || !file.unseen_empties().is_empty()
+}
+
+/// Whether a task takes so long that somebody idle is better off doing a part of it again.
+fn needs_help(task: &Task, helper: &Provider, now: Instant) -> bool {
+    let age = now.duration_since(task.started).as_secs_f64();
+    let latency = helper.latency.max(0.05);
+    if task.aim.block().is_some() {
+        return !task.helped && age > (3.0 * latency).max(1.0);
+    }
+    let remaining = task.missing() as f64 / task.rate(now).max(1.0);
+    let helpers = task.missing() as f64 / helper.throughput.max(1e6) + latency;
+    age > 2.0 * latency && remaining > 0.25 && remaining > 1.5 * helpers
+}
+
+/// The leaves from the first on that follow each other without a gap.
+fn adjoining(leaves: Vec<Piece>) -> Vec<Piece> {
+    let mut run: Vec<Piece> = Vec::new();
+    for leaf in leaves {
+        let adjoins = run
+            .last()
+            .is_none_or(|last| last.offset + last.len == leaf.offset);
+        if !adjoins || leaf.kind == PieceKind::Node {
+            break;
         }
-    };
-    let said = provider.last_error.as_deref();
-    said.map_or_else(|| why.to_owned(), |said| format!("{why} ({said})"))
+        run.push(leaf);
+    }
+    run
 }
 
 fn piece_range(piece: &Piece) -> Option<ByteRange> {
     ByteRange::new(piece.offset, piece.offset + piece.len)
-}
-
-/// About two seconds of the provider's speed.
-fn window(provider: &Provider) -> u64 {
-    let measured = provider.throughput * WINDOW_TIME.as_secs_f64();
-    (measured as u64).clamp(FIRST_WINDOW, MAX_WINDOW)
 }

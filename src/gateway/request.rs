@@ -72,6 +72,8 @@ pub struct CarRequest {
 pub enum Scope {
     /// The root block alone.
     Block,
+    /// Everything below the root.
+    All,
     /// The blocks of one file, or of one directory without its children.
     Entity {
         /// First byte and last byte, the latter included; `None` is the end of the file.
@@ -319,6 +321,7 @@ impl Gateway {
 fn car_url(root: &str, request: &CarRequest) -> String {
     let scope = match request.scope {
         Scope::Block => "dag-scope=block".to_owned(),
+        Scope::All => "dag-scope=all".to_owned(),
         Scope::Entity { range: None } => "dag-scope=entity".to_owned(),
         // Some servers ignore entity-bytes without the scope that it implies.
         Scope::Entity {

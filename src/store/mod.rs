@@ -33,6 +33,7 @@ mod schema;
 mod sql;
 mod thread;
 mod traffic;
+mod tree;
 
 pub use attempts::{Attempt, AttemptRow};
 pub use checkpoints::{Checkpoint, CheckpointRow, Recorded};
@@ -46,10 +47,11 @@ pub use installs::Install;
 pub use ipns::IpnsRow;
 pub use lease::{Claim, Ending, Finish};
 pub use listing::{Filter, Sort, Which};
-pub use nodes::Wrapping;
+pub use nodes::{Kept, Wrapping};
 pub use runs::{Interrupted, RunInfo, RunRow};
 pub use thread::{Reply, Store};
 pub use traffic::Traffic;
+pub use tree::{DirectoryRow, TreeRows};
 
 #[cfg(test)]
 mod tests;

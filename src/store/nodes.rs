@@ -8,7 +8,6 @@ use rusqlite::Connection;
 
 use crate::download::DownloadId;
 use crate::store::sql;
-use crate::store::thread::Durability;
 use crate::store::{Reply, Store, StoreError};
 
 /// What stands around a leaf's file bytes in its block.
@@ -20,27 +19,16 @@ pub struct Wrapping {
     pub suffix: Vec<u8>,
 }
 
-impl Store {
-    /// Keeps interior blocks for a download: pairs of multihash and proved block. Storing one
-    /// that is known already is harmless.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] if nothing would use them: no such download, or it has ended and
-    /// left no install.
-    pub fn put_nodes(&self, id: DownloadId, blocks: Vec<(Vec<u8>, Vec<u8>)>) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
-            require_use(tx, id)?;
-            let insert = "INSERT INTO nodes (multihash, block) VALUES (?1, ?2)
-                          ON CONFLICT (multihash) DO UPDATE SET block = excluded.block, prefix = NULL, suffix = NULL
-                          WHERE nodes.block IS NULL";
-            for (multihash, block) in &blocks {
-                sql::execute(tx, insert, (multihash, block))?;
-                link(tx, id, multihash)?;
-            }
-            Ok(())
-        })
-    }
+/// What is kept of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// All of it: an interior block.
+    Block(Vec<u8>),
+    /// What stands around the file bytes of a leaf that no known form rebuilds.
+    Wrapping(Wrapping),
+}
 
+impl Store {
     /// An interior block, as stored: the caller proves it again.
     pub fn node(&self, multihash: &[u8]) -> Reply<Option<Vec<u8>>> {
         let multihash = multihash.to_vec();
@@ -49,21 +37,6 @@ impl Store {
             Ok(sql::first(tx, statement, [multihash], |row| {
                 row.get("block")
             })?)
-        })
-    }
-
-    /// Keeps the wrapping of a leaf that no known form rebuilds.
-    ///
-    /// # Errors
-    /// As [`Store::put_nodes`].
-    pub fn put_wrapping(&self, id: DownloadId, multihash: &[u8], wrapping: Wrapping) -> Reply<()> {
-        let multihash = multihash.to_vec();
-        self.write(Durability::Process, move |tx| {
-            require_use(tx, id)?;
-            let insert = "INSERT INTO nodes (multihash, prefix, suffix) VALUES (?1, ?2, ?3)
-                          ON CONFLICT (multihash) DO NOTHING";
-            sql::execute(tx, insert, (&multihash, &wrapping.prefix, &wrapping.suffix))?;
-            Ok(link(tx, id, &multihash)?)
         })
     }
 
@@ -81,6 +54,33 @@ impl Store {
             })?)
         })
     }
+}
+
+/// Keeps blocks for a download, by multihash. Keeping one that is known already is harmless.
+pub(super) fn keep(
+    tx: &Connection,
+    id: DownloadId,
+    kept: &[(Vec<u8>, Kept)],
+) -> Result<(), StoreError> {
+    if kept.is_empty() {
+        return Ok(());
+    }
+    require_use(tx, id)?;
+    let block = "INSERT INTO nodes (multihash, block) VALUES (?1, ?2)
+                 ON CONFLICT (multihash) DO UPDATE SET block = excluded.block, prefix = NULL, suffix = NULL
+                 WHERE nodes.block IS NULL";
+    let wrapping = "INSERT INTO nodes (multihash, prefix, suffix) VALUES (?1, ?2, ?3)
+                    ON CONFLICT (multihash) DO NOTHING";
+    for (multihash, kept) in kept {
+        match kept {
+            Kept::Block(bytes) => sql::execute(tx, block, (multihash, bytes))?,
+            Kept::Wrapping(Wrapping { prefix, suffix }) => {
+                sql::execute(tx, wrapping, (multihash, prefix, suffix))?
+            }
+        };
+        link(tx, id, multihash)?;
+    }
+    Ok(())
 }
 
 const IN_USE: &str = "SELECT EXISTS (SELECT 1 FROM downloads WHERE id = ?1 AND status NOT IN ('success', 'cancelled'))

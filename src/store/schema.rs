@@ -87,18 +87,22 @@ CREATE INDEX downloads_status ON downloads(status);
 CREATE INDEX downloads_open ON downloads(id) WHERE status NOT IN ('success', 'cancelled');
 CREATE INDEX downloads_owner ON downloads(owner_run) WHERE owner_run IS NOT NULL;
 
--- The files of a download, and what is proved of them.
+-- The tree of a download, and what is proved of its files.
 CREATE TABLE files (
     id          INTEGER PRIMARY KEY,
     download_id INTEGER NOT NULL REFERENCES downloads(id) ON DELETE CASCADE,
     idx         INTEGER NOT NULL,
-    path        TEXT NOT NULL,     -- under the download's path; empty for a single file
-    kind        TEXT NOT NULL CHECK (kind IN ('file', 'directory', 'symlink')),
+    parent      INTEGER,           -- idx of the directory; null for the root
+    path        TEXT NOT NULL,     -- under the download's path; empty for the root
+    kind        TEXT NOT NULL CHECK (kind IN ('unknown', 'shard', 'file', 'directory', 'symlink')),
     cid         TEXT,
     size        INTEGER,
+    tsize       INTEGER,           -- as the directory claims
     mode        INTEGER,
     mtime_s     INTEGER,
     mtime_ns    INTEGER,
+    target      BLOB,              -- of a symbolic link
+    place       BLOB,              -- of a shard
     done        INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
     sha256      BLOB CHECK (length(sha256) = 32),
     verified    BLOB NOT NULL DEFAULT x'',
@@ -108,6 +112,8 @@ CREATE TABLE files (
     part_mtime  INTEGER,           -- nanoseconds since 1970 UTC
     UNIQUE (download_id, idx)
 ) STRICT;
+CREATE INDEX files_unfinished ON files(download_id, idx) WHERE done = 0;
+CREATE INDEX files_parent ON files(download_id, parent);
 
 -- Interior blocks, and the wrapping of leaves that no known form rebuilds.
 CREATE TABLE nodes (

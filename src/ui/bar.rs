@@ -227,7 +227,7 @@ mod tests {
         let resolved = What::Resolved {
             cid: "bafy".to_owned(),
             path: Some(path.into()),
-            size: 1 << 30,
+            size: Some(1 << 30),
         };
         download.fold(&resolved, start);
         download.fold(
@@ -249,6 +249,7 @@ mod tests {
                 &What::Progress {
                     bytes: step << 20,
                     total: None,
+                    files: None,
                 },
                 now,
             );
@@ -289,6 +290,7 @@ mod tests {
             &What::Progress {
                 bytes: 1 << 30,
                 total: None,
+                files: None,
             },
             start,
         );

@@ -40,7 +40,7 @@ enum Body<'a> {
     Resolved {
         cid: &'a str,
         path: Option<String>,
-        size: u64,
+        size: Option<u64>,
     },
     /// With a `message` it tells of trouble; `wait` is set if the provider is to be asked again.
     Provider {
@@ -51,6 +51,8 @@ enum Body<'a> {
     Progress {
         bytes: u64,
         total: Option<u64>,
+        files_done: Option<u64>,
+        files_total: Option<u64>,
         rate: Option<u64>,
         eta: Option<f64>,
     },
@@ -96,9 +98,13 @@ enum Body<'a> {
 /// `download`, which has taken the event in already, adds rate and ETA to `progress`.
 pub fn event(event: &Event, download: Option<&Download>, now: Instant) -> Option<String> {
     let body = match &event.what {
-        What::Progress { bytes, total } => {
+        What::Progress {
+            bytes,
+            total,
+            files,
+        } => {
             let total = total.or(download.and_then(|download| download.total));
-            progress(*bytes, total, download, now)
+            progress(*bytes, total, *files, download, now)
         }
         What::Failed {
             source,
@@ -235,7 +241,7 @@ impl Pace {
         if download.is_none_or(Download::has_ended) {
             self.told.remove(&event.id);
         }
-        let What::Progress { bytes, total } = event.what else {
+        let What::Progress { bytes, total, .. } = event.what else {
             return true;
         };
         let total = total.or(download.and_then(|download| download.total));
@@ -251,6 +257,7 @@ impl Pace {
 fn progress(
     bytes: u64,
     total: Option<u64>,
+    files: Option<(u64, u64)>,
     download: Option<&Download>,
     now: Instant,
 ) -> Body<'static> {
@@ -263,6 +270,8 @@ fn progress(
     Body::Progress {
         bytes,
         total,
+        files_done: files.map(|(done, _)| done),
+        files_total: files.map(|(_, known)| known),
         rate,
         eta,
     }
@@ -326,12 +335,12 @@ mod tests {
             What::Resolved {
                 cid: "bafy".to_owned(),
                 path: Some("/data/model.bin".into()),
-                size: 1024,
+                size: Some(1024),
             },
             What::Resolved {
                 cid: "bafy".to_owned(),
                 path: None,
-                size: 1024,
+                size: Some(1024),
             },
             What::Provider { url: url() },
             What::Trouble {
@@ -342,6 +351,7 @@ mod tests {
             What::Progress {
                 bytes: 512,
                 total: Some(1024),
+                files: None,
             },
             What::Rejected {
                 url: url(),
@@ -389,7 +399,7 @@ mod tests {
         {"v":1,"type":"resolved","id":3,"cid":"bafy","path":null,"size":1024}
         {"v":1,"type":"provider","id":3,"url":"http://a","message":null,"wait":null}
         {"v":1,"type":"provider","id":3,"url":"http://a","message":"429","wait":1.5}
-        {"v":1,"type":"progress","id":3,"bytes":512,"total":1024,"rate":null,"eta":null}
+        {"v":1,"type":"progress","id":3,"bytes":512,"total":1024,"files_done":null,"files_total":null,"rate":null,"eta":null}
         {"v":1,"type":"rejected","id":3,"url":"http://a","cid":"bafk","offset":256}
         {"v":1,"type":"checkpoint","id":3,"trigger":"periodic","bytes":512}
         {"v":1,"type":"verifying","id":3}
@@ -412,6 +422,7 @@ mod tests {
             what: What::Progress {
                 bytes,
                 total: Some(9),
+                files: None,
             },
         };
         let download = Download::new(None, start);

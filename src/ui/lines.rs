@@ -167,7 +167,10 @@ fn words(what: &What) -> String {
                 .as_ref()
                 .map_or("standard output".into(), |path| path.to_string_lossy());
             let (cid, path) = (escape::text(cid), escape::text(&path));
-            format!("{} of {cid} to {path}", human::size(*size))
+            match size {
+                Some(size) => format!("{} of {cid} to {path}", human::size(*size)),
+                None => format!("the directory {cid} to {path}"),
+            }
         }
         What::Provider { url } => format!("asking {}", escape::text(url)),
         What::Trouble { url, message, wait } => {
@@ -292,6 +295,7 @@ mod tests {
         let progress = |mib: u64| What::Progress {
             bytes: mib << 20,
             total: None,
+            files: None,
         };
         let failure = Failure {
             kind: ExitKind::Retry,
@@ -317,7 +321,7 @@ mod tests {
                 What::Resolved {
                     cid: "bafy".to_owned(),
                     path: Some("/data/model.bin".into()),
-                    size: 1 << 30,
+                    size: Some(1 << 30),
                 },
             ),
             (0, What::Provider { url: url() }),

@@ -128,6 +128,7 @@ mod tests {
     fn download(bytes: u64, total: Option<u64>) -> Download {
         let mut download = Download::new(DownloadId::new(3), std::time::Instant::now());
         (download.bytes, download.total) = (bytes, total);
+        download.is_resolved = total.is_some();
         download.path = Some("/tmp/file".into());
         download
     }

@@ -29,6 +29,10 @@ pub struct Download {
     pub bytes: u64,
     /// Size in bytes, once known.
     pub total: Option<u64>,
+    /// Files done and files known, of a directory.
+    pub files: Option<(u64, u64)>,
+    /// Whether it is known what it is and where it goes.
+    pub is_resolved: bool,
     /// Proved bytes that were there before this run.
     pub resumed_from: u64,
     /// Who was asked last: base URL or path.
@@ -93,6 +97,8 @@ impl Download {
             path: None,
             bytes: 0,
             total: None,
+            files: None,
+            is_resolved: false,
             resumed_from: 0,
             provider: None,
             waiting: None,
@@ -104,7 +110,7 @@ impl Download {
 
     /// Whether its bytes go to standard output, and are kept nowhere; `false` until that is known.
     pub fn is_to_stdout(&self) -> bool {
-        self.total.is_some() && self.path.is_none()
+        self.is_resolved && self.path.is_none()
     }
 
     /// Takes in what happened to it.
@@ -122,10 +128,18 @@ impl Download {
             }
             What::Resolved { path, size, .. } => {
                 self.path.clone_from(path);
-                self.total = Some(*size);
+                self.is_resolved = true;
+                self.total = *size;
             }
             What::Provider { url } => self.provider = Some(url.clone()),
-            What::Progress { bytes, total } => self.progress(*bytes, *total, now),
+            What::Progress {
+                bytes,
+                total,
+                files,
+            } => {
+                self.files = *files;
+                self.progress(*bytes, *total, now);
+            }
             What::Trouble { url, wait, .. } => {
                 let until = wait.and_then(|wait| now.checked_add(wait));
                 self.waiting = until.map(|until| Waiting {
@@ -282,6 +296,7 @@ mod tests {
         What::Progress {
             bytes,
             total: Some(1000),
+            files: None,
         }
     }
 

@@ -111,7 +111,7 @@ fn nodes_from_one_and_bytes_from_another() {
 }
 
 #[test]
-#[ignore = "paths below a CID come with directories"]
+
 fn a_path_below_a_directory() {
     let file = Recipe::default().build(30_000);
     let dag = Dag::directory(&[("sub", &Dag::directory(&[("my file.bin", &file)]))]);

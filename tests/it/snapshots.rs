@@ -210,7 +210,6 @@ fn what_is_in_the_way_is_explained() {
     [1] fetching bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm
     [1] 12 B of bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm to [ROOT]/out/file
     error: bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm: [ROOT]/out/file exists and holds something else
-    12 B of 12 B proved and kept
     hint: move it away and go on with: fetchd resume 1, or replace it with --force
     ");
 }
@@ -280,6 +279,7 @@ fn records_are_shown() {
     updated: [TIME]
     error: no provider could be reached, or all of them failed: http://127.0.0.1:1 failed (no connection: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)) (retry)
     hint: try again later with: fetchd resume 2, or name a gateway: fetchd resume 2 --gateway URL
+    provider: http://127.0.0.1:1: 0 B kept, 0 B thrown away, 4 requests, 4 errors, 0 rejected
     --- stderr
     ");
     insta::assert_snapshot!(seen(&["show", "3"]), @r#"

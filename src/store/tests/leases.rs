@@ -172,7 +172,6 @@ fn an_owner_that_lost_its_lease_changes_nothing() {
         root_cid: None,
         kind: "odd".to_owned(),
         bytes_total: None,
-        files: vec![],
         now: at(9),
     };
     let lost = [

@@ -14,8 +14,8 @@ use crate::content::ranges::RangeSet;
 use crate::download::{DownloadId, Failure, Proof, RunId, Status, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{
-    Checkpoint, Ending, FileKind, FileState, Finish, Install, NewDownload, NewFile, Resolved,
-    RunInfo, Store, Traffic,
+    Checkpoint, Ending, FileKind, FileRow, FileState, Finish, Install, NewDownload, NewFile,
+    Resolved, RunInfo, Store, Traffic,
 };
 
 /// A store in a directory that goes when this does.
@@ -63,13 +63,16 @@ impl Sandbox {
             root_cid: None,
             kind: "file".to_owned(),
             bytes_total: Some(100),
-            files: vec![new_file("bafyfile")],
             now: at(2),
         };
         self.store
             .record_resolved(id, run, resolved)
             .wait()
             .expect("resolved");
+        self.store
+            .record_found(id, run, vec![new_file("bafyfile")], vec![])
+            .wait()
+            .expect("found");
         id
     }
 
@@ -126,15 +129,12 @@ fn new_download(path: &str) -> NewDownload {
 }
 
 fn new_file(cid: &str) -> NewFile {
-    NewFile {
-        index: 0,
-        path: String::new(),
-        kind: FileKind::File,
-        cid: Some(cid.to_owned()),
-        size: Some(100),
-        mode: Some(0o644),
-        mtime: Some((-1, 5)),
-    }
+    let mut row = FileRow::unknown_root(cid);
+    row.file.kind = FileKind::File;
+    row.file.size = Some(100);
+    row.file.mode = Some(0o644);
+    row.file.mtime = Some((-1, 5));
+    row.file
 }
 
 fn proved(until: u64) -> FileState {

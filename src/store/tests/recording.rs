@@ -6,7 +6,7 @@ use crate::download::{Action, DownloadId, Proof, ProviderReceipt, RunId, Status}
 use crate::store::tests::{
     Sandbox, at, checkpoint, ending, finish, new_download, new_file, proved,
 };
-use crate::store::{Attempt, Checkpoint, Claim, Recorded, Resolved, StoreError, Traffic, Wrapping};
+use crate::store::{Attempt, Checkpoint, Claim, Kept, Recorded, StoreError, Traffic, Wrapping};
 
 fn traffic(bytes: u64, rung: Proof) -> Traffic {
     Traffic {
@@ -135,20 +135,11 @@ fn what_is_proved_outlives_a_second_resolving_of_the_same_file_only() {
         .wait()
         .expect("checkpoint");
     let resolve = |cid: &str| {
-        let files = vec![new_file(cid)];
-        let kind = "file".to_owned();
-        let resolved = Resolved {
-            root_cid: None,
-            kind,
-            bytes_total: Some(100),
-            files,
-            now: at(12),
-        };
         sandbox
             .store
-            .record_resolved(id, run, resolved)
+            .record_found(id, run, vec![new_file(cid)], vec![])
             .wait()
-            .expect("resolved");
+            .expect("found");
         sandbox.store.files(id).wait().expect("files")[0]
             .state
             .verified
@@ -262,27 +253,20 @@ fn finishing_records_the_file_everywhere() {
     );
 }
 
-fn keep_node(sandbox: &Sandbox, id: DownloadId) {
-    let nodes = vec![(b"hash".to_vec(), b"block".to_vec())];
-    sandbox
-        .store
-        .put_nodes(id, nodes.clone())
-        .wait()
-        .expect("node");
-    sandbox
-        .store
-        .put_nodes(id, nodes)
-        .wait()
-        .expect("the same again");
+fn keep_node(sandbox: &Sandbox, id: DownloadId, run: RunId) {
     let wrapping = Wrapping {
         prefix: vec![1],
         suffix: vec![],
     };
-    sandbox
-        .store
-        .put_wrapping(id, b"leaf", wrapping)
-        .wait()
-        .expect("wrapping");
+    let kept = vec![
+        (b"hash".to_vec(), Kept::Block(b"block".to_vec())),
+        (b"leaf".to_vec(), Kept::Wrapping(wrapping)),
+    ];
+    // The same again is harmless.
+    for _ in 0..2 {
+        let reply = sandbox.store.record_found(id, run, vec![], kept.clone());
+        reply.wait().expect("kept");
+    }
 }
 
 fn node_is_kept(sandbox: &Sandbox) -> bool {
@@ -294,7 +278,7 @@ fn node_is_kept(sandbox: &Sandbox) -> bool {
 
 fn finished(sandbox: &Sandbox, path: &str, run: RunId) -> DownloadId {
     let id = sandbox.installing(path, run);
-    keep_node(sandbox, id);
+    keep_node(sandbox, id, run);
     sandbox
         .store
         .finish(id, run, finish(Some(path)))
@@ -312,7 +296,7 @@ fn nodes_stay_as_long_as_anything_uses_them() {
     let done = finished(&sandbox, "x", run);
     store.forget(done).wait().expect("forget");
     let failed = sandbox.resolved("y", run);
-    keep_node(&sandbox, failed);
+    keep_node(&sandbox, failed, run);
     store
         .end(failed, run, ending(Status::Failed))
         .wait()
@@ -341,11 +325,10 @@ fn nodes_stay_as_long_as_anything_uses_them() {
             .expect("forget")
     );
     assert!(!node_is_kept(&sandbox));
-    let useless = store
-        .put_nodes(second, vec![(b"hash".to_vec(), b"block".to_vec())])
-        .wait();
+    let kept = vec![(b"hash".to_vec(), Kept::Block(b"block".to_vec()))];
+    let useless = store.record_found(second, run, vec![], kept).wait();
     assert!(
-        matches!(useless, Err(StoreError::NotFound { .. })),
+        matches!(useless, Err(StoreError::LeaseLost { .. })),
         "{useless:?}"
     );
 }

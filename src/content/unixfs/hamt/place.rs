@@ -74,6 +74,30 @@ impl Place {
         self.path
     }
 
+    /// Canonical bytes for the store: bits of the fanout (0 where it is not known), depth, path.
+    pub fn encode(self) -> [u8; 10] {
+        let bits = self.fanout.map_or(0, |fanout| fanout.bits as u8);
+        let mut bytes = [bits, self.depth as u8, 0, 0, 0, 0, 0, 0, 0, 0];
+        bytes[2..].copy_from_slice(&self.path.to_be_bytes());
+        bytes
+    }
+
+    /// Reads what [`Place::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let &[bits, depth, ref path @ ..] = bytes else {
+            return None;
+        };
+        let fanout = match bits {
+            0 => None,
+            bits => Some(Fanout::new(1u64.checked_shl(bits.into())?).ok()?),
+        };
+        Some(Self {
+            fanout,
+            depth: depth.into(),
+            path: u64::from_be_bytes(path.try_into().ok()?),
+        })
+    }
+
     /// This place for a shard of that fanout, which at the root may be any.
     ///
     /// # Errors

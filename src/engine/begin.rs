@@ -1,0 +1,410 @@
+//! Beginning: what is wanted, what is there already, and where the bytes go.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::content::cid::{self, Cid};
+use crate::content::hash::VerifiedBlock;
+use crate::disk::part::PartFile;
+use crate::disk::tree::{self, Tree, TreeView};
+use crate::disk::{DiskError, inspect, room};
+use crate::download::{Action, Status};
+use crate::engine::Destination;
+use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::failure::{
+    busy_failure, disk_failure, exists_failure, link_failure, not_a_file, path_failure,
+    plan_failure, store_failure, target_failure, timed_out,
+};
+use crate::engine::output::{Output, Writer};
+use crate::engine::plan::{FilePlan, Plan};
+use crate::engine::prove::{self, ShaJob, Sink, Stream};
+use crate::engine::recover::{Access, Recovered, Recovery};
+use crate::event::What;
+use crate::exit::ExitKind;
+use crate::store::{FileKind, Resolved, StoreError};
+
+/// What the operating system asks of the process.
+pub(super) type Signals = UnboundedReceiver<ExitKind>;
+
+impl Coordinator<'_> {
+    /// Takes up the work: the way to what is wanted, what is there already, the root if it needs
+    /// no network.
+    pub(super) async fn begin(&mut self, signals: &mut Signals) -> Result<(), Stop> {
+        let (fetched, wasted) = (self.tally.fetched, self.tally.wasted);
+        self.checkpointing.begin_traffic(fetched, wasted);
+        self.follow_stored_way().await?;
+        if self.way.wanted().is_none() {
+            self.restore(signals).await?;
+        }
+        self.tally.resumed_from = self.plan.proved_bytes();
+        self.announce(What::Started {
+            source: self.job.source.clone(),
+            resumed_from: self.tally.resumed_from,
+        });
+        self.go_on().await?;
+        if self.plan.root_kind().is_some() {
+            self.announce_resolved();
+            self.check_place();
+            self.take_up_files();
+        } else {
+            self.arrive();
+        }
+        Ok(())
+    }
+
+    async fn go_on(&mut self) -> Result<(), Stop> {
+        if !self.job.is_resuming {
+            return Ok(());
+        }
+        let (id, run) = (self.job.id, self.job.run);
+        let moved = self
+            .store
+            .set_status(id, run, Status::InProgress, Timestamp::now())
+            .await;
+        moved.map_err(|error| Stop::Failed(store_failure(&error, id)))
+    }
+
+    /// Goes along the way as far as the store, or the CIDs themselves, hold its blocks.
+    async fn follow_stored_way(&mut self) -> Result<(), Stop> {
+        while let Some(cid) = self.way.wanted() {
+            let Some(block) = self.stored_node(&cid).await? else {
+                break;
+            };
+            if let Err(error) = self.way.feed(block.data()) {
+                return Err(Stop::Failed(path_failure(&error)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The end of the way is reached: what is wanted there is the root of the plan.
+    pub(super) fn arrive(&mut self) {
+        if self.way.wanted().is_some() || self.stop.is_some() {
+            return;
+        }
+        let root = self.way.here();
+        let (limits, filter) = (self.options.limits.clone(), self.options.filter.clone());
+        match Plan::new(root, limits, filter) {
+            Ok(plan) => self.plan = plan,
+            Err(error) => return self.fail(plan_failure(&error, &self.job)),
+        }
+        // A root whose bytes sit in the CID itself needs no provider.
+        if let Some(data) = cid::identity(&root).map(Bytes::copy_from_slice)
+            && let Ok(block) = VerifiedBlock::check(root, data)
+        {
+            self.take_node(0, &block);
+        }
+    }
+
+    /// A block that is in the store, or in the CID itself.
+    pub(super) async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Stop> {
+        let id = self.job.id;
+        if let Some(data) = cid::identity(cid) {
+            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
+        }
+        let block = self.store.node(&cid.hash().to_bytes()).await;
+        let block = block.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+        // A node that does not prove right any more is fetched again.
+        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+    }
+
+    /// Takes up what earlier runs left, and what somebody else put at the target.
+    async fn restore(&mut self, signals: &mut Signals) -> Result<(), Stop> {
+        let Destination::Disk { target, part, .. } = self.job.destination.clone() else {
+            return Ok(());
+        };
+        let id = self.job.id;
+        let kind = self.store.root_kind(id).await;
+        let kind = kind.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
+        tree::settle(&part, &target).map_err(fail)?;
+        if !inspect::exists(&part) && inspect::exists(&target) {
+            self.adopt_target(kind, &target, signals).await?;
+        }
+        if self.is_in_place {
+            return Ok(());
+        }
+        match kind {
+            Some(FileKind::File) => self.output = Output::File(self.open_part(&part)?),
+            Some(FileKind::Directory) => self.output = Output::tree(self.open_tree(&part)?),
+            _ => return Ok(()),
+        }
+        let recovered = self.recover(Access::ReadWrite, signals).await?;
+        self.take_recovered(recovered);
+        Ok(())
+    }
+
+    /// A target that exists may hold this very content: renamed by this download before a crash
+    /// could be recorded, or put there by somebody else. Proved in full, it is done.
+    async fn adopt_target(
+        &mut self,
+        kind: Option<FileKind>,
+        target: &Path,
+        signals: &mut Signals,
+    ) -> Result<(), Stop> {
+        // What cannot be opened is no such content; the install will say what it is.
+        let (output, len) = match kind {
+            Some(FileKind::Directory) => match TreeView::open(target) {
+                Ok(Some(view)) => (Output::View(Arc::new(view)), None),
+                _ => return Ok(()),
+            },
+            _ => match PartFile::open(target) {
+                Ok(Some(file)) => (Output::File(file.clone()), file.len().ok()),
+                _ => return Ok(()),
+            },
+        };
+        self.output = output;
+        let found = self.recover(Access::Read, signals).await?;
+        let plan = &found.plan;
+        let is_complete = |(id, _)| plan.file(id).is_some_and(FilePlan::is_complete);
+        let is_whole = plan.root_kind().is_some()
+            && !found.has_lost
+            && plan.entries().all(is_complete)
+            && len.is_none_or(|len| plan.size() == Some(len));
+        if is_whole {
+            self.is_in_place = true;
+            self.take_recovered(found);
+        } else {
+            self.output = Output::Undecided;
+        }
+        Ok(())
+    }
+
+    fn open_part(&self, path: &Path) -> Result<PartFile, Stop> {
+        let id = self.job.id;
+        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
+        let part = match PartFile::open(path).map_err(fail)? {
+            Some(part) => part,
+            None => {
+                PartFile::create(path).map_err(|error| Stop::Failed(target_failure(&error, id)))?
+            }
+        };
+        match part.try_lock().map_err(fail)? {
+            true => Ok(part),
+            false => Err(Stop::Failed(busy_failure(path, id))),
+        }
+    }
+
+    fn open_tree(&self, path: &Path) -> Result<Tree, Stop> {
+        let id = self.job.id;
+        let opened = match Tree::open(path) {
+            Ok(Some(tree)) => Ok(tree),
+            Ok(None) => Tree::create(path),
+            Err(error) => Err(error),
+        };
+        opened.map_err(|error| match error {
+            DiskError::Locked { .. } => Stop::Failed(busy_failure(path, id)),
+            error => Stop::Failed(target_failure(&error, id)),
+        })
+    }
+
+    /// Finds out what is there, on a thread of its own, so that it can be stopped meanwhile.
+    async fn recover(&mut self, access: Access, signals: &mut Signals) -> Result<Recovered, Stop> {
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let recovery = Recovery {
+            id: self.job.id,
+            run: self.job.run,
+            root: self.way.here(),
+            store: self.store.clone(),
+            output: self.output.clone(),
+            access,
+            max_block: self.options.limits.max_block,
+            is_stopped: is_stopped.clone(),
+        };
+        let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
+        let mut work = tokio::task::spawn_blocking(move || recovery.run(plan));
+        let mut tick = tokio::time::interval(TICK);
+        let mut stop = None;
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
+                _ = tick.tick() => stop = stop.or(self.look_for_stop().await),
+            }
+            is_stopped.store(stop.is_some(), Ordering::Relaxed);
+        };
+        match (stop, outcome) {
+            (Some(stop), _) => Err(stop),
+            (None, Ok(Ok(recovered))) => Ok(recovered),
+            (None, Ok(Err(error))) => Err(error.into_stop(&self.job)),
+            (None, Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+        }
+    }
+
+    /// Whether another terminal or the time limit ends the download while files are being read.
+    async fn look_for_stop(&self) -> Option<Stop> {
+        let limit = self.options.max_time;
+        if limit.is_some_and(|limit| self.started.elapsed() > limit) {
+            return Some(Stop::Failed(timed_out(self.job.id)));
+        }
+        match self.store.requested_action(self.job.id, self.job.run).await {
+            Ok(None | Some(Action::Checkpoint)) => None,
+            Ok(Some(action)) => Some(Stop::Asked(action)),
+            Err(StoreError::LeaseLost { .. }) => Some(Stop::LeaseLost),
+            Err(error) => Some(Stop::Failed(store_failure(&error, self.job.id))),
+        }
+    }
+
+    fn take_recovered(&mut self, recovered: Recovered) {
+        if recovered.has_lost {
+            let message = "the disk does not hold all that the last checkpoint says; what is \
+                           missing is fetched again";
+            self.announce(What::Notice {
+                message: message.to_owned(),
+            });
+        }
+        self.plan = recovered.plan;
+        self.journal.note_found(self.plan.take_unrecorded());
+        self.tally.used_leaves = recovered.used_leaves;
+        self.start_threads();
+        for (entry, sha) in recovered.hashes {
+            self.hashing.begin_at(entry, sha.position());
+            self.hashing.ask(ShaJob::Begin(entry, Box::new(sha)));
+        }
+        self.hashing.finished.extend(recovered.finished);
+    }
+
+    /// Files that are known from an earlier run: their hashes go on, and what is whole is finished.
+    fn take_up_files(&mut self) {
+        let files: Vec<(u32, Arc<str>)> = self
+            .plan
+            .entries()
+            .filter(|(id, _)| self.plan.file(*id).is_some())
+            .map(|(id, entry)| (id, entry.path.clone()))
+            .collect();
+        for (id, path) in files {
+            self.checkpointing.note_progress(id);
+            self.catch_up(id, &path);
+            self.look_at_file(id);
+        }
+        for (twin, first) in self.plan.twins() {
+            self.on_twin(twin, first);
+        }
+    }
+
+    /// What the root is, is known now: its record, its place on disk, the threads that write.
+    pub(super) fn on_resolved(&mut self) {
+        let (id, run) = (self.job.id, self.job.run);
+        let resolved = Resolved {
+            root_cid: None,
+            kind: self.plan.root_kind().unwrap_or_default().to_owned(),
+            bytes_total: self.known_size(),
+            now: Timestamp::now(),
+        };
+        self.in_background(self.store.record_resolved(id, run, resolved));
+        self.announce_resolved();
+        self.check_place();
+        if self.stop.is_some() {
+            return;
+        }
+        match self.make_output() {
+            Ok(output) => self.output = output,
+            Err(stop) => return self.halt(stop),
+        }
+        self.start_threads();
+    }
+
+    /// The size of everything, where it is exact.
+    pub(super) fn known_size(&self) -> Option<u64> {
+        let is_exact = !self.plan.is_directory() || self.plan.is_fully_known();
+        self.plan.size().filter(|_| is_exact)
+    }
+
+    fn announce_resolved(&mut self) {
+        let path = match &self.job.destination {
+            Destination::Disk { target, .. } => Some(target.clone()),
+            Destination::Stdout => None,
+        };
+        self.announce(What::Resolved {
+            cid: cid::text(&self.way.here()),
+            path,
+            size: self.known_size(),
+        });
+    }
+
+    fn make_output(&self) -> Result<Output, Stop> {
+        let Destination::Disk { part, .. } = &self.job.destination else {
+            return match self.plan.root_kind() {
+                Some("file") => Ok(Output::Stdout),
+                kind => Err(Stop::Failed(not_a_file(
+                    &self.way.here(),
+                    kind.unwrap_or_default(),
+                ))),
+            };
+        };
+        match self.plan.root_kind() {
+            Some("directory") => Ok(Output::tree(self.open_tree(part)?)),
+            Some("file") => {
+                let part = self.open_part(part)?;
+                // A part that somebody made longer than the file must not give it its length.
+                let size = self.plan.size().unwrap_or(0);
+                let cut = part.len().and_then(|len| match len > size {
+                    true => part.set_len(size),
+                    false => Ok(()),
+                });
+                cut.map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
+                Ok(Output::File(part))
+            }
+            _ => Err(Stop::Failed(link_failure(&self.way.here()))),
+        }
+    }
+
+    /// Whether the target can take it: nothing else there, and room.
+    fn check_place(&mut self) {
+        let Destination::Disk {
+            target, overwrite, ..
+        } = &self.job.destination
+        else {
+            return;
+        };
+        if self.is_in_place {
+            return;
+        }
+        let (id, size) = (self.job.id, self.plan.size().unwrap_or(0));
+        let is_free = match inspect::file_len(target) {
+            Ok(None) => !inspect::exists(target) || *overwrite,
+            Ok(Some(there)) => *overwrite || (there == size && !self.plan.is_directory()),
+            Err(_) => *overwrite,
+        };
+        if !is_free {
+            let failure = exists_failure(target, id);
+            return self.fail(failure);
+        }
+        let directory = target.parent().unwrap_or(target);
+        let needed = match self.plan.is_directory() {
+            // What directories claim is no proof, and no reason to refuse.
+            true => self.plan.totals().known_bytes,
+            false => size,
+        };
+        if let Err(error) =
+            room::require(directory, needed.saturating_sub(self.plan.proved_bytes()))
+        {
+            self.fail(disk_failure(&error, id));
+        }
+    }
+
+    /// Starts the thread that proves and writes, and the one that hashes whole files.
+    fn start_threads(&mut self) {
+        let sink = match &self.output {
+            Output::Stdout => Sink::Stream(Stream::new(Box::new(std::io::stdout()))),
+            output => Sink::Disk(Writer::new(output.clone())),
+        };
+        self.prover = Some(prove::spawn_prover(
+            sink,
+            self.inputs.clone(),
+            &mut self.threads,
+        ));
+        if self.options.file_sha256 || self.job.expected_sha256.is_some() {
+            self.hashing.sender = Some(prove::spawn_sha(
+                self.output.clone(),
+                self.inputs.clone(),
+                &mut self.threads,
+            ));
+        }
+    }
+}

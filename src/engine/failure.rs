@@ -1,0 +1,169 @@
+//! What goes wrong, in words for people: what happened, what was kept, what to type next.
+
+use std::path::Path;
+
+use crate::content::cid::{self, Cid};
+use crate::content::path::PathError;
+use crate::content::unixfs::Fault;
+use crate::disk::DiskError;
+pub use crate::download::chain;
+use crate::download::{DownloadId, Failure};
+use crate::engine::Job;
+use crate::engine::plan::PlanError;
+use crate::exit::ExitKind;
+use crate::store::StoreError;
+
+pub fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
+    let hint = if error.is_no_room() {
+        "make room, then go on with"
+    } else {
+        "what is proved is kept; go on with"
+    };
+    Failure {
+        kind: ExitKind::Disk,
+        message: chain(error),
+        hint: Some(format!("{hint}: fetchd resume {id}")),
+    }
+}
+
+/// A failure to create the part or the target: the place is at fault, not the disk.
+pub fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
+    if !error.is_uncreatable() {
+        return disk_failure(error, id);
+    }
+    Failure {
+        kind: ExitKind::Exists,
+        message: chain(error),
+        hint: Some(format!(
+            "make the directory writable and go on with: fetchd resume {id}, or choose another place with -o or -d"
+        )),
+    }
+}
+
+pub fn exists_failure(target: &Path, id: DownloadId) -> Failure {
+    Failure {
+        kind: ExitKind::Exists,
+        message: format!("{} exists and holds something else", target.display()),
+        hint: Some(format!(
+            "move it away and go on with: fetchd resume {id}, or replace it with --force"
+        )),
+    }
+}
+
+pub fn store_failure(error: &StoreError, id: DownloadId) -> Failure {
+    Failure {
+        kind: error.exit_kind(),
+        message: chain(error),
+        hint: Some(format!("go on with: fetchd resume {id}")),
+    }
+}
+
+/// Another process holds the lock of the part.
+pub fn busy_failure(path: &Path, id: DownloadId) -> Failure {
+    Failure {
+        kind: ExitKind::Retry,
+        message: format!("another process is writing {}", path.display()),
+        hint: Some(format!("wait for it, then go on with: fetchd resume {id}")),
+    }
+}
+
+/// The time is over.
+pub fn timed_out(id: DownloadId) -> Failure {
+    Failure {
+        kind: ExitKind::Retry,
+        message: "the time that max_time allows is over".to_owned(),
+        hint: Some(format!("go on with: fetchd resume {id}")),
+    }
+}
+
+/// Something else than a file is to go to standard output.
+pub fn not_a_file(root: &Cid, what: &str) -> Failure {
+    Failure {
+        kind: ExitKind::Usage,
+        message: format!(
+            "{} is a {what}, and standard output takes single files only",
+            cid::text(root)
+        ),
+        hint: Some("save it with: fetchd get … -o PATH, or name a file in it".to_owned()),
+    }
+}
+
+/// The root is a symbolic link.
+pub fn link_failure(root: &Cid) -> Failure {
+    Failure {
+        kind: ExitKind::Refused,
+        message: format!(
+            "{} is a symbolic link, which means nothing by itself",
+            cid::text(root)
+        ),
+        hint: Some("fetch the directory that holds it".to_owned()),
+    }
+}
+
+/// The way to what is wanted ends before it.
+pub fn path_failure(error: &PathError) -> Failure {
+    let (kind, hint) = match error {
+        PathError::Malformed { .. } => (
+            ExitKind::Verification,
+            "the content itself is broken: no gateway can mend it; ask its publisher",
+        ),
+        PathError::Absent { .. } | PathError::NotADirectory { .. } => (
+            ExitKind::NotFound,
+            "this is proved: no gateway has it; see what there is with: fetchd ls SOURCE",
+        ),
+    };
+    Failure {
+        kind,
+        message: chain(error),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+/// The content is not sound, or not wanted.
+pub fn plan_failure(error: &PlanError, job: &Job) -> Failure {
+    let (kind, hint) = match error {
+        PlanError::Malformed { source, .. } if source.fault() == Fault::Unsafe => {
+            (ExitKind::Refused, one_by_one(job))
+        }
+        PlanError::Malformed { source, .. } if source.fault() == Fault::TooLarge => (
+            ExitKind::Refused,
+            "the directory is too large in one block".to_owned(),
+        ),
+        PlanError::Malformed { .. } | PlanError::SizeLie { .. } | PlanError::ChildKind { .. } => (
+            ExitKind::Verification,
+            "the content itself is broken: no gateway can mend it; ask its publisher".to_owned(),
+        ),
+        PlanError::Hash { .. } => (
+            ExitKind::Refused,
+            "if you trust it nevertheless, name the hash function in allow_hash".to_owned(),
+        ),
+        PlanError::TooLarge { .. } => (ExitKind::Refused, "allow more with --max-size".to_owned()),
+        PlanError::BlockTooLarge { .. } => (
+            ExitKind::Refused,
+            "allow more with max_block_size in the configuration".to_owned(),
+        ),
+        PlanError::TooDeep { .. } => (
+            ExitKind::Refused,
+            "allow more with max_depth in the configuration".to_owned(),
+        ),
+        PlanError::TooManyEntries { .. } => (
+            ExitKind::Refused,
+            "allow more with max_entries in the configuration, or take a part with --include"
+                .to_owned(),
+        ),
+        PlanError::Name { .. } => (ExitKind::Refused, one_by_one(job)),
+    };
+    Failure {
+        kind,
+        message: chain(error),
+        hint: Some(hint),
+    }
+}
+
+/// What can be done where one name of a tree cannot be saved.
+pub fn one_by_one(job: &Job) -> String {
+    format!(
+        "take the rest with --exclude NAME, or one file with: fetchd get {}/PATH -o NAME",
+        cid::text(&job.root)
+    )
+}

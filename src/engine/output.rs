@@ -1,0 +1,187 @@
+//! Where the bytes go: a part file, a part directory, or standard output.
+//!
+//! Knows the one part or the tree of parts behind a download and opens the files in it. It decides
+//! nothing and proves nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::DiskError;
+use crate::disk::inspect;
+use crate::disk::part::PartFile;
+use crate::disk::place::SafeName;
+use crate::disk::tree::{Tree, TreePath, TreeView};
+use crate::engine::plan::EntryId;
+
+/// Files that stay open for the next write.
+const OPEN_FILES: usize = 32;
+
+/// Where the bytes of a download go. A clone is the same place.
+#[derive(Clone)]
+pub enum Output {
+    /// Nowhere yet: what the root is, nobody knows.
+    Undecided,
+    /// One file.
+    File(PartFile),
+    /// A directory that is being built.
+    Tree(SharedTree),
+    /// A directory that is only looked at.
+    View(Arc<TreeView>),
+    /// Standard output, in order.
+    Stdout,
+}
+
+/// A tree that several threads put files into; each holds it only to open one.
+pub type SharedTree = Arc<Mutex<Tree>>;
+
+impl Output {
+    /// A directory that is being built.
+    pub fn tree(tree: Tree) -> Self {
+        Output::Tree(Arc::new(Mutex::new(tree)))
+    }
+
+    /// Whether something is kept on disk.
+    pub fn is_on_disk(&self) -> bool {
+        matches!(self, Output::File(_) | Output::Tree(_) | Output::View(_))
+    }
+
+    /// Opens the file at this path of the tree, or makes it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or something else is there.
+    pub fn open(&self, path: &str) -> Result<PartFile, DiskError> {
+        match self {
+            Output::File(part) => Ok(part.clone()),
+            Output::Tree(tree) => open_or_create(&mut lock(tree), &TreePath::parse(path)?),
+            Output::Undecided | Output::View(_) | Output::Stdout => {
+                unreachable!("only what is being built is written to")
+            }
+        }
+    }
+
+    /// Opens the file at this path of the tree, if it is there.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is no file.
+    pub fn open_existing(&self, path: &str) -> Result<Option<PartFile>, DiskError> {
+        match self {
+            Output::File(part) => Ok(Some(part.clone())),
+            Output::Tree(tree) => lock(tree).open_file(&TreePath::parse(path)?),
+            Output::Undecided | Output::View(_) | Output::Stdout => Ok(None),
+        }
+    }
+
+    /// Length and modification time, in nanoseconds since 1970, of the file at this path.
+    pub fn fingerprint(&self, path: &str) -> Option<(u64, i64)> {
+        let facts = match self {
+            Output::File(part) => return inspect::fingerprint(part.path()),
+            Output::Tree(tree) => lock(tree).inspect(&TreePath::parse(path).ok()?),
+            Output::View(view) => view.inspect(&TreePath::parse(path).ok()?),
+            Output::Undecided | Output::Stdout => return None,
+        };
+        facts.ok()??.fingerprint()
+    }
+
+    /// Makes everything written so far survive a power cut. Blocks.
+    ///
+    /// # Errors
+    /// A failed sync; what was written may be lost.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        match self {
+            Output::File(part) => part.sync(),
+            Output::Tree(tree) => {
+                let sync = lock(tree).full_sync();
+                sync.run()
+            }
+            Output::Undecided | Output::View(_) | Output::Stdout => Ok(()),
+        }
+    }
+}
+
+/// The tree, for one step. A thread that panicked has ended the program's work anyway.
+pub fn lock(tree: &SharedTree) -> MutexGuard<'_, Tree> {
+    tree.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open_or_create(tree: &mut Tree, path: &TreePath) -> Result<PartFile, DiskError> {
+    if let Some(part) = tree.open_file(path)? {
+        return Ok(part);
+    }
+    match tree.create_file(path) {
+        Err(error) if error.is_missing() => {
+            make_dirs(tree, path)?;
+            tree.create_file(path)
+        }
+        made => made,
+    }
+}
+
+/// Makes the directories above a path.
+pub fn make_dirs(tree: &mut Tree, path: &TreePath) -> Result<(), DiskError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    match tree.make_dir(&parent) {
+        Err(error) if error.is_missing() => {
+            make_dirs(tree, &parent)?;
+            tree.make_dir(&parent).map(|_| ())
+        }
+        made => made.map(|_| ()),
+    }
+}
+
+/// Writes the files of an output, and keeps the last ones open.
+pub struct Writer {
+    output: Output,
+    open: VecDeque<(EntryId, PartFile)>,
+}
+
+impl Writer {
+    /// A writer of files on a disk.
+    pub fn new(output: Output) -> Self {
+        Self {
+            output,
+            open: VecDeque::new(),
+        }
+    }
+
+    /// The file of an entry, open.
+    pub(super) fn file(&mut self, entry: EntryId, path: &Arc<str>) -> Result<&PartFile, DiskError> {
+        let known = self.open.iter().position(|(id, _)| *id == entry);
+        let found = match known.and_then(|at| self.open.remove(at)) {
+            Some(found) => found,
+            None => (entry, self.output.open(path)?),
+        };
+        if self.open.len() == OPEN_FILES {
+            self.open.pop_front();
+        }
+        self.open.push_back(found);
+        let last = self.open.len() - 1;
+        Ok(&self.open[last].1)
+    }
+
+    /// Copies a finished file of `size` bytes to another place in the tree.
+    pub(super) fn copy(&mut self, from: &str, to: &str, size: u64) -> Result<(), DiskError> {
+        let from = self.output.open(from)?;
+        let to = self.output.open(to)?;
+        let mut buffer = vec![0; 256 << 10];
+        let mut at = 0;
+        while at < size {
+            let len = buffer
+                .len()
+                .min(usize::try_from(size - at).unwrap_or(usize::MAX));
+            from.read_at(at, &mut buffer[..len])?;
+            to.write_at(at, &buffer[..len])?;
+            at += len as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a disk can hold a file of this name.
+///
+/// # Errors
+/// Why not.
+pub fn check_name(name: &str) -> Result<(), DiskError> {
+    SafeName::new(name).map(|_| ())
+}

@@ -1,0 +1,515 @@
+//! What is known of one file's tree and what is still missing of it.
+//!
+//! The tree is expanded lazily, in file order, as verified nodes arrive, so memory holds the
+//! frontier between what is proved and what is unknown, never the whole DAG. Pure: blocks come in
+//! verified, decisions go out as values.
+//!
+//! Invariant: `proved` and the pieces do not overlap, and every byte of the file is either in
+//! `proved` or in exactly one piece.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::content::cid::{self, Cid, codec};
+use crate::content::hash;
+use crate::content::leaf;
+use crate::content::ranges::{ByteRange, RangeSet};
+use crate::content::unixfs::{self, Child, FileNode, Node};
+use crate::engine::plan::index::{Index, Spot};
+use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
+
+/// Pieces that may wait at once before repeated sub-trees are no longer expanded ahead of their
+/// turn: a DAG of a few blocks can unfold to billions of pieces.
+const MAX_PIECES_AHEAD: usize = 65_536;
+
+/// A consecutive part of the file that one link stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The link.
+    pub cid: Cid,
+    /// Offset in the file.
+    pub offset: u64,
+    /// File bytes below the link.
+    pub len: u64,
+    /// What it is expected to be.
+    pub kind: PieceKind,
+    depth: u32,
+}
+
+/// What a piece is expected to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PieceKind {
+    /// File bytes, raw or in the usual dag-pb wrapping: provable from the bytes alone.
+    Leaf,
+    /// A node with children, or a leaf in an unusual wrapping: must come as a block.
+    Node,
+}
+
+/// File bytes that a verified block holds in itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inline {
+    /// The file.
+    pub entry: EntryId,
+    /// Where they belong in it.
+    pub offset: u64,
+    /// The bytes.
+    pub data: Bytes,
+}
+
+/// The plan of one file.
+#[derive(Debug)]
+pub struct FilePlan {
+    id: EntryId,
+    root: Cid,
+    size: u64,
+    /// What is proved and written.
+    proved: RangeSet,
+    /// Those of the proved bytes that were proved as leaves around plain bytes.
+    by_leaves: RangeSet,
+    /// What somebody fetches.
+    taken: RangeSet,
+    /// What is received and waits for its proof.
+    proving: RangeSet,
+    pieces: BTreeMap<u64, Piece>,
+    /// Children that claim to hold no bytes and are not one of the well-known empty blocks: they
+    /// must be seen to be believed.
+    empties: Vec<Cid>,
+}
+
+/// What an expansion needs besides the block.
+pub struct Growth<'a> {
+    /// Limits on the DAG.
+    pub limits: &'a Limits,
+    /// Who waits for which block.
+    pub index: &'a mut Index,
+    /// The file bytes found in blocks: to be written, then to be reported as proved.
+    pub inline: &'a mut Vec<Inline>,
+}
+
+impl FilePlan {
+    /// The plan of the file whose verified root block is `node`, in `block`.
+    ///
+    /// `proved` and `by_leaves` are what an earlier run left; bytes beyond the end are forgotten.
+    ///
+    /// # Errors
+    /// Whatever makes the tree unsound or unwanted.
+    pub fn new(
+        id: EntryId,
+        root: Cid,
+        node: &FileNode,
+        block: &Bytes,
+        saved: (RangeSet, RangeSet),
+        growth: &mut Growth<'_>,
+    ) -> Result<Self, PlanError> {
+        let (mut proved, mut by_leaves) = saved;
+        proved.remove(node.size, u64::MAX);
+        by_leaves.remove(node.size, u64::MAX);
+        let mut plan = Self {
+            id,
+            root,
+            size: node.size,
+            proved,
+            by_leaves,
+            taken: RangeSet::new(),
+            proving: RangeSet::new(),
+            pieces: BTreeMap::new(),
+            empties: Vec::new(),
+        };
+        plan.add_node(0, 0, node, block, growth)?;
+        Ok(plan)
+    }
+
+    /// The plan of a file of which only the size is known, and that it may be a single leaf: the
+    /// bytes alone can prove it.
+    pub fn of_leaf(id: EntryId, root: Cid, size: u64, index: &mut Index) -> Self {
+        let mut plan = Self {
+            id,
+            root,
+            size,
+            proved: RangeSet::new(),
+            by_leaves: RangeSet::new(),
+            taken: RangeSet::new(),
+            proving: RangeSet::new(),
+            pieces: BTreeMap::new(),
+            empties: Vec::new(),
+        };
+        if size > 0 {
+            plan.insert(
+                Piece {
+                    cid: root,
+                    offset: 0,
+                    len: size,
+                    kind: PieceKind::Leaf,
+                    depth: 0,
+                },
+                index,
+            );
+        }
+        plan
+    }
+
+    /// The file's root.
+    pub fn root(&self) -> &Cid {
+        &self.root
+    }
+
+    /// The file's size.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The proved bytes.
+    pub fn proved(&self) -> &RangeSet {
+        &self.proved
+    }
+
+    /// Those of them that were proved as leaves around plain bytes.
+    pub fn by_leaves(&self) -> &RangeSet {
+        &self.by_leaves
+    }
+
+    /// Whether every byte is proved and every claim checked.
+    pub fn is_complete(&self) -> bool {
+        self.empties.is_empty() && self.proved.contains(0, self.size)
+    }
+
+    /// Whether this byte is received and waits for its proof.
+    pub fn is_proving(&self, offset: u64) -> bool {
+        self.proving.contains(offset, offset + 1)
+    }
+
+    /// The piece that begins here.
+    pub fn piece_at(&self, offset: u64) -> Option<&Piece> {
+        self.pieces.get(&offset)
+    }
+
+    /// How many pieces wait.
+    pub fn pieces_ahead(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// Whether a block that is wanted in another place already is to be expanded here too.
+    pub fn has_room(&self) -> bool {
+        self.pieces.len() < MAX_PIECES_AHEAD
+    }
+
+    /// Takes the verified block of the piece at `offset`.
+    ///
+    /// # Errors
+    /// Whatever makes the tree unsound or unwanted; the download cannot go on.
+    pub fn expand(
+        &mut self,
+        offset: u64,
+        block: &Bytes,
+        growth: &mut Growth<'_>,
+    ) -> Result<(), PlanError> {
+        match self.forget(offset, growth.index) {
+            Some(piece) => self.expand_piece(piece, block, growth),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the verified block of a child that claims to hold no bytes.
+    ///
+    /// # Errors
+    /// It is no file, or not an empty one.
+    pub fn see_empty(
+        &mut self,
+        cid: &Cid,
+        block: &Bytes,
+        index: &mut Index,
+    ) -> Result<(), PlanError> {
+        let same = |empty: &Cid| empty.hash() == cid.hash();
+        while let Some(at) = self.empties.iter().position(same) {
+            let empty = self.empties.swap_remove(at);
+            index.remove(empty.hash(), Spot::Empty(self.id));
+            let node = file_node(&empty, block)?;
+            check_size(&empty, 0, node.size)?;
+        }
+        Ok(())
+    }
+
+    /// Records that the bytes of `offset..offset + len` are proved and written; `by_leaf` if they
+    /// were proved as a leaf around plain bytes.
+    pub fn prove(&mut self, offset: u64, len: u64, by_leaf: bool, index: &mut Index) {
+        self.proved.insert(offset, offset + len);
+        if by_leaf {
+            self.by_leaves.insert(offset, offset + len);
+        }
+        self.forget(offset, index);
+    }
+
+    /// Marks bytes as received, to be proved.
+    pub fn begin_proof(&mut self, offset: u64, len: u64) {
+        self.proving.insert(offset, offset + len);
+    }
+
+    /// Their proof is over, whatever came of it.
+    pub fn end_proof(&mut self, offset: u64, len: u64) {
+        self.proving.remove(offset, offset + len);
+    }
+
+    /// The leaf at `offset` did not prove right as plain bytes under any known wrapping: it must
+    /// come as a block.
+    pub fn demand_block(&mut self, offset: u64) {
+        if let Some(piece) = self.pieces.get_mut(&offset) {
+            piece.kind = PieceKind::Node;
+        }
+    }
+
+    /// Marks a range as being fetched.
+    pub fn take(&mut self, range: ByteRange) {
+        self.taken.insert(range.start(), range.end());
+    }
+
+    /// Gives a range back, whatever came of it.
+    pub fn give_back(&mut self, range: ByteRange) {
+        self.taken.remove(range.start(), range.end());
+    }
+
+    /// Pieces that nobody is fetching or proving, in file order.
+    pub fn open_pieces(&self) -> impl Iterator<Item = &Piece> + '_ {
+        self.pieces.values().filter(|piece| {
+            let first = (piece.offset, piece.offset + 1);
+            !self.taken.contains(first.0, first.1) && !self.proving.contains(first.0, first.1)
+        })
+    }
+
+    /// Children that claim to be empty and have not been seen.
+    pub fn unseen_empties(&self) -> &[Cid] {
+        &self.empties
+    }
+
+    /// All pieces in file order, for recovery.
+    pub fn first_piece_from(&self, from: u64) -> Option<&Piece> {
+        self.pieces.range(from..).next().map(|(_, piece)| piece)
+    }
+
+    /// Leaves in this range that are not proved and not about to be, in file order.
+    pub fn missing_leaves(&self, range: ByteRange) -> impl Iterator<Item = &Piece> + '_ {
+        let pieces = self.pieces.range(range.start()..range.end());
+        pieces
+            .map(|(_, piece)| piece)
+            .filter(|piece| piece.kind == PieceKind::Leaf && !self.is_proving(piece.offset))
+    }
+
+    /// Consecutive open leaves from the first open piece on, up to about `target` bytes.
+    pub fn leaf_run(&self, target: u64) -> Vec<Piece> {
+        let mut run: Vec<Piece> = Vec::new();
+        let mut len = 0;
+        for piece in self.open_pieces() {
+            let adjoins = run
+                .last()
+                .is_none_or(|last| last.offset + last.len == piece.offset);
+            if piece.kind == PieceKind::Node || !adjoins || len >= target {
+                break;
+            }
+            len += piece.len;
+            run.push(piece.clone());
+        }
+        run
+    }
+
+    /// The open range from the first open piece on, up to about `target` bytes, whatever its
+    /// pieces are.
+    pub fn open_span(&self, target: u64) -> Option<ByteRange> {
+        let mut pieces = self.open_pieces();
+        let first = pieces.next()?;
+        let mut end = first.offset + first.len.min(target);
+        for piece in pieces {
+            if piece.offset != end || end - first.offset >= target {
+                break;
+            }
+            end += piece.len.min(target);
+        }
+        let limit = self
+            .taken
+            .iter()
+            .find(|t| t.start() >= first.offset)
+            .map_or(end, |t| t.start().min(end));
+        ByteRange::new(first.offset, limit)
+    }
+
+    /// Open nodes that begin before `horizon`, in file order.
+    pub fn open_nodes(&self, horizon: u64) -> impl Iterator<Item = &Piece> + '_ {
+        self.open_pieces()
+            .take_while(move |piece| piece.offset < horizon)
+            .filter(|piece| piece.kind == PieceKind::Node)
+    }
+
+    fn expand_piece(
+        &mut self,
+        piece: Piece,
+        block: &Bytes,
+        growth: &mut Growth<'_>,
+    ) -> Result<(), PlanError> {
+        let node = file_node(&piece.cid, block)?;
+        check_size(&piece.cid, piece.len, node.size)?;
+        self.add_node(piece.offset, piece.depth, &node, block, growth)
+    }
+
+    /// Adds what a node holds, its inline bytes and its children, at `start` of the file.
+    fn add_node(
+        &mut self,
+        start: u64,
+        depth: u32,
+        node: &FileNode,
+        block: &Bytes,
+        growth: &mut Growth<'_>,
+    ) -> Result<(), PlanError> {
+        let limit = growth.limits.max_depth;
+        if depth > limit {
+            return Err(PlanError::TooDeep { limit });
+        }
+        self.add_inline(start, block, &node.inline, growth.inline);
+        for child in &node.children {
+            self.add_child(start, depth + 1, child, growth)?;
+        }
+        Ok(())
+    }
+
+    fn add_inline(
+        &mut self,
+        start: u64,
+        block: &Bytes,
+        range: &Range<usize>,
+        inline: &mut Vec<Inline>,
+    ) {
+        let data = block.slice(range.clone());
+        let end = start + data.len() as u64;
+        if !self.proved.contains(start, end) {
+            inline.push(Inline {
+                entry: self.id,
+                offset: start,
+                data,
+            });
+        }
+    }
+
+    fn add_child(
+        &mut self,
+        start: u64,
+        depth: u32,
+        child: &Child,
+        growth: &mut Growth<'_>,
+    ) -> Result<(), PlanError> {
+        check_hash(growth.limits, &child.cid)?;
+        let offset = start + child.offset;
+        if let Some(data) = cid::identity(&child.cid) {
+            let piece = Piece {
+                cid: child.cid,
+                offset,
+                len: child.size,
+                kind: PieceKind::Node,
+                depth,
+            };
+            return self.expand_piece(piece, &Bytes::copy_from_slice(data), growth);
+        }
+        if child.size == 0 {
+            self.add_empty(&child.cid, growth.index);
+            return Ok(());
+        }
+        if self.proved.contains(offset, offset + child.size) {
+            return Ok(());
+        }
+        let piece = Piece {
+            cid: child.cid,
+            offset,
+            len: child.size,
+            kind: expected_kind(child, growth.limits)?,
+            depth,
+        };
+        self.insert(piece, growth.index);
+        Ok(())
+    }
+
+    fn add_empty(&mut self, cid: &Cid, index: &mut Index) {
+        if !is_known_empty(cid) && !self.empties.contains(cid) {
+            index.insert(cid.hash(), Spot::Empty(self.id));
+            self.empties.push(*cid);
+        }
+    }
+
+    fn insert(&mut self, piece: Piece, index: &mut Index) {
+        index.insert(piece.cid.hash(), Spot::Bytes(self.id, piece.offset));
+        self.pieces.insert(piece.offset, piece);
+    }
+
+    fn forget(&mut self, offset: u64, index: &mut Index) -> Option<Piece> {
+        let piece = self.pieces.remove(&offset)?;
+        index.remove(piece.cid.hash(), Spot::Bytes(self.id, offset));
+        Some(piece)
+    }
+
+    /// Takes everything that waits out of the index: the plan is given up.
+    pub fn withdraw(&mut self, index: &mut Index) {
+        let offsets: Vec<u64> = self.pieces.keys().copied().collect();
+        for offset in offsets {
+            self.forget(offset, index);
+        }
+        for empty in self.empties.drain(..) {
+            index.remove(empty.hash(), Spot::Empty(self.id));
+        }
+    }
+}
+
+/// The block as a node of a file.
+fn file_node(cid: &Cid, block: &Bytes) -> Result<FileNode, PlanError> {
+    let node = unixfs::node(cid.codec(), block).map_err(|source| PlanError::Malformed {
+        cid: cid::text(cid),
+        source,
+    })?;
+    let what = match node {
+        Node::File(file) => return Ok(file),
+        Node::Directory(_) | Node::HamtShard(_) => "directory",
+        Node::Symlink(_) => "symbolic link",
+        Node::Opaque { codec } => codec::name(codec).unwrap_or("block of an unknown codec"),
+    };
+    Err(PlanError::ChildKind {
+        cid: cid::text(cid),
+        what,
+    })
+}
+
+fn check_size(cid: &Cid, expected: u64, actual: u64) -> Result<(), PlanError> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(PlanError::SizeLie {
+        cid: cid::text(cid),
+        expected,
+        actual,
+    })
+}
+
+/// What a child is expected to be, by its codec and by the size that its link claims.
+fn expected_kind(child: &Child, limits: &Limits) -> Result<PieceKind, PlanError> {
+    if child.cid.codec() == codec::RAW {
+        if child.size > limits.max_block {
+            return Err(PlanError::BlockTooLarge {
+                cid: cid::text(&child.cid),
+                size: child.size,
+                limit: limits.max_block,
+            });
+        }
+        return Ok(PieceKind::Leaf);
+    }
+    let canonical = child.size.checked_add(leaf::canonical_overhead(child.size));
+    let is_leaf =
+        child.size <= limits.max_block && child.tsize.is_some() && child.tsize == canonical;
+    Ok(if is_leaf {
+        PieceKind::Leaf
+    } else {
+        PieceKind::Node
+    })
+}
+
+/// The empty raw block, the empty dag-pb file and its old form, whatever their CID version.
+fn is_known_empty(cid: &Cid) -> bool {
+    let blocks: [&[u8]; 3] = [b"", &[0x0a, 4, 8, 2, 0x18, 0], &[0x0a, 2, 8, 2]];
+    blocks
+        .iter()
+        .any(|block| hash::matches(cid.hash(), [*block]))
+}

@@ -1,0 +1,296 @@
+//! What a directory needs once all its files are there: its empty directories and its links, what
+//! is to be preserved, and its final name.
+//!
+//! Links are made last, and only when all of them are judged: nothing is ever written through one.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::disk::DiskError;
+use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
+use crate::download::{DownloadId, Failure, RunId};
+use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::failure::{
+    chain, disk_failure, exists_failure, one_by_one, store_failure, target_failure,
+};
+use crate::engine::finish::on_a_thread;
+use crate::engine::output::{self, Output, SharedTree};
+use crate::engine::plan::{Expansion, FoundKind};
+use crate::exit::ExitKind;
+use crate::store::{FileKind, FileRow, Store, StoreError};
+
+/// Rows that are read from the store at once.
+const PAGE: u32 = 4096;
+
+/// What completes a tree.
+struct Builder {
+    id: DownloadId,
+    run: RunId,
+    store: Store,
+    tree: SharedTree,
+    preserves: bool,
+    is_stopped: Arc<AtomicBool>,
+    hint: String,
+}
+
+impl Coordinator<'_> {
+    /// Makes what is no file, and looks at every file a last time.
+    pub(super) async fn build_tree(
+        &mut self,
+        signals: &mut tokio::sync::mpsc::UnboundedReceiver<ExitKind>,
+    ) {
+        let Output::Tree(tree) = &self.output else {
+            return;
+        };
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let builder = Builder {
+            id: self.job.id,
+            run: self.job.run,
+            store: self.store.clone(),
+            tree: tree.clone(),
+            preserves: self.options.preserve,
+            is_stopped: is_stopped.clone(),
+            hint: one_by_one(&self.job),
+        };
+        self.write_journal();
+        let work = on_a_thread(move || builder.build());
+        tokio::pin!(work);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                Some(kind) = signals.recv() => {
+                    is_stopped.store(true, Ordering::Relaxed);
+                    self.halt(Stop::Signal(kind));
+                }
+            }
+        };
+        if let Err(failure) = outcome {
+            self.fail(failure);
+        }
+    }
+
+    /// Judges links as they are found, each by itself: a bad one must not wait for the end.
+    pub(super) fn judge_links(&self, expansion: &Expansion) -> Result<(), Failure> {
+        for found in &expansion.found {
+            if let FoundKind::Symlink { target } = &found.kind
+                && !found.path.is_empty()
+            {
+                let path = TreePath::parse(&found.path)
+                    .map_err(|error| disk_failure(&error, self.job.id))?;
+                let judged = Links::new(false).add(&path, target);
+                judged.map_err(|bad| unsafe_link(&bad, one_by_one(&self.job)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the tree its final name.
+    pub(super) async fn install_tree(
+        &self,
+        tree: SharedTree,
+        target: PathBuf,
+        overwrite: bool,
+    ) -> Result<(), Failure> {
+        let (id, store) = (self.job.id, self.store.clone());
+        on_a_thread(move || {
+            let tree = Arc::try_unwrap(tree).map(Mutex::into_inner);
+            let Ok(Ok(tree)) = tree else {
+                return Err(Failure {
+                    kind: ExitKind::Internal,
+                    message: "a thread still writes to the directory".to_owned(),
+                    hint: Some(format!("go on with: fetchd resume {id}")),
+                });
+            };
+            let installed = match overwrite {
+                true => tree.replace(&target, &mut |entry| is_known(&store, &target, entry)),
+                false => tree.install(&target),
+            };
+            installed.map_err(|error| match error {
+                DiskError::Exists { .. } => exists_failure(&target, id),
+                DiskError::Unknown { .. } => Failure {
+                    kind: ExitKind::Exists,
+                    message: chain(&error),
+                    hint: Some(format!(
+                        "--force replaces only directories that fetchd made; move it away and go on with: fetchd resume {id}"
+                    )),
+                },
+                error => target_failure(&error, id),
+            })
+        })
+        .await
+    }
+}
+
+/// Whether the ledger knows a file of an existing directory, as it stands there. A link has no
+/// bytes of its own to lose.
+fn is_known(store: &Store, target: &Path, entry: &WalkEntry) -> bool {
+    if entry.facts.kind == EntryKind::Link {
+        return true;
+    }
+    let install = store.install_at(&target.join(&entry.path)).wait();
+    let known = install.ok().flatten();
+    known.is_some_and(|known| entry.facts.fingerprint() == Some((known.size, known.mtime_ns)))
+}
+
+fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
+    Failure {
+        kind: ExitKind::Refused,
+        message: chain(error),
+        hint: Some(hint),
+    }
+}
+
+impl Builder {
+    fn build(&self) -> Result<(), Failure> {
+        let mut links = Links::new(output::lock(&self.tree).folds_names());
+        self.each_row(|row| self.make_directory(&mut links, row))?;
+        links
+            .check()
+            .map_err(|bad| unsafe_link(&bad, self.hint.clone()))?;
+        for (path, target) in links.iter() {
+            let mut tree = output::lock(&self.tree);
+            let made = output::make_dirs(&mut tree, path).and_then(|()| tree.symlink(path, target));
+            made.map_err(|error| disk_failure(&error, self.id))?;
+        }
+        if self.preserves {
+            self.preserve()?;
+        }
+        Ok(())
+    }
+
+    /// Directories are made, links are gathered, files are looked at.
+    fn make_directory(&self, links: &mut Links, row: &FileRow) -> Result<(), Failure> {
+        let Some(path) = self.path_of(row)? else {
+            return Ok(());
+        };
+        match row.file.kind {
+            FileKind::Directory => {
+                let mut tree = output::lock(&self.tree);
+                let made = output::make_dirs(&mut tree, &path).and_then(|()| tree.make_dir(&path));
+                made.map(|_| ())
+                    .map_err(|error| disk_failure(&error, self.id))
+            }
+            FileKind::Symlink => {
+                let target = row.file.target.as_deref().unwrap_or_default();
+                links
+                    .add(&path, target)
+                    .map_err(|bad| unsafe_link(&bad, self.hint.clone()))
+            }
+            FileKind::File => self.check_length(&path, row.file.size.unwrap_or(0)),
+            FileKind::Unknown | FileKind::Shard => Ok(()),
+        }
+    }
+
+    /// The last look before the final name: every file is there and as long as it should be,
+    /// whoever may have touched it meanwhile.
+    fn check_length(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
+        let tree = output::lock(&self.tree);
+        let facts = tree
+            .inspect(path)
+            .map_err(|error| disk_failure(&error, self.id))?;
+        let is_right = |kind, len| kind == EntryKind::File && len == size;
+        match facts {
+            Some(facts) if is_right(facts.kind, facts.len) => Ok(()),
+            Some(facts) if facts.kind == EntryKind::File && facts.len > size => {
+                drop(tree);
+                self.cut(path, size)
+            }
+            _ => Err(Failure {
+                kind: ExitKind::Disk,
+                message: format!(
+                    "the file {path} in the part is not as it was written: somebody else has changed it"
+                ),
+                hint: Some(format!("prove it again with: fetchd resume {}", self.id)),
+            }),
+        }
+    }
+
+    /// Cuts off what somebody else put behind the end of a file.
+    fn cut(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
+        let opened = output::lock(&self.tree).open_file(path);
+        let cut = opened.and_then(|part| part.map_or(Ok(()), |part| part.set_len(size)));
+        cut.map_err(|error| disk_failure(&error, self.id))
+    }
+
+    /// Sets modes and times: links, then files, then directories from the deepest up.
+    fn preserve(&self) -> Result<(), Failure> {
+        let mut directories = Vec::new();
+        let mut touched = Vec::new();
+        self.each_row(|row| {
+            let preserved = Preserved {
+                mode: row.file.mode,
+                modified: row.file.mtime,
+            };
+            let path = self.path_of(row)?;
+            match row.file.kind {
+                FileKind::Directory => directories.push((path, preserved)),
+                FileKind::File | FileKind::Symlink => {
+                    self.set(path.as_ref(), &preserved)?;
+                    touched.extend(path.map(|path| (row.file.index, path)));
+                }
+                FileKind::Unknown | FileKind::Shard => {}
+            }
+            Ok(())
+        })?;
+        self.record_times(&touched)?;
+        directories.sort_by_key(|(path, _)| {
+            std::cmp::Reverse(path.as_ref().map_or(0, |path| path.names().count()))
+        });
+        directories
+            .iter()
+            .try_for_each(|(path, preserved)| self.set(path.as_ref(), preserved))
+    }
+
+    fn set(&self, path: Option<&TreePath>, preserved: &Preserved) -> Result<(), Failure> {
+        let set = output::lock(&self.tree).preserve(path, preserved);
+        set.map_err(|error| disk_failure(&error, self.id))
+    }
+
+    /// New times are ours, and no reason to prove the files again.
+    fn record_times(&self, touched: &[(u32, TreePath)]) -> Result<(), Failure> {
+        let tree = output::lock(&self.tree);
+        let fingerprint = |path| tree.inspect(path).ok().flatten()?.fingerprint();
+        let fingerprints = touched
+            .iter()
+            .filter_map(|(index, path)| Some((*index, fingerprint(path)?)));
+        let reply = self
+            .store
+            .set_fingerprints(self.id, self.run, fingerprints.collect());
+        reply.wait().map_err(|error| self.store_failed(&error))
+    }
+
+    fn path_of(&self, row: &FileRow) -> Result<Option<TreePath>, Failure> {
+        if row.file.path.is_empty() {
+            return Ok(None);
+        }
+        let path = TreePath::parse(&row.file.path);
+        path.map(Some)
+            .map_err(|error| disk_failure(&error, self.id))
+    }
+
+    fn each_row(
+        &self,
+        mut visit: impl FnMut(&FileRow) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.store.entries(self.id, after, PAGE).wait();
+            let page = page.map_err(|error| self.store_failed(&error))?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.file.index);
+            for row in &page {
+                visit(row)?;
+            }
+            if self.is_stopped.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn store_failed(&self, error: &StoreError) -> Failure {
+        store_failure(error, self.id)
+    }
+}
