@@ -1,16 +1,22 @@
 //! What is known and what is missing: the plan of a tree, and of each file in it.
 //!
-//! Pure: no I/O, no clock. `tree` knows entries and directories, `file` the pieces of one file,
-//! `index` who waits for a block.
+//! Pure: no I/O, no clock. `tree` knows what there is, `grow` what a block adds, `claims` who takes
+//! care of what, `restore` what an earlier run left; `file` knows the pieces of one file, `index`
+//! who waits for a block.
 
+mod claims;
+mod entry;
 mod error;
 mod file;
+mod grow;
 mod index;
+mod restore;
 mod tree;
 
+pub use entry::{Expansion, Expected, Found, FoundKind, State};
 pub use error::{Limits, PlanError};
 pub use file::{FilePlan, Inline, Piece, PieceKind};
-pub use tree::{Expansion, Expected, Found, FoundKind, Plan, State};
+pub use tree::Plan;
 
 use crate::content::cid::{self, Cid};
 

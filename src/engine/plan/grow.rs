@@ -1,0 +1,545 @@
+//! What a verified block brings: files, directories, links, and more of what is known already.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::content::cid::{self, Cid, Multihash, codec};
+use crate::content::leaf::LeafForm;
+use crate::content::unixfs::hamt::{Place, Shard, Slot};
+use crate::content::unixfs::{self, DirNode, FileNode, Mtime, Node, SymlinkNode};
+use crate::engine::plan::entry::{Claim, Directory, Entry, Expansion, Found, FoundKind, State};
+use crate::engine::plan::file::{FilePlan, Growth, Inline};
+use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::tree::{First, Plan};
+use crate::engine::plan::{EntryId, PlanError, check_hash};
+
+impl Plan {
+    /// Takes a block that was proved to have this multihash, wherever it is waited for.
+    ///
+    /// # Errors
+    /// Whatever makes the tree unsound or unwanted; the download cannot go on.
+    pub fn expand(&mut self, hash: &Multihash, block: &Bytes) -> Result<Expansion, PlanError> {
+        let mut expansion = Expansion::default();
+        let spots: Vec<Spot> = self.index.spots(hash).collect();
+        for (nth, spot) in spots.into_iter().enumerate() {
+            match spot {
+                Spot::Entry(id) => self.expand_entry(id, block, &mut expansion)?,
+                Spot::Bytes(id, offset) => {
+                    let has_room = self.file(id).is_some_and(FilePlan::has_room);
+                    if nth == 0 || has_room {
+                        self.expand_piece(id, offset, block, &mut expansion)?;
+                    }
+                }
+                Spot::Empty(id) => self.see_empty(id, block)?,
+            }
+        }
+        if expansion.is_node {
+            self.stored.insert(index::key(hash));
+        }
+        Ok(expansion)
+    }
+
+    fn expand_piece(
+        &mut self,
+        id: EntryId,
+        offset: u64,
+        block: &Bytes,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(Entry {
+            state: State::File(file),
+            ..
+        }) = self.entries.get_mut(&id)
+        else {
+            return Ok(());
+        };
+        let before = file.pieces_ahead();
+        let found = expansion.inline.len();
+        let mut growth = Growth {
+            limits: &self.limits,
+            index: &mut self.index,
+            inline: &mut expansion.inline,
+        };
+        file.expand(offset, block, &mut growth)?;
+        expansion.is_node |= file.pieces_ahead() >= before;
+        if let ([only], false) = (&expansion.inline[found..], expansion.is_node) {
+            expansion.odd_wrapping = odd_wrapping(block, &only.data);
+        }
+        self.open.insert(id);
+        Ok(())
+    }
+
+    fn see_empty(&mut self, id: EntryId, block: &Bytes) -> Result<(), PlanError> {
+        let Some(Entry {
+            state: State::File(file),
+            ..
+        }) = self.entries.get_mut(&id)
+        else {
+            return Ok(());
+        };
+        let empties: Vec<Cid> = file.unseen_empties().to_vec();
+        let hash = |cid: &Cid| crate::content::hash::matches(cid.hash(), [block.as_ref()]);
+        for cid in empties.iter().filter(|cid| hash(cid)) {
+            file.see_empty(cid, block, &mut self.index)?;
+        }
+        Ok(())
+    }
+
+    /// What an entry is, by its root block.
+    fn expand_entry(
+        &mut self,
+        id: EntryId,
+        block: &Bytes,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(());
+        };
+        if let State::Shard(place) = entry.state {
+            return self.expand_shard(id, place, block, expansion);
+        }
+        let cid = entry.cid;
+        let malformed = |source| PlanError::Malformed {
+            cid: cid::text(&cid),
+            source,
+        };
+        match unixfs::node(cid.codec(), block).map_err(malformed)? {
+            Node::File(node) => self.found_file(id, &node, block, expansion),
+            Node::Directory(node) => self.found_directory(id, &node, expansion),
+            Node::HamtShard(node) => {
+                let (mode, mtime) = (node.mode, node.mtime);
+                let shard = node.place(Place::ROOT).map_err(malformed)?;
+                self.open_directory(id, mode, mtime, expansion)?;
+                self.add_slots(id, &shard, expansion)?;
+                self.close_directory(id);
+                Ok(())
+            }
+            Node::Symlink(node) => self.found_link(id, &node, expansion),
+            Node::Opaque { .. } => {
+                let node = FileNode {
+                    size: block.len() as u64,
+                    inline: 0..block.len(),
+                    children: Vec::new(),
+                    mode: None,
+                    mtime: None,
+                };
+                self.found_file(id, &node, block, expansion)
+            }
+        }
+    }
+
+    fn found_file(
+        &mut self,
+        id: EntryId,
+        node: &FileNode,
+        block: &Bytes,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(());
+        };
+        if !self.filter.takes_file(&entry.path) {
+            self.remove(id, 0);
+            return Ok(());
+        }
+        let (cid, key) = (entry.cid, index::key(entry.cid.hash()));
+        self.index.remove(cid.hash(), Spot::Entry(id));
+        self.count_file(node.size)?;
+        let twin_of = match self.firsts.get(&key) {
+            Some(&First::File(first, _)) if first != id => Some(first),
+            _ => None,
+        };
+        let kind = FoundKind::File { size: node.size };
+        self.tell(id, kind, twin_of, node.mode, node.mtime, expansion);
+        if let Some(first) = twin_of {
+            self.make_twin(id, first);
+            return Ok(());
+        }
+        self.firsts.insert(key, First::File(id, node.size));
+        let saved = self.saved.remove(&id).unwrap_or_default();
+        let mut growth = Growth {
+            limits: &self.limits,
+            index: &mut self.index,
+            inline: &mut expansion.inline,
+        };
+        let file = FilePlan::new(id, cid, node, block, saved, &mut growth)?;
+        if node.size == 0 {
+            // An empty file must be made, too.
+            expansion.inline.push(Inline {
+                entry: id,
+                offset: 0,
+                data: Bytes::new(),
+            });
+        }
+        expansion.is_node |= !node.children.is_empty();
+        if node.children.is_empty() && cid.codec() == codec::DAG_PB {
+            expansion.odd_wrapping = odd_wrapping(block, &block.slice(node.inline.clone()));
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state = State::File(Box::new(file));
+        }
+        self.open.insert(id);
+        if id == 0 {
+            self.root_kind = Some("file");
+        }
+        Ok(())
+    }
+
+    /// It is the same as another file: it waits for that one.
+    fn make_twin(&mut self, id: EntryId, first: EntryId) {
+        self.open.remove(&id);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state = State::Twin(first);
+        }
+    }
+
+    /// Counts a file whose size is known now, against the limit.
+    pub(super) fn count_file(&mut self, size: u64) -> Result<(), PlanError> {
+        self.totals.files_known += 1;
+        self.totals.known_bytes = self.totals.known_bytes.saturating_add(size);
+        let size = self.totals.known_bytes;
+        match self.limits.max_size.filter(|&limit| size > limit) {
+            Some(limit) => Err(PlanError::TooLarge { size, limit }),
+            None => Ok(()),
+        }
+    }
+
+    fn found_directory(
+        &mut self,
+        id: EntryId,
+        node: &DirNode,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        self.open_directory(id, node.mode, node.mtime, expansion)?;
+        for entry in &node.entries {
+            self.add_named(id, entry, expansion)?;
+        }
+        self.close_directory(id);
+        Ok(())
+    }
+
+    /// The entry is a directory: it makes room for what is below it.
+    fn open_directory(
+        &mut self,
+        id: EntryId,
+        mode: Option<u32>,
+        mtime: Option<Mtime>,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        self.tell(id, FoundKind::Directory, None, mode, mtime, expansion);
+        expansion.is_node = true;
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(());
+        };
+        if entry.depth >= self.limits.max_depth {
+            let limit = self.limits.max_depth;
+            return Err(PlanError::TooDeep { limit });
+        }
+        self.firsts
+            .insert(index::key(entry.cid.hash()), First::Stored);
+        let directory = Directory {
+            cid: entry.cid,
+            parent: entry.parent,
+            // Itself, until everything in it is known.
+            unfinished: 1,
+            done_bytes: 0,
+            largest_child: 0,
+            claimed: 0,
+        };
+        self.directories.insert(id, directory);
+        if id == 0 {
+            self.root_kind = Some("directory");
+        }
+        Ok(())
+    }
+
+    /// Everything in the directory's own block is known.
+    fn close_directory(&mut self, id: EntryId) {
+        if let Some(entry) = self.entries.get(&id) {
+            let hash = *entry.cid.hash();
+            self.index.remove(&hash, Spot::Entry(id));
+        }
+        self.entries.remove(&id);
+        self.open.remove(&id);
+        self.child_done(Some(id), 0);
+    }
+
+    fn expand_shard(
+        &mut self,
+        id: EntryId,
+        place: Place,
+        block: &Bytes,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(());
+        };
+        let (cid, parent) = (entry.cid, entry.parent);
+        let malformed = |source| PlanError::Malformed {
+            cid: cid::text(&cid),
+            source,
+        };
+        let shard = unixfs::hamt::SubShard {
+            cid,
+            tsize: entry.tsize,
+            place,
+        };
+        let shard = shard.read(block).map_err(malformed)?;
+        expansion.is_node = true;
+        let kind = FoundKind::Shard {
+            place,
+            is_done: true,
+        };
+        self.tell(id, kind, None, None, None, expansion);
+        if let Some(directory) = parent {
+            self.add_slots_as(id, directory, &shard, expansion)?;
+        }
+        self.remove(id, 0);
+        Ok(())
+    }
+
+    fn add_slots(
+        &mut self,
+        directory: EntryId,
+        shard: &Shard,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        self.add_slots_as(directory, directory, shard, expansion)
+    }
+
+    /// Adds what a shard holds to its directory; `via` is the entry whose claim it inherits.
+    fn add_slots_as(
+        &mut self,
+        via: EntryId,
+        directory: EntryId,
+        shard: &Shard,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        for slot in shard.slots() {
+            match slot {
+                Slot::Entry(entry) => self.add_named_via(via, directory, entry, expansion)?,
+                Slot::Shard(sub) => {
+                    let Some(above) = self.entries.get(&via) else {
+                        continue;
+                    };
+                    let entry = Entry {
+                        cid: sub.cid,
+                        path: above.path.clone(),
+                        parent: Some(directory),
+                        depth: above.depth,
+                        tsize: sub.tsize,
+                        claim: above.claim,
+                        state: State::Shard(sub.place),
+                    };
+                    self.add(entry, expansion)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_named(
+        &mut self,
+        directory: EntryId,
+        named: &unixfs::Entry,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        self.add_named_via(directory, directory, named, expansion)
+    }
+
+    fn add_named_via(
+        &mut self,
+        via: EntryId,
+        directory: EntryId,
+        named: &unixfs::Entry,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(above) = self.entries.get(&via) else {
+            return Ok(());
+        };
+        let name = named.text().map_err(|source| PlanError::Malformed {
+            cid: cid::text(&above.cid),
+            source,
+        })?;
+        crate::engine::output::check_name(name).map_err(|source| PlanError::Name {
+            name: name.to_owned(),
+            dir: above.path.to_string(),
+            source,
+        })?;
+        let path: Arc<str> = match &*above.path {
+            "" => name.into(),
+            dir => format!("{dir}/{name}").into(),
+        };
+        let is_raw = named.cid.codec() == codec::RAW;
+        if !self.filter.may_hold(&path, is_raw) {
+            return Ok(());
+        }
+        let entry = Entry {
+            cid: named.cid,
+            path,
+            parent: Some(directory),
+            // A shard's names are as deep as its directory's.
+            depth: above.depth + 1,
+            tsize: named.tsize,
+            claim: above.claim,
+            state: State::Unknown,
+        };
+        self.add(entry, expansion)
+    }
+
+    /// Adds an entry to its directory.
+    fn add(&mut self, entry: Entry, expansion: &mut Expansion) -> Result<(), PlanError> {
+        check_hash(&self.limits, &entry.cid)?;
+        self.entry_count += 1;
+        if self.entry_count > self.limits.max_entries {
+            let limit = self.limits.max_entries;
+            return Err(PlanError::TooManyEntries { limit });
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        if let Some(directory) = entry
+            .parent
+            .and_then(|parent| self.directories.get_mut(&parent))
+        {
+            directory.unfinished += 1;
+            let claimed = entry.tsize.unwrap_or(0);
+            directory.largest_child = directory.largest_child.max(claimed);
+            directory.claimed = directory.claimed.saturating_add(claimed);
+        }
+        let kind = match entry.state {
+            State::Shard(place) => FoundKind::Shard {
+                place,
+                is_done: false,
+            },
+            _ => FoundKind::Unknown,
+        };
+        let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
+        let (inlined, is_unknown) = (
+            cid::identity(&entry.cid).map(Bytes::copy_from_slice),
+            matches!(entry.state, State::Unknown),
+        );
+        self.insert(id, entry);
+        match (inlined, first) {
+            (Some(block), _) => {
+                self.tell(id, kind, None, None, None, expansion);
+                self.expand_entry(id, &block, expansion)
+            }
+            (None, Some(First::File(first, size))) if is_unknown => {
+                self.found_twin(id, first, size, expansion)
+            }
+            _ => {
+                self.tell(id, kind, None, None, None, expansion);
+                Ok(())
+            }
+        }
+    }
+
+    /// An entry whose root is that of a file that is known already.
+    fn found_twin(
+        &mut self,
+        id: EntryId,
+        first: EntryId,
+        size: u64,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(());
+        };
+        if !self.filter.takes_file(&entry.path) {
+            self.remove(id, 0);
+            return Ok(());
+        }
+        let cid = entry.cid;
+        self.index.remove(cid.hash(), Spot::Entry(id));
+        self.count_file(size)?;
+        let kind = FoundKind::File { size };
+        self.tell(id, kind, Some(first), None, None, expansion);
+        self.make_twin(id, first);
+        Ok(())
+    }
+
+    /// Puts an entry where what it waits for will find it.
+    pub(super) fn insert(&mut self, id: EntryId, mut entry: Entry) {
+        let key = index::key(entry.cid.hash());
+        if self.stored.contains(&key) {
+            entry.claim = Some(Claim::Recall);
+            self.recall.push(entry.cid);
+        } else if entry.claim.is_none() {
+            self.open.insert(id);
+        }
+        self.index.insert(entry.cid.hash(), Spot::Entry(id));
+        self.entries.insert(id, entry);
+    }
+
+    fn found_link(
+        &mut self,
+        id: EntryId,
+        node: &SymlinkNode,
+        expansion: &mut Expansion,
+    ) -> Result<(), PlanError> {
+        let target = node.target.clone();
+        let takes = self
+            .entries
+            .get(&id)
+            .is_some_and(|entry| self.filter.takes_file(&entry.path));
+        if takes {
+            let kind = FoundKind::Symlink { target };
+            self.tell(id, kind, None, node.mode, node.mtime, expansion);
+        }
+        if id == 0 {
+            self.root_kind = Some("symlink");
+        }
+        self.remove(id, 0);
+        Ok(())
+    }
+
+    /// Notes for the record what is known of an entry now.
+    fn tell(
+        &self,
+        id: EntryId,
+        kind: FoundKind,
+        twin_of: Option<EntryId>,
+        mode: Option<u32>,
+        mtime: Option<Mtime>,
+        expansion: &mut Expansion,
+    ) {
+        let found = self.describe(id, kind, twin_of, mode, mtime);
+        expansion.found.extend(found);
+    }
+
+    pub(super) fn describe(
+        &self,
+        id: EntryId,
+        kind: FoundKind,
+        twin_of: Option<EntryId>,
+        mode: Option<u32>,
+        mtime: Option<Mtime>,
+    ) -> Option<Found> {
+        let entry = self.entries.get(&id)?;
+        Some(Found {
+            id,
+            parent: entry.parent,
+            path: entry.path.clone(),
+            cid: entry.cid,
+            tsize: entry.tsize,
+            kind,
+            twin_of,
+            mode,
+            mtime,
+        })
+    }
+}
+
+/// What stands around the file bytes of a dag-pb leaf, unless it is one of the usual forms, which
+/// can be made again from the bytes alone.
+fn odd_wrapping(block: &Bytes, data: &Bytes) -> Option<(Bytes, Bytes)> {
+    let len = data.len() as u64;
+    let start = (data.as_ptr() as usize).checked_sub(block.as_ptr() as usize)?;
+    let prefix = block.get(..start)?;
+    let suffix = block.get(start + data.len()..)?;
+    let is_usual = [LeafForm::DagPbFile, LeafForm::DagPbRaw]
+        .iter()
+        .any(|form| form.wrapping(len) == (prefix.to_vec(), suffix.to_vec()));
+    (!is_usual).then(|| (block.slice_ref(prefix), block.slice_ref(suffix)))
+}

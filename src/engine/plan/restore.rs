@@ -1,0 +1,141 @@
+//! Taking up what an earlier run recorded of a tree.
+
+use crate::content::cid::{self, Cid};
+use crate::content::ranges::RangeSet;
+use crate::content::unixfs::hamt::Place;
+use crate::engine::plan::entry::{Directory, Entry, Found, FoundKind, State, Totals};
+use crate::engine::plan::file::FilePlan;
+use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::tree::{First, Plan};
+use crate::engine::plan::{EntryId, PlanError, check_hash};
+use crate::store::{FileKind, FileRow, TreeRows};
+
+impl Plan {
+    /// Takes up what an earlier run recorded of the tree below `root`.
+    ///
+    /// # Errors
+    /// What is recorded is beyond today's limits.
+    pub fn restore(&mut self, root: Cid, rows: TreeRows) -> Result<(), PlanError> {
+        check_hash(&self.limits, &root)?;
+        self.root_kind = rows.root_kind.and_then(root_word);
+        self.next_id = rows.next_index.max(1);
+        self.entry_count = u64::from(rows.next_index);
+        self.totals = Totals {
+            files_done: rows.files_done,
+            files_known: rows.files_done,
+            done_bytes: rows.done_bytes,
+            known_bytes: rows.done_bytes,
+        };
+        self.restore_directories(&rows);
+        if rows.root_kind.is_none() {
+            self.insert(0, Entry::root(root));
+        }
+        for row in rows.unfinished {
+            self.restore_entry(row);
+        }
+        self.directories
+            .retain(|_, directory| directory.unfinished > 0);
+        Ok(())
+    }
+
+    /// Directories, with what is finished below them; of those without anything unfinished nothing
+    /// is kept in the end.
+    fn restore_directories(&mut self, rows: &TreeRows) {
+        for row in &rows.directories {
+            let Ok(cid) = cid::parse(&row.cid) else {
+                continue;
+            };
+            let directory = Directory {
+                cid,
+                parent: row.parent,
+                unfinished: 0,
+                done_bytes: 0,
+                largest_child: row.largest_child,
+                claimed: row.claimed,
+            };
+            self.directories.insert(row.index, directory);
+        }
+        for row in &rows.directories {
+            let mut next = Some(row.index);
+            while let Some(directory) = next.and_then(|id| self.directories.get_mut(&id)) {
+                directory.done_bytes += row.done_bytes;
+                next = directory.parent;
+            }
+        }
+    }
+
+    fn restore_entry(&mut self, row: FileRow) {
+        let Some(Ok(cid)) = row.file.cid.as_deref().map(cid::parse) else {
+            return;
+        };
+        let place = row.file.place.as_deref().and_then(Place::decode);
+        let entry = Entry {
+            cid,
+            depth: row.file.path.matches('/').count() as u32 + u32::from(row.file.index != 0),
+            path: row.file.path.into(),
+            parent: row.file.parent,
+            tsize: row.file.size.or(row.file.tsize),
+            claim: None,
+            state: place.map_or(State::Unknown, State::Shard),
+        };
+        self.count_unfinished(entry.parent);
+        self.insert(row.file.index, entry);
+    }
+
+    /// One more thing is missing of a directory, which makes it unfinished, and so those above.
+    fn count_unfinished(&mut self, mut next: Option<EntryId>) {
+        while let Some(directory) = next.and_then(|id| self.directories.get_mut(&id)) {
+            directory.unfinished += 1;
+            next = directory.parent.filter(|_| directory.unfinished == 1);
+        }
+    }
+
+    /// What an earlier run proved of a file, to be believed once its root is known.
+    pub fn set_saved(&mut self, id: EntryId, proved: RangeSet, by_leaves: RangeSet) {
+        self.saved.insert(id, (proved, by_leaves));
+    }
+
+    /// The entry is a file of one leaf, and its bytes are on the disk.
+    ///
+    /// # Errors
+    /// [`PlanError::TooLarge`].
+    pub fn adopt_leaf(&mut self, id: EntryId, size: u64) -> Result<(), PlanError> {
+        let Some(cid) = self.entries.get(&id).map(|entry| entry.cid) else {
+            return Ok(());
+        };
+        self.index.remove(cid.hash(), Spot::Entry(id));
+        self.count_file(size)?;
+        self.firsts
+            .insert(index::key(cid.hash()), First::File(id, size));
+        let file = FilePlan::of_leaf(id, cid, size, &mut self.index);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.state = State::File(Box::new(file));
+        }
+        let found = self.describe(id, FoundKind::File { size }, None, None, None);
+        self.unrecorded.extend(found);
+        if id == 0 {
+            self.root_kind = Some("file");
+        }
+        Ok(())
+    }
+
+    /// Notes what was found and is to be recorded with the next block.
+    pub fn note_found(&mut self, found: Vec<Found>) {
+        self.unrecorded.extend(found);
+    }
+
+    /// Takes what was found while nothing could be recorded.
+    pub fn take_unrecorded(&mut self) -> Vec<Found> {
+        std::mem::take(&mut self.unrecorded)
+    }
+}
+
+/// The word for what a root is.
+fn root_word(kind: FileKind) -> Option<&'static str> {
+    match kind {
+        FileKind::File => Some("file"),
+        FileKind::Directory => Some("directory"),
+        FileKind::Symlink => Some("symlink"),
+        FileKind::Unknown | FileKind::Shard => None,
+    }
+}
