@@ -124,6 +124,15 @@ pub enum Command {
     /// Make a checkpoint now and go on, from any terminal
     #[command(after_help = help::CHECKPOINT)]
     Checkpoint(Checkpoint),
+    /// Show what a directory holds, proved, without fetching its files
+    #[command(after_help = help::LS)]
+    Ls(Ls),
+    /// Hand finished or unfinished work on as a CAR file
+    #[command(after_help = help::EXPORT)]
+    Export(Export),
+    /// Take from a CAR file all that proves right
+    #[command(after_help = help::IMPORT)]
+    Import(Import),
     /// List what is not finished, or has failed
     #[command(after_help = help::LIST)]
     List(List),
@@ -187,6 +196,12 @@ pub struct Get {
     /// Also demand this SHA-256 of the file
     #[arg(long, value_name = "HEX", value_parser = values::sha256)]
     pub sha256: Option<[u8; 32]>,
+    /// Save the blocks, proved, as a CAR file: NAME.car, or --output
+    ///
+    /// Version 1, depth first, each block once: the same bytes whoever served them. The content
+    /// is kept beside it until the CAR is complete, so there must be room for both.
+    #[arg(long, conflicts_with_all = ["sha256", "include", "exclude", "preserve"])]
+    pub car: bool,
     /// Of a directory, take only what matches; repeatable
     ///
     /// A pattern with a / is matched from the root of the directory, one without against every
@@ -290,6 +305,48 @@ pub struct Prune {
     pub dry_run: bool,
 }
 
+/// `fetchd ls`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Ls {
+    /// CID, CID/path, ipfs:// or ipns:// address, or gateway URL
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Ask only this gateway (URL) or CAR file; repeatable
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
+}
+
+/// `fetchd export`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Export {
+    /// Download to hand on: id, CID, unique prefix of a CID, or path
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// CAR file to write
+    #[arg(short, long, value_name = "CAR", required = true)]
+    pub output: PathBuf,
+    /// Replace what has that name
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `fetchd import`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Import {
+    /// CAR file to read
+    #[arg(value_name = "CAR")]
+    pub car: PathBuf,
+    /// Name of the file or directory, relative to --dir [default: the CID]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Directory to put it in, created if missing
+    #[arg(short, long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Replace other content at the target
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `fetchd list`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct List {
@@ -352,8 +409,21 @@ pub enum GatewaysCommand {
     Enable(GatewayUrls),
     /// Ask gateways no longer
     Disable(GatewayUrls),
+    /// Try what gateways can do, how fast, and what is wrong with them
+    Check(CheckGateways),
     /// Forget what was said here of gateways, and how they fared
     Reset(SomeGatewayUrls),
+}
+
+/// `fetchd gateways check`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct CheckGateways {
+    /// Base URL of a gateway, known or not [default: all that may be asked now]
+    #[arg(value_name = "URL")]
+    pub urls: Vec<String>,
+    /// Ask for this block, a small one that they should have, instead of the usual probe
+    #[arg(long, value_name = "CID")]
+    pub cid: Option<String>,
 }
 
 /// Gateways that a command is about, or all.
@@ -414,6 +484,9 @@ fn check(cli: &Cli) -> Result<(), clap::Error> {
         return Err(conflict(
             "--output names one file, but there are several sources; use --dir",
         ));
+    }
+    if to_stdout && get.car {
+        return Err(conflict("--car needs a file: name one with --output"));
     }
     if to_stdout && cli.global.json {
         return Err(conflict(

@@ -118,6 +118,35 @@ Examples:
   fetchd prune --older-than 30d
   fetchd prune 3 4";
 
+/// Below the help of `ls`.
+pub(super) const LS: &str = "\
+Fetches the blocks of the directory and the first block of each entry, never a file. Leaves no
+record. The size of a raw block is what its directory says.
+
+Examples:
+  fetchd ls bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+  fetchd ls bafybei.../photos/2024
+  fetchd --json ls bafybei... | jq -r '.entries[] | select(.kind == \"file\").name'";
+
+/// Below the help of `export`.
+pub(super) const EXPORT: &str = "\
+Writes a CAR of version 1, depth first, each block once, with everything that can be proved from
+what is on disk; asks nobody. Of a download that is not finished, the rest is left out and said.
+
+Examples:
+  fetchd export 3 -o model.car
+  fetchd export ./models/llama.gguf -o /mnt/stick/llama.car";
+
+/// Below the help of `import`.
+pub(super) const IMPORT: &str = "\
+Makes a download of each root of the CAR and asks nobody else. What is missing or damaged stays
+missing: then the exit code is 75, the download is paused, and 'fetchd resume ID' gets the rest
+from the configured gateways. Importing twice is harmless.
+
+Examples:
+  fetchd import model.car
+  fetchd import /mnt/stick/llama.car -o llama.gguf -d models";
+
 /// Below the help of `list`.
 pub(super) const LIST: &str = "\
 Examples:
@@ -138,6 +167,7 @@ Examples:
   fetchd gateways list
   fetchd gateways add https://gateway.example.org
   fetchd gateways disable https://gateway.example.org
+  fetchd gateways check http://127.0.0.1:8080
   fetchd gateways reset";
 
 /// Below the help of `config`.

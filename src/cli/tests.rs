@@ -56,6 +56,7 @@ fn get_reads_its_options() {
         sha256: Some([0xaa; 32]),
         include: vec!["*.md".into()],
         exclude: vec!["drafts".into(), "tmp/**".into()],
+        car: false,
         preserve: true,
         force: true,
         limit_rate: Some(Limit(Some(2 << 20))),
@@ -138,6 +139,9 @@ fn help_of_the_program() {
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
       checkpoint   Make a checkpoint now and go on, from any terminal
+      ls           Show what a directory holds, proved, without fetching its files
+      export       Hand finished or unfinished work on as a CAR file
+      import       Take from a CAR file all that proves right
       list         List what is not finished, or has failed
       show         Show everything that is known about one download
       history      Show what was asked of whom, newest first
@@ -185,6 +189,9 @@ fn long_help_of_the_program() {
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
       checkpoint   Make a checkpoint now and go on, from any terminal
+      ls           Show what a directory holds, proved, without fetching its files
+      export       Hand finished or unfinished work on as a CAR file
+      import       Take from a CAR file all that proves right
       list         List what is not finished, or has failed
       show         Show everything that is known about one download
       history      Show what was asked of whom, newest first
@@ -281,6 +288,7 @@ fn help_of_get() {
       -d, --dir <DIR>          Directory to download to, created if missing
           --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file; repeatable
           --sha256 <HEX>       Also demand this SHA-256 of the file
+          --car                Save the blocks, proved, as a CAR file: NAME.car, or --output
           --include <GLOB>     Of a directory, take only what matches; repeatable
           --exclude <GLOB>     Of a directory, leave out what matches; repeatable
           --preserve           Keep the modes and times that the entries of a directory have in the DAG
@@ -590,6 +598,7 @@ fn help_of_gateways() {
       remove   Remove gateways; those of the configuration are disabled
       enable   Ask disabled gateways again
       disable  Ask gateways no longer
+      check    Try what gateways can do, how fast, and what is wrong with them
       reset    Forget what was said here of gateways, and how they fared
 
     Options:
@@ -609,6 +618,7 @@ fn help_of_gateways() {
       fetchd gateways list
       fetchd gateways add https://gateway.example.org
       fetchd gateways disable https://gateway.example.org
+      fetchd gateways check http://127.0.0.1:8080
       fetchd gateways reset
     ");
     insta::assert_snapshot!(help(&["gateways", "add"], false), @r#"

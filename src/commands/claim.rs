@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
 use crate::download::{DownloadId, Status};
 use crate::exit::ExitKind;
@@ -43,7 +44,11 @@ fn failed_before(context: &Context, new: &NewDownload) -> Result<Option<Download
         return Ok(None);
     }
     let failed = context.store.failed_at(path, root, &new.content_path);
-    Ok(failed.wait()?)
+    let Some(id) = failed.wait()? else {
+        return Ok(None);
+    };
+    let row = context.store.download(id).wait()?;
+    Ok(row.filter(|row| is_same(row, new)).map(|row| row.id))
 }
 
 /// Why a record could not be taken up: the store's own word is still of interest.
@@ -75,9 +80,7 @@ fn take_up(
     id: DownloadId,
 ) -> Result<DownloadRow, Refused> {
     let row = context.store.download(id).wait()?;
-    let is_same =
-        |row: &DownloadRow| row.root_cid == new.root_cid && row.content_path == new.content_path;
-    if !row.as_ref().is_some_and(is_same) {
+    if !row.as_ref().is_some_and(|row| is_same(row, new)) {
         let error = CommandError::new(
             ExitKind::Exists,
             format!("download {id} of something else is under way to the same place"),
@@ -86,9 +89,25 @@ fn take_up(
             "choose another place with -o, or give that one up with: fetchd cancel {id}"
         ))));
     }
+    let takes_the_same = row.as_ref().is_none_or(|row| {
+        let before = Recorded::from_json(&row.options_json);
+        before.takes_the_same(&Recorded::from_json(&new.options_json))
+    });
     let had_failed = row.is_some_and(|row| row.status == Status::Failed);
+    if !takes_the_same && !had_failed {
+        let error = CommandError::new(
+            ExitKind::Exists,
+            format!("download {id} to the same place takes another part of the directory"),
+        );
+        return Err(Refused::Other(error.hint(format!(
+            "go on with: fetchd resume {id}, or give it up with: fetchd cancel {id}"
+        ))));
+    }
     let claimed = claim(context, transfer, id)?;
     let (store, run) = (&context.store, transfer.run_id());
+    if !takes_the_same {
+        store.forget_tree(id, run).wait()?;
+    }
     // What failed begins anew; what is under way keeps the promise that it was asked for with.
     let sum = if had_failed {
         store.reset_attempts(id, run, new.created).wait()?;
@@ -100,6 +119,13 @@ fn take_up(
         .set_options(id, run, new.options_json.clone(), sum)
         .wait()?;
     reread(context, id).map_err(Refused::Other)
+}
+
+/// Whether a record is of the same content, saved in the same form.
+fn is_same(row: &DownloadRow, new: &NewDownload) -> bool {
+    row.root_cid == new.root_cid
+        && row.content_path == new.content_path
+        && (row.kind == "car") == (new.kind == "car")
 }
 
 /// Makes this run the owner of a download that is not finished.

@@ -171,6 +171,15 @@ impl Context {
 
     /// A reporter as flags and terminal want it.
     pub fn reporter(&self) -> Reporter {
+        self.reporter_with(self.global.json)
+    }
+
+    /// The same for commands that print a document, or nothing: no events go to stdout.
+    pub fn reporter_on_stderr(&self) -> Reporter {
+        self.reporter_with(false)
+    }
+
+    fn reporter_with(&self, json_events: bool) -> Reporter {
         let verbosity = match self.global {
             Global { quiet: true, .. } => Verbosity::Quiet,
             Global { verbose: 0, .. } => Verbosity::Normal,
@@ -187,7 +196,7 @@ impl Context {
         };
         Reporter::new(ReporterOptions {
             progress,
-            json_events: self.global.json,
+            json_events,
             verbosity,
             color: wants_color(self.global.color),
             width: None,

@@ -8,7 +8,6 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Tally;
 use crate::commands::{select, show, transfer};
-use crate::disk::install;
 use crate::download::{Action, DownloadId, Failure, RunId, Status};
 use crate::exit::ExitKind;
 use crate::store::{self, Requested, StoreError, Traffic};
@@ -164,8 +163,8 @@ impl Request<'_> {
 
     fn remove_part(&self) -> Result<(), CommandError> {
         let row = self.context.store.download(self.id).wait()?;
-        match row.as_ref().and_then(transfer::part_path) {
-            Some(part) => Ok(install::remove(&part)?),
+        match &row {
+            Some(row) => Ok(transfer::remove_parts(row)?),
             None => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! `gateways`: the providers that fetchd knows, and what the user wants of them.
 
+mod check;
+
 use jiff::Timestamp;
 
 use crate::cli::GatewaysCommand;
@@ -17,6 +19,7 @@ use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
 pub fn run(context: &Context, command: &GatewaysCommand) -> Result<ExitKind, CommandError> {
     match command {
         GatewaysCommand::List => return list(context),
+        GatewaysCommand::Check(wanted) => return check::run(context, wanted),
         GatewaysCommand::Add(gateways) => each(&gateways.urls, |url| add(context, url))?,
         GatewaysCommand::Remove(gateways) => each(&gateways.urls, |url| remove(context, url))?,
         GatewaysCommand::Enable(gateways) => each(&gateways.urls, |url| set(context, url, true))?,

@@ -8,31 +8,55 @@ use crate::cli::Get;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
+use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{claim, input, providers};
+use crate::commands::{claim, input};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
-use crate::disk::tree::{TreePath, TreeView};
+use crate::disk::tree::{EntryKind, TreePath, TreeView};
 use crate::disk::{DiskError, host, inspect};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, FileRow, NewDownload};
+use crate::store::{DownloadRow, FileKind, FileRow, NewDownload};
 
-/// Files of a directory that are looked at together.
+/// Entries of a directory that are looked at together.
 const PAGE: u32 = 4096;
 /// Bytes hashed at once.
 const PIECE: usize = 256 << 10;
 
 /// What one source on the command line asks for.
-struct Wanted {
+pub struct Wanted {
     source: String,
     root: Cid,
     names: Vec<String>,
-    path: Option<PathBuf>,
+    /// Whether its blocks are wanted, as a CAR.
+    is_car: bool,
+    /// Where it goes; `None` for standard output.
+    pub path: Option<PathBuf>,
     hint: Option<String>,
+}
+
+impl Wanted {
+    /// A root, all of it, to where the flags say.
+    pub fn of_root(context: &Context, get: &Get, root: Cid) -> Result<Self, CommandError> {
+        let content = ContentSource {
+            root: Root::Ipfs(root),
+            path: Vec::new(),
+            filename: None,
+            hint: None,
+        };
+        Ok(Self {
+            source: cid::text(&root),
+            root,
+            names: Vec::new(),
+            is_car: false,
+            path: Some(target(context, get, get.output.as_deref(), &content)?),
+            hint: None,
+        })
+    }
 }
 
 /// Fetches every source; one failure does not stop the others.
@@ -63,18 +87,43 @@ fn one(
     text: &str,
 ) -> Result<(), CommandError> {
     let wanted = wanted(context, transfer, get, text)?;
-    if let Some((row, path)) = in_place(context, &wanted)? {
+    if is_there(context, transfer, get, &wanted)? {
+        return Ok(());
+    }
+    let recorded = recorded(get, &wanted);
+    // The providers come first: bad ones are a mistake of typing, and leave no record.
+    let providers = transfer.providers(&recorded)?;
+    begin(context, transfer, get, &wanted, &recorded, providers)
+}
+
+/// Whether it is in place already, which is said then; if not, whether it could be.
+pub fn is_there(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    get: &Get,
+    wanted: &Wanted,
+) -> Result<bool, CommandError> {
+    if let Some((row, path)) = in_place(context, wanted, &recorded(get, wanted))? {
         if let Some(expected) = get.sha256 {
             check_sum(&row, &path, expected)?;
         }
         transfer.already_there(&row);
-        return Ok(());
+        return Ok(true);
     }
-    check_target(&wanted)?;
-    // The providers come first: bad ones are a mistake of typing, and leave no record.
-    let recorded = recorded(get, &wanted);
-    let providers = transfer.providers(&recorded)?;
-    let row = claim::take(context, transfer, new_download(get, &wanted, &recorded))?;
+    check_target(wanted, get.force)?;
+    Ok(false)
+}
+
+/// Records what is wanted, and fetches it.
+pub fn begin(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    get: &Get,
+    wanted: &Wanted,
+    recorded: &Recorded,
+    providers: Providers,
+) -> Result<(), CommandError> {
+    let row = claim::take(context, transfer, new_download(get, wanted, recorded))?;
     transfer.run(&row, providers);
     Ok(())
 }
@@ -100,6 +149,7 @@ fn wanted(
         source: text.to_owned(),
         root: resolved.cid,
         names: resolved.path,
+        is_car: get.car,
         path,
         hint: content.hint,
     })
@@ -133,6 +183,10 @@ fn target(
         Some(name) => name,
         None => SafeName::new(&name_of(content))?,
     };
+    let name = match get.car {
+        true => SafeName::new(&format!("{}.car", name.as_str()))?,
+        false => name,
+    };
     Ok(Target::new(&dir, &name)?.path().to_path_buf())
 }
 
@@ -155,6 +209,7 @@ fn name_of(content: &ContentSource) -> String {
 fn in_place(
     context: &Context,
     wanted: &Wanted,
+    recorded: &Recorded,
 ) -> Result<Option<(DownloadRow, PathBuf)>, CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(None);
@@ -165,9 +220,13 @@ fn in_place(
             && row.status == Status::Success
             && row.root_cid.as_deref() == Some(root.as_str())
             && row.content_path == wanted.names.join("/")
+            && (row.kind == "car") == wanted.is_car
         {
             let is_unchanged = match row.kind.as_str() {
-                "directory" => is_tree_unchanged(context, &row, path)?,
+                "directory" => {
+                    Recorded::from_json(&row.options_json).takes_the_same(recorded)
+                        && is_tree_unchanged(context, &row, path)?
+                }
                 _ => is_file_unchanged(context, path)?,
             };
             return Ok(is_unchanged.then(|| (row, path.clone())));
@@ -182,7 +241,7 @@ fn is_file_unchanged(context: &Context, path: &Path) -> Result<bool, CommandErro
     Ok(known.is_some() && inspect::fingerprint(path) == known)
 }
 
-/// Whether every file of a directory is as it was when it got its final name.
+/// Whether everything in a directory is as it was when it got its final name.
 fn is_tree_unchanged(
     context: &Context,
     row: &DownloadRow,
@@ -191,14 +250,25 @@ fn is_tree_unchanged(
     let Ok(Some(view)) = TreeView::open(path) else {
         return Ok(false);
     };
-    let is_unchanged = |file: &FileRow| {
-        let path = TreePath::parse(&file.file.path).ok()?;
-        let facts = view.inspect(&path).ok()??;
-        Some(facts.fingerprint().is_some() && facts.fingerprint() == file.state.fingerprint)
+    let is_unchanged = |row: &FileRow| {
+        if row.file.path.is_empty() {
+            return Some(true);
+        }
+        let path = TreePath::parse(&row.file.path).ok()?;
+        let facts = || view.inspect(&path).ok()?;
+        Some(match row.file.kind {
+            FileKind::Unknown | FileKind::Shard => true,
+            FileKind::Directory => facts()?.kind == EntryKind::Directory,
+            FileKind::Symlink => view.read_link(&path).ok() == row.file.target,
+            FileKind::File => {
+                let found = facts()?.fingerprint();
+                found.is_some() && found == row.state.fingerprint
+            }
+        })
     };
     let mut after = None;
     loop {
-        let page = context.store.finished_files(row.id, after, PAGE).wait()?;
+        let page = context.store.entries(row.id, after, PAGE).wait()?;
         let Some(last) = page.last() else {
             return Ok(true);
         };
@@ -245,14 +315,22 @@ fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {
     }
 }
 
-fn check_target(wanted: &Wanted) -> Result<(), CommandError> {
+fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(());
+    };
+    let hint = match inspect::is_directory(path) {
+        // The engine looks whether fetchd made all that is in it.
+        true if is_forced => return Ok(()),
+        true => {
+            "replace a directory that fetchd made with --force, or choose another place with -o or -d"
+        }
+        false => "choose another place with -o or -d",
     };
     // A file that exists may hold the very content: the engine judges it when it knows the size.
     Target::at(path)?
         .check_creatable(true)
-        .map_err(|error| CommandError::from(error).hint("choose another place with -o or -d"))
+        .map_err(|error| CommandError::from(error).hint(hint))
 }
 
 /// What the record is to keep of the flags.
@@ -277,7 +355,7 @@ fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload 
         content_path: wanted.names.join("/"),
         path: wanted.path.clone(),
         nonce: Nonce::random().to_string(),
-        kind: "file".to_owned(),
+        kind: if wanted.is_car { "car" } else { "file" }.to_owned(),
         options_json: recorded.to_json(),
         expected_sha256: get.sha256,
         priority: 0,

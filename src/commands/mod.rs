@@ -9,11 +9,14 @@ pub mod config;
 mod context;
 mod control;
 mod error;
+mod export;
 mod gateways;
 mod get;
 mod history;
+mod import;
 mod input;
 mod list;
+mod ls;
 mod options;
 mod providers;
 mod prune;
@@ -100,6 +103,9 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
             control::run(&context, &cancel.ids, Action::Cancel { keep_partial })
         }
         Command::Checkpoint(it) => control::run(&context, &it.ids, Action::Checkpoint),
+        Command::Export(export) => export::run(&context, &export),
+        Command::Import(import) => import::run(context, &import),
+        Command::Ls(ls) => ls::run(&context, &ls),
         Command::List(list) => list::run(&context, &list),
         Command::History(history) => history::run(&context, &history),
         Command::Prune(prune) => prune::run(&context, &prune),

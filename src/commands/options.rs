@@ -49,6 +49,13 @@ impl Recorded {
             .map_or(configured, |rate| (rate > 0).then_some(rate))
     }
 
+    /// Whether the same of a directory is wanted, and in the same way.
+    pub fn takes_the_same(&self, other: &Self) -> bool {
+        self.include == other.include
+            && self.exclude == other.exclude
+            && self.preserve == other.preserve
+    }
+
     /// The form in which the record keeps it.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
@@ -87,10 +94,15 @@ pub fn engine(
             max: keys.backoff_max,
         },
         max_wait: keys.max_wait,
+        // Who is held back by a limit of ours is not slow.
+        min_speed: keys
+            .min_speed
+            .filter(|_| recorded.limit_rate(keys.limit_rate).is_none()),
         max_time,
         stream_ahead: STREAM_AHEAD,
         max_resume_attempts: keys.max_resume_attempts,
         filter: engine::Filter::new(&recorded.include, &recorded.exclude),
+        asks_others_later: false,
         preserve: recorded.preserve,
         connections: usize::try_from(recorded.connections.unwrap_or(keys.connections)).unwrap_or(1),
         per_gateway: usize::try_from(keys.per_gateway.min(keys.connections)).unwrap_or(1),
@@ -99,6 +111,11 @@ pub fn engine(
         file_sha256: keys.file_sha256,
         history_limit: keys.history_limit,
     })
+}
+
+/// Largest block, in bytes.
+pub fn max_block(settings: &Settings) -> u64 {
+    settings.keys.max_block_size
 }
 
 #[cfg(test)]

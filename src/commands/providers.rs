@@ -35,6 +35,8 @@ pub struct Providers {
     pub list: Vec<Provider>,
     /// One sentence for each that was left out for good.
     pub notices: Vec<String>,
+    /// Whether there are others, who are not to be asked this time.
+    pub asks_others_later: bool,
 }
 
 /// What all downloads of one invocation share: the connections and the limits of their speed.
@@ -89,13 +91,24 @@ impl Network {
         let mut providers = Providers {
             list: Vec::new(),
             notices: Vec::new(),
+            asks_others_later: false,
         };
         for entry in entries {
             let row = known.iter().find(|row| row.url == entry.url);
             if !are_named && !is_usable(&entry, row, &mut providers.notices) {
                 continue;
             }
-            providers.list.push(self.provider(&entry, row, recorded)?);
+            match self.provider(&entry, row, recorded) {
+                Ok(provider) => {
+                    providers.notices.extend(row.and_then(waits));
+                    providers.list.push(provider);
+                }
+                // A CAR that was imported long ago need not be there for ever.
+                Err(error) if is_hint(&entry, recorded) && car_path(&entry.url).is_some() => {
+                    providers.notices.push(error.message);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(providers)
     }
@@ -135,11 +148,21 @@ impl Network {
             .upsert_gateway(&entry.url, origin(entry.origin))
             .wait()?;
         let gateway = gateway.with_first_byte_timeout(self.settings.first_byte_timeout(entry));
-        Ok(Provider::new(
-            Place::Http(gateway),
-            entry.url.clone(),
-            capabilities,
-        ))
+        let provider = Provider::new(Place::Http(gateway), entry.url.clone(), capabilities);
+        Ok(match row {
+            Some(row) => self.as_remembered(provider, row),
+            None => provider,
+        })
+    }
+
+    /// With what earlier downloads learnt of its speed, and of the wait that it asked for.
+    fn as_remembered(&self, mut provider: Provider, row: &GatewayRow) -> Provider {
+        provider.latency = row.latency.unwrap_or_default();
+        provider.throughput = row.throughput.unwrap_or_default();
+        match row.cool_until {
+            Some(until) => provider.resting_until(until, self.settings.keys.max_wait),
+            None => provider,
+        }
     }
 
     fn rate(&self, recorded: &Recorded) -> Option<Arc<RateLimit>> {
@@ -191,6 +214,10 @@ fn add_known(entries: &mut Vec<GatewayEntry>, known: &[GatewayRow], hints: &[Str
     });
 }
 
+fn is_hint(entry: &GatewayEntry, recorded: &Recorded) -> bool {
+    recorded.gateways.is_empty() && recorded.hints.contains(&entry.url)
+}
+
 fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<String>) -> bool {
     let host = Url::parse(&entry.url)
         .ok()
@@ -209,13 +236,14 @@ fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<S
         ));
         return false;
     }
-    if row
-        .and_then(|row| row.cool_until)
-        .is_some_and(|until| until > Timestamp::now())
-    {
-        return false;
-    }
     entry.origin != Origin::Default || !entry.is_local() || listens(&entry.url)
+}
+
+/// That a provider asked to be left alone for a while, where that is not over.
+fn waits(row: &GatewayRow) -> Option<String> {
+    let until = row.cool_until.filter(|&until| until > Timestamp::now())?;
+    let url = &row.url;
+    Some(format!("{url} asks not to be asked before {until:.0}"))
 }
 
 /// Whether anything listens at the address of a local node.

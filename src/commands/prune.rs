@@ -9,8 +9,9 @@ use crate::cli::Prune;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::{select, transfer};
-use crate::disk::install;
+use crate::disk::inspect;
 use crate::disk::part::PartFile;
+use crate::disk::tree::Tree;
 use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, StoreError};
@@ -38,8 +39,8 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
                 Err(StoreError::Transition { .. } | StoreError::NotFound { .. }) => continue,
                 done => done?,
             }
-            if let Some(part) = &part {
-                install::remove(part)?;
+            if part.is_some() {
+                transfer::remove_parts(row)?;
             }
         }
         view.forgotten.push(row.id.get());
@@ -98,7 +99,7 @@ enum Part {
     None,
     /// A part that nobody has open.
     Free(PathBuf),
-    /// One that some process has open, or that is no plain file: it stays.
+    /// One that some process has open, or that is neither a plain file nor a directory: it stays.
     InUse,
 }
 
@@ -107,6 +108,13 @@ fn part(row: &DownloadRow) -> Part {
         Some(path) if row.status != Status::Success => path,
         _ => return Part::None,
     };
+    if inspect::is_directory(&path) {
+        return match Tree::open(&path) {
+            Ok(None) => Part::None,
+            Ok(Some(_)) => Part::Free(path),
+            Err(_) => Part::InUse,
+        };
+    }
     match PartFile::open(&path) {
         Ok(None) => Part::None,
         Ok(Some(part)) if part.try_lock().unwrap_or(false) => Part::Free(path),

@@ -71,6 +71,7 @@ pub fn view(row: &DownloadRow) -> DownloadView {
 fn file(row: &FileRow) -> FileView {
     FileView {
         path: row.file.path.clone(),
+        kind: row.file.kind.name(),
         cid: row.file.cid.clone(),
         size: row.file.size,
         bytes_verified: row.state.verified.total(),

@@ -3,6 +3,8 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,9 +20,9 @@ use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::names::Resolved;
 use crate::content::source::{ContentSource, Root};
-use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
+use crate::disk::{DiskError, tree};
 use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
 use crate::engine::{self, Destination, Ending, Job, Saved};
 use crate::event::{Event, What};
@@ -40,6 +42,24 @@ pub struct Transfer<'a> {
     max_time: Option<Duration>,
     started: Instant,
     tally: Tally,
+}
+
+/// How often work on a thread is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Work on a thread, seen from outside.
+#[derive(Debug, Default)]
+pub struct Watch {
+    /// Whether it is to stop.
+    pub is_stopped: AtomicBool,
+    bytes: AtomicU64,
+}
+
+impl Watch {
+    /// The work is done with so many bytes.
+    pub fn note(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
 }
 
 /// How the sources of one invocation ended.
@@ -224,22 +244,67 @@ impl<'a> Transfer<'a> {
         let client = self.network.client();
         let lookup = Lookup::new(self.context, client, &list, !gateways.is_empty())?;
         let (root, path) = (content.root.clone(), content.path.clone());
+        let named = self.wait_for(resolve::resolve(&lookup, root, path))??;
+        for notice in &named.notices {
+            self.reporter.notice(notice);
+        }
+        Ok(named.resolved)
+    }
+
+    /// Waits for work on the network that is no download.
+    ///
+    /// # Errors
+    /// A signal came first.
+    pub fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CommandError> {
         let signals = &mut self.signals;
-        let named = self.runtime.block_on(async {
-            let mut found = pin!(resolve::resolve(&lookup, root, path));
+        self.runtime.block_on(async {
+            let mut work = pin!(work);
             loop {
                 tokio::select! {
-                    found = &mut found => return found,
+                    done = &mut work => return Ok(done),
                     asked = signals.next() => if let Asked::End(kind) = asked {
                         return Err(CommandError::new(kind, "interrupted"));
                     },
                 }
             }
-        })?;
-        for notice in &named.notices {
-            self.reporter.notice(notice);
-        }
-        Ok(named.resolved)
+        })
+    }
+
+    /// Runs work on a thread of its own and shows how far it is. A signal tells it to stop.
+    ///
+    /// # Errors
+    /// A signal came first.
+    pub fn on_a_thread<T: Send + 'static>(
+        &mut self,
+        total: Option<u64>,
+        work: impl FnOnce(&Watch) -> T + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let watch = Arc::new(Watch::default());
+        let watched = watch.clone();
+        let (signals, reporter) = (&mut self.signals, &mut self.reporter);
+        self.runtime.block_on(async {
+            let mut work = tokio::task::spawn_blocking(move || work(&watched));
+            let mut tick = tokio::time::interval(LOOK);
+            let mut ended = None;
+            loop {
+                tokio::select! {
+                    done = &mut work => return match (ended, done) {
+                        (Some(kind), _) => Err(CommandError::new(kind, "interrupted")),
+                        (None, Ok(done)) => Ok(done),
+                        (None, Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+                    },
+                    asked = signals.next() => if let Asked::End(kind) = asked {
+                        watch.is_stopped.store(true, Ordering::Relaxed);
+                        ended = Some(kind);
+                    },
+                    _ = tick.tick() => {
+                        let bytes = watch.bytes.load(Ordering::Relaxed);
+                        let what = What::Progress { bytes, total, files: None };
+                        let _ = reporter.event(&Event { id: None, what }, Instant::now());
+                    }
+                }
+            }
+        })
     }
 
     /// Runs a download that this run has claimed.
@@ -258,7 +323,10 @@ impl<'a> Transfer<'a> {
         let left = self
             .max_time
             .map(|limit| limit.saturating_sub(self.started.elapsed()));
-        let options = options::engine(&self.context.settings, &recorded, left)?;
+        let mut options = options::engine(&self.context.settings, &recorded, left)?;
+        // The file is the CAR then, which is hashed as it is written.
+        options.file_sha256 &= row.kind != "car";
+        options.asks_others_later = providers.asks_others_later;
         let job = job(&self.context.store, row, self.run.id, recorded.force)?;
         for notice in &providers.notices {
             self.reporter.notice(notice);
@@ -337,6 +405,11 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    /// Ends a run that was for no download.
+    pub fn close(self) -> Result<(), CommandError> {
+        self.run.end()
+    }
+
     /// Ends the run, and says how all of it ended.
     pub fn end(mut self) -> Result<ExitKind, CommandError> {
         let mut outcome = self.tally.outcome();
@@ -365,7 +438,7 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         .ok_or_else(|| broken("valid CID"))?;
     let destination = match (&row.path, part_path(row)) {
         (Some(target), Some(part)) => {
-            if row.kind != "directory" {
+            if !matches!(row.kind.as_str(), "directory" | "car") {
                 check_part(&part)?;
             }
             Destination::Disk {
@@ -385,6 +458,7 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         root,
         names: names.map(str::to_owned).collect(),
         destination,
+        car_part: car_part_path(row),
         expected_sha256: row.expected_sha256,
         is_resuming: row.status == Status::Resuming,
         saved: Saved {
@@ -415,6 +489,20 @@ fn check_part(part: &Path) -> Result<(), CommandError> {
 pub fn part_path(row: &DownloadRow) -> Option<PathBuf> {
     let target = Target::at(row.path.as_deref()?).ok()?;
     Some(target.part_path(&Nonce::parse(&row.nonce)?))
+}
+
+/// Where the CAR of a download is written; `None` if it is not saved as one.
+fn car_part_path(row: &DownloadRow) -> Option<PathBuf> {
+    let target = Target::at(row.path.as_deref().filter(|_| row.kind == "car")?).ok()?;
+    Some(target.car_part_path(&Nonce::parse(&row.nonce)?))
+}
+
+/// Removes what a download left beside its target.
+pub fn remove_parts(row: &DownloadRow) -> Result<(), DiskError> {
+    for part in [part_path(row), car_part_path(row)].into_iter().flatten() {
+        tree::remove_tree(&part)?;
+    }
+    Ok(())
 }
 
 /// Says that the run lives, as long as it does.

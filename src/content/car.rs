@@ -12,6 +12,7 @@
 
 mod header;
 mod queue;
+pub mod writer;
 
 use bytes::Bytes;
 

@@ -8,6 +8,7 @@ pub mod car;
 pub mod cid;
 pub mod dagpb;
 pub mod hash;
+pub mod importer;
 pub mod ipns;
 pub mod leaf;
 pub mod names;

@@ -105,6 +105,11 @@ impl Target {
         sibling(&self.path, &format!(".{nonce}{PART_SUFFIX}"))
     }
 
+    /// Where the CAR with this nonce is written while its blocks are still in the part.
+    pub fn car_part_path(&self, nonce: &Nonce) -> PathBuf {
+        sibling(&self.path, &format!(".{nonce}.car{PART_SUFFIX}"))
+    }
+
     /// The nonces of all parts of this target that lie beside it, whosever they are. Targets whose
     /// long names begin alike share the names of their parts.
     ///

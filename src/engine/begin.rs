@@ -18,11 +18,11 @@ use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{
     busy_failure, disk_failure, exists_failure, link_failure, not_a_file, path_failure,
-    plan_failure, store_failure, target_failure, timed_out,
+    store_failure, target_failure, timed_out,
 };
 use crate::engine::output::{Output, Writer};
 use crate::engine::plan::{FilePlan, Plan};
-use crate::engine::prove::{self, ShaJob, Sink, Stream};
+use crate::engine::prove::{self, FileSum, ShaJob, Sink, Stream};
 use crate::engine::recover::{Access, Recovered, Recovery};
 use crate::event::What;
 use crate::exit::ExitKind;
@@ -47,6 +47,9 @@ impl Coordinator<'_> {
             resumed_from: self.tally.resumed_from,
         });
         self.go_on().await?;
+        if self.saved_car().is_some() {
+            return Ok(());
+        }
         if self.plan.root_kind().is_some() {
             self.announce_resolved();
             self.check_place();
@@ -91,13 +94,13 @@ impl Coordinator<'_> {
         let (limits, filter) = (self.options.limits.clone(), self.options.filter.clone());
         match Plan::new(root, limits, filter) {
             Ok(plan) => self.plan = plan,
-            Err(error) => return self.fail(plan_failure(&error, &self.job)),
+            Err(error) => return self.refuse(&error),
         }
         // A root whose bytes sit in the CID itself needs no provider.
         if let Some(data) = cid::identity(&root).map(Bytes::copy_from_slice)
             && let Ok(block) = VerifiedBlock::check(root, data)
         {
-            self.take_node(0, &block);
+            self.take_node(0, &block, None);
         }
     }
 
@@ -122,9 +125,13 @@ impl Coordinator<'_> {
         let kind = self.store.root_kind(id).await;
         let kind = kind.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
         let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
-        tree::settle(&part, &target).map_err(fail)?;
-        if !inspect::exists(&part) && inspect::exists(&target) {
-            self.adopt_target(kind, &target, signals).await?;
+        if self.job.car_part.is_some() {
+            self.adopt_car(target, signals).await?;
+        } else {
+            tree::settle(&part, &target).map_err(fail)?;
+            if !inspect::exists(&part) && inspect::exists(&target) {
+                self.adopt_target(kind, &target, signals).await?;
+            }
         }
         if self.is_in_place {
             return Ok(());
@@ -136,7 +143,10 @@ impl Coordinator<'_> {
         }
         let recovered = self.recover(Access::ReadWrite, signals).await?;
         self.take_recovered(recovered);
-        Ok(())
+        match &self.output {
+            Output::File(part) => self.cut(part),
+            _ => Ok(()),
+        }
     }
 
     /// A target that exists may hold this very content: renamed by this download before a crash
@@ -237,16 +247,22 @@ impl Coordinator<'_> {
     }
 
     /// Whether another terminal or the time limit ends the download while files are being read.
-    async fn look_for_stop(&self) -> Option<Stop> {
+    pub(super) async fn look_for_stop(&self) -> Option<Stop> {
         let limit = self.options.max_time;
         if limit.is_some_and(|limit| self.started.elapsed() > limit) {
-            return Some(Stop::Failed(timed_out(self.job.id)));
+            return Some(Stop::Failed(timed_out(&self.job)));
         }
-        match self.store.requested_action(self.job.id, self.job.run).await {
-            Ok(None | Some(Action::Checkpoint)) => None,
+        let (id, run) = (self.job.id, self.job.run);
+        match self.store.requested_action(id, run).await {
+            Ok(None) => None,
+            Ok(Some(Action::Checkpoint)) => {
+                // Nothing has come since the last one: what is recorded is all there is.
+                self.in_background(self.store.acknowledge(id, run, Action::Checkpoint));
+                None
+            }
             Ok(Some(action)) => Some(Stop::Asked(action)),
             Err(StoreError::LeaseLost { .. }) => Some(Stop::LeaseLost),
-            Err(error) => Some(Stop::Failed(store_failure(&error, self.job.id))),
+            Err(error) => Some(Stop::Failed(store_failure(&error, id))),
         }
     }
 
@@ -259,12 +275,18 @@ impl Coordinator<'_> {
             });
         }
         self.plan = recovered.plan;
+        self.plan.count_recovered();
         self.journal.note_found(self.plan.take_unrecorded());
         self.tally.used_leaves = recovered.used_leaves;
-        self.start_threads();
-        for (entry, sha) in recovered.hashes {
-            self.hashing.begin_at(entry, sha.position());
-            self.hashing.ask(ShaJob::Begin(entry, Box::new(sha)));
+        let is_next = |sum: &&FileSum| {
+            let file = self.plan.file(sum.entry);
+            file.is_some_and(|file| file.proved().covered_until(0) == sum.sha.position())
+        };
+        let next = recovered.hashes.iter().find(is_next).cloned();
+        self.start_threads(next.unwrap_or_default());
+        for sum in recovered.hashes {
+            self.hashing.begin_at(sum.entry, sum.sha.position());
+            self.hashing.ask(ShaJob::GoOn(sum));
         }
         self.hashing.finished.extend(recovered.finished);
     }
@@ -292,7 +314,10 @@ impl Coordinator<'_> {
         let (id, run) = (self.job.id, self.job.run);
         let resolved = Resolved {
             root_cid: None,
-            kind: self.plan.root_kind().unwrap_or_default().to_owned(),
+            kind: match self.job.car_part {
+                Some(_) => "car".to_owned(),
+                None => self.plan.root_kind().unwrap_or_default().to_owned(),
+            },
             bytes_total: self.known_size(),
             now: Timestamp::now(),
         };
@@ -306,7 +331,7 @@ impl Coordinator<'_> {
             Ok(output) => self.output = output,
             Err(stop) => return self.halt(stop),
         }
-        self.start_threads();
+        self.start_threads(FileSum::default());
     }
 
     /// The size of everything, where it is exact.
@@ -341,17 +366,23 @@ impl Coordinator<'_> {
             Some("directory") => Ok(Output::tree(self.open_tree(part)?)),
             Some("file") => {
                 let part = self.open_part(part)?;
-                // A part that somebody made longer than the file must not give it its length.
-                let size = self.plan.size().unwrap_or(0);
-                let cut = part.len().and_then(|len| match len > size {
-                    true => part.set_len(size),
-                    false => Ok(()),
-                });
-                cut.map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
+                self.cut(&part)?;
                 Ok(Output::File(part))
             }
             _ => Err(Stop::Failed(link_failure(&self.way.here()))),
         }
+    }
+
+    /// A part that somebody made longer than the file must not give it its length.
+    fn cut(&self, part: &PartFile) -> Result<(), Stop> {
+        let Some(size) = self.plan.file(0).map(FilePlan::size) else {
+            return Ok(());
+        };
+        let cut = part.len().and_then(|len| match len > size {
+            true => part.set_len(size),
+            false => Ok(()),
+        });
+        cut.map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))
     }
 
     /// Whether the target can take it: nothing else there, and room.
@@ -367,11 +398,15 @@ impl Coordinator<'_> {
         }
         let (id, size) = (self.job.id, self.plan.size().unwrap_or(0));
         let is_free = match inspect::file_len(target) {
+            // Only a directory replaces a directory.
+            _ if inspect::is_directory(target) && !self.plan.is_directory() => false,
             Ok(None) => !inspect::exists(target) || *overwrite,
             Ok(Some(there)) => *overwrite || (there == size && !self.plan.is_directory()),
             Err(_) => *overwrite,
         };
-        if !is_free {
+        // No other file of the same size is that CAR: it would have been recognised.
+        let is_taken = self.job.car_part.is_some() && inspect::exists(target) && !*overwrite;
+        if !is_free || is_taken {
             let failure = exists_failure(target, id);
             return self.fail(failure);
         }
@@ -381,25 +416,33 @@ impl Coordinator<'_> {
             true => self.plan.totals().known_bytes,
             false => size,
         };
-        if let Err(error) =
-            room::require(directory, needed.saturating_sub(self.plan.proved_bytes()))
-        {
+        // A CAR is written beside the part that it comes from.
+        let copies = 1 + u64::from(self.job.car_part.is_some());
+        if let Err(error) = room::require(
+            directory,
+            needed
+                .saturating_mul(copies)
+                .saturating_sub(self.plan.proved_bytes()),
+        ) {
             self.fail(disk_failure(&error, id));
         }
     }
 
-    /// Starts the thread that proves and writes, and the one that hashes whole files.
-    fn start_threads(&mut self) {
+    /// Starts the threads that prove and write, and the one that keeps the sums of whole files.
+    /// `sum` is that of the file whose bytes are likely to come first.
+    fn start_threads(&mut self, sum: FileSum) {
         let sink = match &self.output {
             Output::Stdout => Sink::Stream(Stream::new(Box::new(std::io::stdout()))),
             output => Sink::Disk(Writer::new(output.clone())),
         };
+        let wants_sums = self.options.file_sha256 || self.job.expected_sha256.is_some();
         self.prover = Some(prove::spawn_prover(
             sink,
+            wants_sums.then_some(sum),
             self.inputs.clone(),
             &mut self.threads,
         ));
-        if self.options.file_sha256 || self.job.expected_sha256.is_some() {
+        if wants_sums {
             self.hashing.sender = Some(prove::spawn_sha(
                 self.output.clone(),
                 self.inputs.clone(),

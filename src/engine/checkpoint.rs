@@ -50,8 +50,13 @@ enum Stage {
     Commit {
         trigger: Trigger,
         bytes: u64,
+        /// Files that it records as finished.
+        finished: Vec<EntryId>,
     },
 }
+
+/// So many finished files make a checkpoint due: until then they are kept in memory.
+const ENOUGH_FILES: usize = 4096;
 
 impl Checkpointing {
     /// Nothing yet.
@@ -94,7 +99,9 @@ impl Checkpointing {
 
     fn is_due(&self, now: Instant, new_bytes: u64, every_bytes: u64, interval: Duration) -> bool {
         let fresh = new_bytes - self.last_bytes;
-        fresh >= every_bytes || (fresh > 0 && now.duration_since(self.last) >= interval)
+        self.finished.len() >= ENOUGH_FILES
+            || fresh >= every_bytes
+            || (fresh > 0 && now.duration_since(self.last) >= interval)
     }
 }
 
@@ -212,7 +219,12 @@ impl Coordinator<'_> {
         for (state, fingerprint) in files.iter_mut().zip(fingerprints) {
             state.fingerprint = fingerprint;
         }
-        self.checkpointing.stage = Stage::Commit { trigger, bytes };
+        let finished = files.iter().filter(|file| file.done);
+        self.checkpointing.stage = Stage::Commit {
+            trigger,
+            bytes,
+            finished: finished.map(|file| file.index).collect(),
+        };
         let checkpoint = Checkpoint {
             trigger,
             files,
@@ -234,8 +246,18 @@ impl Coordinator<'_> {
     pub(super) fn on_committed(&mut self, result: Result<bool, StoreError>) {
         let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
         match (result, stage) {
-            (Ok(true), Stage::Commit { trigger, bytes }) => {
-                self.announce(What::Checkpoint { trigger, bytes });
+            (
+                Ok(is_new),
+                Stage::Commit {
+                    trigger,
+                    bytes,
+                    finished,
+                },
+            ) => {
+                self.hashing.are_recorded(&finished);
+                if is_new {
+                    self.announce(What::Checkpoint { trigger, bytes });
+                }
             }
             (Ok(_), _) => {}
             (Err(error), _) => self.store_failed(error),

@@ -13,13 +13,14 @@ use tokio::task::JoinSet;
 use crate::content::path::Resolution;
 use crate::download::{Action, Failure};
 use crate::engine::checkpoint::Checkpointing;
-use crate::engine::failure::{chain, timed_out};
+use crate::engine::export::Saving;
+use crate::engine::failure::{chain, how_to_go_on, plan_failure, timed_out};
 use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
 use crate::engine::files::Hashing;
 use crate::engine::input::{Input, TaskId};
 use crate::engine::journal::Journal;
 use crate::engine::output::Output;
-use crate::engine::plan::Plan;
+use crate::engine::plan::{Plan, PlanError};
 use crate::engine::prove;
 use crate::engine::provider::{Budget, Provider};
 use crate::engine::task::Task;
@@ -37,6 +38,8 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub enum Stop {
     /// An error; the record keeps it.
     Failed(Failure),
+    /// The content is not sound, or not to be had on this disk: no part of it is worth keeping.
+    Unsound(Failure),
     /// Asked for from another terminal.
     Asked(Action),
     /// Asked for by a signal.
@@ -59,6 +62,13 @@ pub struct Net {
     next_task: TaskId,
 }
 
+impl Net {
+    /// Bytes that may still be received before something is proved and written.
+    pub fn free_budget(&self) -> usize {
+        self.budget.available_permits()
+    }
+}
+
 /// What was received and what came of it.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -74,6 +84,8 @@ pub struct Tally {
     pub used_leaves: bool,
     /// Whether any provider answered anything.
     pub reached_provider: bool,
+    /// Single blocks that this run asked for and received.
+    pub good_blocks: u64,
 }
 
 /// The owner of a download's state while it runs.
@@ -90,6 +102,8 @@ pub struct Coordinator<'a> {
     pub(super) output: Output,
     /// Whether the output is the target itself, found complete.
     pub(super) is_in_place: bool,
+    /// How far its CAR is, if it is saved as one.
+    pub(super) saving: Saving,
     pub(super) net: Net,
 
     pub(super) threads: prove::Threads,
@@ -131,6 +145,7 @@ impl<'a> Coordinator<'a> {
             on_event,
             output: Output::Undecided,
             is_in_place: false,
+            saving: Saving::default(),
             net: Net {
                 tasks: HashMap::new(),
                 set: JoinSet::new(),
@@ -224,6 +239,7 @@ impl<'a> Coordinator<'a> {
             Input::Ended { task, end } => self.on_ended(task, end),
             Input::Done(done) => self.on_done(done),
             Input::Copied { entry, result } => self.on_copied(entry, result),
+            Input::Recalled { first, result } => self.on_recalled(first, result),
             Input::Sha(report) => self.on_sha(report),
             Input::Synced(result) => self.on_synced(result),
             Input::Committed(result) => self.on_committed(result),
@@ -238,12 +254,13 @@ impl<'a> Coordinator<'a> {
         let now = Instant::now();
         let limit = self.options.max_time;
         if limit.is_some_and(|limit| now.duration_since(self.started) > limit) {
-            self.fail(timed_out(self.job.id));
+            self.fail(timed_out(&self.job));
         }
         self.poll_requests();
         self.write_journal();
         self.checkpoint_if_due(now);
         self.drop_idle_tasks();
+        self.drop_slow_tasks(now);
         self.announce_progress();
     }
 
@@ -287,13 +304,10 @@ impl<'a> Coordinator<'a> {
         if matches!(error, StoreError::LeaseLost { .. }) {
             self.halt(Stop::LeaseLost);
         } else {
-            let id = self.job.id;
             self.fail(Failure {
                 kind: error.exit_kind(),
                 message: chain(&error),
-                hint: Some(format!(
-                    "what is proved is kept; go on with: fetchd resume {id}"
-                )),
+                hint: Some(how_to_go_on(&self.job)),
             });
         }
     }
@@ -301,6 +315,11 @@ impl<'a> Coordinator<'a> {
     /// Stops with an error; the first reason to stop wins.
     pub(super) fn fail(&mut self, failure: Failure) {
         self.halt(Stop::Failed(failure));
+    }
+
+    /// Stops because of the content itself.
+    pub(super) fn refuse(&mut self, error: &PlanError) {
+        self.halt(refusal(error, &self.job));
     }
 
     /// Stops; the first reason wins, but a lost lease overrules all.
@@ -340,12 +359,13 @@ impl<'a> Coordinator<'a> {
     }
 
     /// A new task: its number and what it needs to report.
-    pub(super) fn new_line(&mut self) -> Line {
+    pub(super) fn new_line(&mut self, provider: usize) -> Line {
         self.net.next_task += 1;
         Line {
             task: self.net.next_task,
             inputs: self.inputs.clone(),
             budget: self.net.budget.clone(),
+            turn: self.providers[provider].turn.clone(),
         }
     }
 
@@ -355,7 +375,17 @@ impl<'a> Coordinator<'a> {
             backoff: self.options.backoff,
             max_wait: self.options.max_wait,
             jitter: random(),
+            now: Instant::now(),
         }
+    }
+}
+
+/// The reason to stop that the content itself gives.
+pub fn refusal(error: &PlanError, job: &Job) -> Stop {
+    let failure = plan_failure(error, job);
+    match error.may_be_allowed() {
+        true => Stop::Failed(failure),
+        false => Stop::Unsound(failure),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How exchanges end, and what that means for their provider and for the work they took.
 
-use std::time::Instant;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -10,13 +10,14 @@ use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::chain;
 use crate::engine::input::{TaskEnd, TaskId};
-use crate::engine::plan::{Expected, FilePlan};
+use crate::engine::plan::{EntryId, Expected, FilePlan};
 use crate::engine::prove::Place;
 use crate::engine::provider::{Consequence, Provider, Transport};
 use crate::engine::receive::EARLY_LIMIT;
 use crate::engine::task::{Aim, Task};
 use crate::event::What;
 use crate::gateway::capability::Known;
+use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::Advice;
 use crate::store::Attempt;
 
@@ -33,7 +34,13 @@ impl Coordinator<'_> {
         match end {
             TaskEnd::Complete => {}
             TaskEnd::CarEnded { was_empty } => self.car_ended(id, was_empty),
+            TaskEnd::BadCar(error @ CarError::SectionTooLarge { .. }) => {
+                self.block_too_large(id, &chain(&error));
+            }
             TaskEnd::BadCar(error) => self.car_broke(id, &error),
+            TaskEnd::Failed(error) if error.is_too_large() && self.is_for_block(id) => {
+                self.block_too_large(id, &chain(&error));
+            }
             TaskEnd::Failed(error) => {
                 self.tally.reached_provider |= !error.is_unreachable();
                 self.exchange_failed(id, error.advice(), chain(&error));
@@ -41,7 +48,13 @@ impl Coordinator<'_> {
             TaskEnd::NotInCar => {
                 self.exchange_failed(id, Advice::Absent, "does not hold the block".to_owned());
             }
-            TaskEnd::CarFile(error) => self.exchange_failed(id, Advice::Stop, chain(&error)),
+            TaskEnd::CarFile(error) => {
+                let advice = match error {
+                    CarFileError::TooLarge { .. } => Advice::Unprovable,
+                    CarFileError::Disk(_) | CarFileError::NotCar { .. } => Advice::Stop,
+                };
+                self.exchange_failed(id, advice, chain(&error));
+            }
         }
         self.retire(id);
     }
@@ -80,8 +93,8 @@ impl Coordinator<'_> {
         };
         let (index, transport) = (task.provider, task.transport);
         if task.useful > 0 || self.is_settled(task) {
-            let honours_window = matches!(task.aim, Aim::Window(_, range)
-                if task.received < range.len() + EARLY_LIMIT);
+            let honours_window = matches!(task.aim, Aim::Window(entry, range)
+                if task.received < range.len() + EARLY_LIMIT && self.is_true_part(entry, range));
             let known = &mut self.providers[index].capabilities.entity_bytes;
             if honours_window && *known == Known::Unknown {
                 *known = Known::Yes;
@@ -95,9 +108,19 @@ impl Coordinator<'_> {
         };
         let subject = self.subject(&task.aim);
         self.tally.reached_provider = true;
-        self.providers[index].last_error = Some(message.to_owned());
+        // Of a provider that has nothing, what else it said is more to the point.
+        let last_error = &mut self.providers[index].last_error;
+        if !was_empty || last_error.is_none() {
+            *last_error = Some(message.to_owned());
+        }
         let consequence = self.providers[index].useless(transport, subject.as_ref(), was_empty);
         self.tell(index, message, consequence);
+    }
+
+    /// Whether an answer of the whole file would have been told from one of this part.
+    fn is_true_part(&self, entry: EntryId, part: ByteRange) -> bool {
+        let file = self.plan.file(entry);
+        file.is_some_and(|file| part.len() + EARLY_LIMIT < file.size())
     }
 
     /// Whether nothing of what the task was sent for is still missing.
@@ -130,18 +153,48 @@ impl Coordinator<'_> {
         self.exchange_failed(id, advice, chain(error));
     }
 
-    fn exchange_failed(&mut self, id: TaskId, advice: Advice, message: String) {
+    fn is_for_block(&self, id: TaskId) -> bool {
+        let task = self.net.tasks.get(&id);
+        task.is_some_and(|task| task.aim.block().is_some())
+    }
+
+    fn block_too_large(&mut self, id: TaskId, message: &str) {
+        let Some(task) = self.net.tasks.get_mut(&id) else {
+            return;
+        };
+        task.outcome = Some(message.to_owned());
+        let (index, transport) = (task.provider, task.transport);
+        self.tally.reached_provider = true;
+        let provider = &mut self.providers[index];
+        provider.last_error = Some(message.to_owned());
+        let consequence = provider.sent_too_much(transport);
+        self.tell(index, message, consequence);
+    }
+
+    /// An exchange did not go well: its provider is judged by it.
+    pub(super) fn exchange_failed(&mut self, id: TaskId, advice: Advice, message: String) {
         let Some(task) = self.net.tasks.get_mut(&id) else {
             return;
         };
         task.outcome = Some(message.clone());
-        let (index, transport, aim) = (task.provider, task.transport, task.aim);
+        let (index, transport, aim, sent) = (task.provider, task.transport, task.aim, task.started);
         let (subject, budget) = (self.subject(&aim), self.failure_budget());
         let provider = &mut self.providers[index];
         provider.last_error = Some(message.clone());
-        let consequence =
-            provider.failed(transport, subject.as_ref(), advice, &budget, Instant::now());
+        let consequence = provider.failed(transport, subject.as_ref(), advice, &budget, sent);
+        if let Advice::Retry { after: Some(wait) } = advice {
+            self.remember_wait(index, wait);
+        }
         self.tell(index, &message, consequence);
+    }
+
+    /// Whoever asks for a wait is left alone by later downloads too.
+    fn remember_wait(&self, index: usize, wait: Duration) {
+        let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        if let Ok(until) = Timestamp::now().checked_add(wait) {
+            let url = self.providers[index].url();
+            self.in_background(self.store.cool_down(url, until));
+        }
     }
 
     /// What a task asks its provider for: a block, or the root of a file or a tree.
@@ -202,22 +255,32 @@ impl Coordinator<'_> {
             return;
         }
         // A server that knows no windows sends what comes before the window first.
-        let knows_windows = self.providers[task.provider].capabilities.entity_bytes == Known::Yes;
         let before = match task.aim {
-            Aim::Window(_, range) if !knows_windows => range.start(),
+            Aim::Window(_, range) => range.start(),
             _ => 0,
         };
-        if task.received + task.overhead > task.useful + before + USELESS_LIMIT {
+        let known = &mut self.providers[task.provider].capabilities.entity_bytes;
+        let allowed = if *known == Known::Yes { 0 } else { before };
+        if task.received + task.overhead <= task.useful + allowed + USELESS_LIMIT {
+            return;
+        }
+        if before > allowed {
+            // It knew windows once; from now on it is asked as one that does not.
+            *known = Known::No;
+        } else {
             let message = "sent far more than was asked for, and little of it".to_owned();
             self.exchange_failed(id, Advice::Unsupported, message);
-            self.abort(id);
         }
+        self.abort(id);
     }
 
     /// Ends tasks of which nothing is needed any more, because others have brought it.
     pub(super) fn drop_idle_tasks(&mut self) {
-        let is_idle =
-            |task: &Task| !task.ended && task.helped && task.pending == 0 && self.is_settled(task);
+        let is_idle = |task: &Task| {
+            // What it still lacks came from others.
+            let may_race = task.helped || task.missing() > 0 || task.aim.block().is_some();
+            !task.ended && may_race && task.pending == 0 && self.is_settled(task)
+        };
         let idle: Vec<TaskId> = self
             .net
             .tasks
@@ -243,7 +306,16 @@ impl Coordinator<'_> {
         self.remember_attempt(task);
     }
 
-    fn remember_attempt(&self, task: Task) {
+    /// Adds a task to the history. Of single blocks that went well, only as many as the history
+    /// has room for: a tree may need a hundred thousand.
+    fn remember_attempt(&mut self, task: Task) {
+        let limit = self.options.history_limit;
+        if task.aim.block().is_some() && task.outcome.is_none() {
+            self.tally.good_blocks += 1;
+            if self.tally.good_blocks > u64::from(limit) {
+                return;
+            }
+        }
         let ended = Timestamp::now();
         let took = SignedDuration::try_from(task.started.elapsed()).unwrap_or_default();
         let attempt = Attempt {
@@ -257,20 +329,22 @@ impl Coordinator<'_> {
             started: ended.checked_sub(took).unwrap_or(ended),
             ended,
         };
-        let limit = self.options.history_limit;
         self.in_background(self.store.record_attempt(attempt, limit));
     }
 }
 
 /// Learns the provider's speed from an exchange.
 fn measure(provider: &mut Provider, task: &Task) {
-    let Some(latency) = task.first_byte else {
+    // Who was overtaken by another before the first byte is at least so slow.
+    let overtaken = task.helped.then(|| task.started.elapsed());
+    let Some(latency) = task.first_byte.or(overtaken) else {
         return;
     };
     let body = task.started.elapsed().saturating_sub(latency).as_secs_f64();
     provider.latency = average(provider.latency, latency.as_secs_f64());
-    if task.received >= 1 << 20 && body > 0.0 {
-        provider.throughput = average(provider.throughput, task.received as f64 / body);
+    let is_enough = task.received >= 1 << 20 || body >= 1.0;
+    if is_enough && body > 0.0 {
+        provider.throughput = average(provider.throughput, task.received.max(1) as f64 / body);
     }
 }
 

@@ -8,10 +8,23 @@ use crate::content::unixfs::Fault;
 use crate::disk::DiskError;
 pub use crate::download::chain;
 use crate::download::{DownloadId, Failure};
-use crate::engine::Job;
 use crate::engine::plan::PlanError;
+use crate::engine::{Destination, Job};
 use crate::exit::ExitKind;
 use crate::store::StoreError;
+
+/// What to type to go on, and what is there by then.
+pub fn how_to_go_on(job: &Job) -> String {
+    let id = job.id;
+    match job.destination {
+        Destination::Disk { .. } => {
+            format!("what is proved is kept; go on with: fetchd resume {id}")
+        }
+        Destination::Stdout => format!(
+            "nothing is kept of what goes to standard output; begin again with: fetchd resume {id}"
+        ),
+    }
+}
 
 pub fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
     let hint = if error.is_no_room() {
@@ -31,11 +44,19 @@ pub fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
     if !error.is_uncreatable() {
         return disk_failure(error, id);
     }
+    let is_taken = matches!(
+        error,
+        DiskError::NotRegular { .. } | DiskError::IsDirectory { .. } | DiskError::Exists { .. }
+    );
+    let first = match is_taken {
+        true => "move away what has that name",
+        false => "make the directory writable",
+    };
     Failure {
         kind: ExitKind::Exists,
         message: chain(error),
         hint: Some(format!(
-            "make the directory writable and go on with: fetchd resume {id}, or choose another place with -o or -d"
+            "{first} and go on with: fetchd resume {id}, or choose another place with -o or -d"
         )),
     }
 }
@@ -68,11 +89,11 @@ pub fn busy_failure(path: &Path, id: DownloadId) -> Failure {
 }
 
 /// The time is over.
-pub fn timed_out(id: DownloadId) -> Failure {
+pub fn timed_out(job: &Job) -> Failure {
     Failure {
         kind: ExitKind::Retry,
         message: "the time that max_time allows is over".to_owned(),
-        hint: Some(format!("go on with: fetchd resume {id}")),
+        hint: Some(how_to_go_on(job)),
     }
 }
 
@@ -121,9 +142,14 @@ pub fn path_failure(error: &PathError) -> Failure {
 
 /// The content is not sound, or not wanted.
 pub fn plan_failure(error: &PlanError, job: &Job) -> Failure {
+    content_failure(error, &job.root)
+}
+
+/// The same below any root.
+pub fn content_failure(error: &PlanError, root: &Cid) -> Failure {
     let (kind, hint) = match error {
         PlanError::Malformed { source, .. } if source.fault() == Fault::Unsafe => {
-            (ExitKind::Refused, one_by_one(job))
+            (ExitKind::Refused, one_by_one_below(root))
         }
         PlanError::Malformed { source, .. } if source.fault() == Fault::TooLarge => (
             ExitKind::Refused,
@@ -151,7 +177,7 @@ pub fn plan_failure(error: &PlanError, job: &Job) -> Failure {
             "allow more with max_entries in the configuration, or take a part with --include"
                 .to_owned(),
         ),
-        PlanError::Name { .. } => (ExitKind::Refused, one_by_one(job)),
+        PlanError::Name { .. } => (ExitKind::Refused, one_by_one_below(root)),
     };
     Failure {
         kind,
@@ -162,8 +188,12 @@ pub fn plan_failure(error: &PlanError, job: &Job) -> Failure {
 
 /// What can be done where one name of a tree cannot be saved.
 pub fn one_by_one(job: &Job) -> String {
+    one_by_one_below(&job.root)
+}
+
+fn one_by_one_below(root: &Cid) -> String {
     format!(
         "take the rest with --exclude NAME, or one file with: fetchd get {}/PATH -o NAME",
-        cid::text(&job.root)
+        cid::text(root)
     )
 }

@@ -19,7 +19,7 @@ use crate::engine::prove::Permit;
 use crate::engine::provider::Place;
 use crate::gateway::body::Body;
 use crate::gateway::error::GatewayError;
-use crate::gateway::request::{CarRequest, Gateway};
+use crate::gateway::request::{CarRequest, Gateway, Scope};
 
 /// Received bytes that may wait to be proved and written, all tasks together. Large enough to keep
 /// all threads busy: twice as much made nothing faster.
@@ -30,7 +30,7 @@ pub const BYTES_IN_FLIGHT: usize = 4 << 20;
 pub const BLOCK_OVERHEAD: u64 = 256;
 
 /// Header of a CAR: the largest that is read.
-const MAX_CAR_HEADER: u64 = 1 << 20;
+pub const MAX_CAR_HEADER: u64 = 1 << 20;
 
 /// What a task needs besides its request.
 #[derive(Clone)]
@@ -41,6 +41,9 @@ pub struct Line {
     pub inputs: UnboundedSender<Input>,
     /// The common byte budget.
     pub budget: Arc<Semaphore>,
+    /// One permit: which long answer of the provider is read. A window that was asked for early
+    /// waits for the end of the one before, so that bytes come in order and few are in flight.
+    pub turn: Arc<Semaphore>,
 }
 
 impl Line {
@@ -48,6 +51,11 @@ impl Line {
         let wanted = u32::try_from(bytes.clamp(1, BYTES_IN_FLIGHT as u64)).unwrap_or(1);
         // The semaphore is never closed; without a permit the bytes are only not counted.
         self.budget.clone().acquire_many_owned(wanted).await.ok()
+    }
+
+    /// Waits until no other long answer of the provider is read. The semaphore is never closed.
+    async fn turn(&self) -> Permit {
+        self.turn.clone().acquire_owned().await.ok()
     }
 
     fn send(&self, input: Input) {
@@ -118,6 +126,10 @@ async fn stream_car(
 ) -> Result<TaskEnd, GatewayError> {
     let started = Instant::now();
     let mut body = gateway.car(request).await?;
+    let _turn = match request.scope {
+        Scope::Block => None,
+        Scope::Entity { .. } | Scope::All => line.turn().await,
+    };
     let mut parser = CarParser::new(Limits {
         header: MAX_CAR_HEADER,
         block: max_block,
@@ -188,6 +200,7 @@ async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<
         .and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
     let Some(bounds) = bounds else { return Ok(()) };
     let mut body = gateway.range(&root, bounds, size).await?;
+    let _turn = line.turn().await;
     let mut received = Received::default();
     let mut is_first = true;
     for leaf in leaves {

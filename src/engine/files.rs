@@ -1,16 +1,19 @@
 //! Files on their way to being finished: their hashes, their copies, their place in the record.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 
+use crate::content::hash;
 use crate::content::ranges::RangeSet;
 use crate::disk::DiskError;
-use crate::engine::coordinator::Coordinator;
+use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::disk_failure;
+use crate::engine::input::Input;
 use crate::engine::plan::{EntryId, FilePlan};
-use crate::engine::prove::{Permit, Place, ShaJob, ShaReport, Work};
+use crate::engine::prove::{FileSum, Permit, Place, ShaJob, ShaReport, Work};
+use crate::store::{FileRow, StoreError};
 
 /// A file whose every byte is proved and written.
 #[derive(Debug, Clone)]
@@ -34,12 +37,29 @@ pub struct Hashing {
     positions: HashMap<EntryId, u64>,
     /// Files whose digest is due.
     finishing: HashSet<EntryId>,
-    /// Files finished by this run.
-    pub finished: BTreeMap<EntryId, FinishedFile>,
+    /// Digests that came with the proof of all their bytes at once.
+    whole: HashMap<EntryId, [u8; 32]>,
+    /// Files finished by this run that no checkpoint has recorded yet; the root stays. The record
+    /// knows the others: there may be a hundred thousand.
+    pub finished: HashMap<EntryId, FinishedFile>,
     /// Files that wait for another one, which is the same.
     twins: HashMap<EntryId, Vec<EntryId>>,
-    /// Copies under way.
-    copies: usize,
+    /// Finished files that the record is asked for.
+    recalled: HashSet<EntryId>,
+    /// Copies under way, and what they will be.
+    copies: HashMap<EntryId, FinishedFile>,
+}
+
+impl FinishedFile {
+    /// A file as it is recorded.
+    pub fn recorded(row: FileRow) -> Self {
+        Self {
+            by_leaves: row.state.by_leaves(),
+            path: row.file.path.into(),
+            size: row.file.size.unwrap_or(0),
+            sha256: row.state.sha256,
+        }
+    }
 }
 
 impl Hashing {
@@ -58,30 +78,44 @@ impl Hashing {
 
     /// Whether digests or copies are due.
     pub fn is_busy(&self) -> bool {
-        !self.finishing.is_empty() || self.copies > 0
+        !self.finishing.is_empty() || !self.recalled.is_empty() || !self.copies.is_empty()
     }
 
-    /// The SHA-256 of a file finished by this run.
+    /// The SHA-256 of a finished file, unless a checkpoint has recorded it and it is not the root.
     pub fn digest(&self, entry: EntryId) -> Option<[u8; 32]> {
         self.finished.get(&entry).and_then(|file| file.sha256)
+    }
+
+    /// A checkpoint has recorded these finished files.
+    pub fn are_recorded(&mut self, files: &[EntryId]) {
+        for file in files.iter().filter(|&&file| file != 0) {
+            self.finished.remove(file);
+        }
     }
 }
 
 impl Coordinator<'_> {
-    /// Hands bytes to the hash of their file: as they are when it is their turn, else by a word
-    /// that they can be read from the disk.
+    /// Hands bytes to the hash of their file: by the sum that came with their proof, as they are
+    /// when it is their turn, else by a word that they can be read from the disk.
     pub(super) fn feed_sha(
         &mut self,
         places: &[Place],
         len: u64,
         data: Vec<Bytes>,
+        sum: Option<FileSum>,
         permit: Permit,
     ) {
         if self.hashing.sender.is_none() {
             return;
         }
+        if let Some(sum) = sum {
+            self.skip_to(sum);
+        }
         let mut feed = Some((data, permit));
         for place in places {
+            if self.sum_in_link(place.entry).is_some() {
+                continue;
+            }
             let position = self.hashing.positions.entry(place.entry).or_default();
             if place.offset == *position
                 && let Some((data, permit)) = feed.take()
@@ -93,12 +127,35 @@ impl Coordinator<'_> {
         }
     }
 
+    /// Moves the hash of a file on to a sum of its first bytes, once all of them are written.
+    fn skip_to(&mut self, sum: FileSum) {
+        let (entry, end) = (sum.entry, sum.sha.position());
+        let Some(file) = self.plan.file(entry) else {
+            return;
+        };
+        let position = self.hashing.positions.entry(entry).or_default();
+        if *position == 0 && end == file.size() {
+            // The thread need not even hear of it.
+            self.hashing.whole.insert(entry, sum.sha.finish());
+            *position = end;
+        } else if *position < end && file.proved().contains(0, end) {
+            *position = end;
+            self.hashing.ask(ShaJob::GoOn(sum));
+        }
+    }
+
+    /// The sum of a file that is one raw block.
+    fn sum_in_link(&self, entry: EntryId) -> Option<[u8; 32]> {
+        hash::sha256_of_raw(self.plan.file(entry)?.root())
+    }
+
     /// Lets the hash of a file read what is proved behind its position.
     pub(super) fn catch_up(&mut self, entry: EntryId, path: &Arc<str>) {
         let Some(file) = self.plan.file(entry) else {
             return;
         };
-        if self.hashing.sender.is_none() || !self.output.is_on_disk() {
+        let needs_thread = hash::sha256_of_raw(file.root()).is_none();
+        if self.hashing.sender.is_none() || !self.output.is_on_disk() || !needs_thread {
             return;
         }
         let position = self.hashing.positions.entry(entry).or_default();
@@ -118,8 +175,11 @@ impl Coordinator<'_> {
         if !self.plan.file(entry).is_some_and(FilePlan::is_complete) {
             return;
         }
+        let known = self.sum_in_link(entry);
         if self.hashing.sender.is_none() {
             self.finish_file(entry, None);
+        } else if let Some(digest) = known.or_else(|| self.hashing.whole.remove(&entry)) {
+            self.finish_file(entry, Some(digest));
         } else if self.hashing.finishing.insert(entry) {
             self.hashing.ask(ShaJob::Finish(entry));
         }
@@ -155,48 +215,71 @@ impl Coordinator<'_> {
     fn record_finished(&mut self, entry: EntryId, finished: FinishedFile) {
         self.checkpointing.note_finished(entry);
         self.hashing.finished.insert(entry, finished);
-        for twin in self.hashing.twins.remove(&entry).unwrap_or_default() {
-            self.copy_to_twin(twin, entry);
-        }
+        self.copy_to_twins(entry);
     }
 
     /// An entry is the same file as `first`: it is copied as soon as that one is finished.
     pub(super) fn on_twin(&mut self, twin: EntryId, first: EntryId) {
+        self.hashing.twins.entry(first).or_default().push(twin);
         if self.hashing.finished.contains_key(&first) {
-            self.copy_to_twin(twin, first);
-        } else {
-            self.hashing.twins.entry(first).or_default().push(twin);
+            self.copy_to_twins(first);
+        } else if self.plan.entry(first).is_none() && self.hashing.recalled.insert(first) {
+            let reply = self.store.entries(self.job.id, first.checked_sub(1), 1);
+            let inputs = self.inputs.clone();
+            tokio::spawn(async move {
+                let result = reply.await;
+                // Nobody listens any more only when the download is over.
+                let _ = inputs.send(Input::Recalled { first, result });
+            });
         }
     }
 
-    fn copy_to_twin(&mut self, twin: EntryId, first: EntryId) {
-        let (Some(from), Some(to)) = (self.hashing.finished.get(&first), self.plan.entry(twin))
-        else {
-            return;
-        };
-        let work = Work::Copy {
-            entry: twin,
-            from: from.path.clone(),
-            to: to.path.clone(),
-            size: from.size,
-        };
-        self.hashing.copies += 1;
-        self.send_work(work);
+    /// The record of a finished file that others are the same as.
+    pub(super) fn on_recalled(&mut self, first: EntryId, result: Result<Vec<FileRow>, StoreError>) {
+        self.hashing.recalled.remove(&first);
+        match result.map(|rows| rows.into_iter().find(|row| row.file.index == first)) {
+            Ok(Some(row)) => {
+                let file = FinishedFile::recorded(row);
+                self.hashing.finished.insert(first, file);
+                self.copy_to_twins(first);
+                self.hashing.are_recorded(&[first]);
+            }
+            // Only who owns the download takes rows away.
+            Ok(None) => self.halt(Stop::LeaseLost),
+            Err(error) => self.store_failed(error),
+        }
     }
 
-    pub(super) fn on_copied(&mut self, twin: EntryId, result: Result<(), DiskError>) {
-        self.hashing.copies -= 1;
-        if let Err(error) = result {
-            return self.fail(disk_failure(&error, self.job.id));
-        }
-        let Some((first, path)) = self.plan.twin(twin) else {
-            return;
-        };
-        if let Some(from) = self.hashing.finished.get(&first) {
-            let finished = FinishedFile {
+    /// Copies a finished file to all entries that are the same.
+    fn copy_to_twins(&mut self, first: EntryId) {
+        let twins = self.hashing.twins.remove(&first).unwrap_or_default();
+        for twin in twins {
+            let (Some(from), Some(to)) = (self.hashing.finished.get(&first), self.plan.entry(twin))
+            else {
+                continue;
+            };
+            let work = Work::Copy {
+                entry: twin,
+                from: from.path.clone(),
+                to: to.path.clone(),
+                size: from.size,
+            };
+            let path = to.path.clone();
+            let copy = FinishedFile {
                 path,
                 ..from.clone()
             };
+            self.hashing.copies.insert(twin, copy);
+            self.send_work(work);
+        }
+    }
+
+    pub(super) fn on_copied(&mut self, twin: EntryId, result: Result<(), DiskError>) {
+        let copy = self.hashing.copies.remove(&twin);
+        if let Err(error) = result {
+            return self.fail(disk_failure(&error, self.job.id));
+        }
+        if let Some(finished) = copy {
             self.plan.finish_twin(twin, finished.size);
             self.record_finished(twin, finished);
         }

@@ -11,7 +11,9 @@ use crate::content::hash;
 use crate::disk::{DiskError, inspect, install, tree};
 use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
-use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
+use crate::engine::failure::{
+    chain, disk_failure, exists_failure, how_to_go_on, store_failure, target_failure,
+};
 use crate::engine::input::Input;
 use crate::engine::output::{self, Output};
 use crate::engine::provider::Out;
@@ -34,7 +36,7 @@ impl Coordinator<'_> {
             return;
         }
         self.compare_checksum();
-        if self.stop.is_none() {
+        if self.stop.is_none() && self.job.car_part.is_none() {
             self.build_tree(signals).await;
         }
         if self.stop.is_none() {
@@ -45,6 +47,9 @@ impl Coordinator<'_> {
             self.step(receiver, signals, &mut tick).await;
         }
         self.check_length();
+        if self.stop.is_none() {
+            self.write_car(signals).await;
+        }
         if self.stop.is_none() && self.move_to(Status::Installing).await {
             self.install().await;
         }
@@ -120,6 +125,7 @@ impl Coordinator<'_> {
         let threads = std::mem::take(&mut self.threads);
         on_a_thread(move || threads.join()).await;
         let failure = match std::mem::replace(&mut self.output, Output::Undecided) {
+            _ if self.job.car_part.is_some() => self.install_car(target, overwrite).await,
             Output::Tree(tree) => self.install_tree(tree, target, overwrite).await,
             _ => self.install_file(part, target, overwrite).await,
         };
@@ -173,7 +179,8 @@ impl Coordinator<'_> {
         }
         match stop {
             Stop::LeaseLost => self.lease_lost(),
-            Stop::Failed(failure) => self.failed(failure).await,
+            Stop::Failed(failure) => self.failed(failure, false).await,
+            Stop::Unsound(failure) => self.failed(failure, true).await,
             Stop::Asked(Action::Cancel { keep_partial }) => self.cancelled(keep_partial).await,
             Stop::Asked(_) => self.paused().await,
             Stop::Signal(kind) => self.signalled(kind).await,
@@ -238,7 +245,8 @@ impl Coordinator<'_> {
         let install = match &self.job.destination {
             Destination::Disk { target, .. } => Some(Install {
                 path: target.clone(),
-                cid: Some(receipt.cid.clone()),
+                // A CAR is not what the CID names, only all of its blocks.
+                cid: Some(receipt.cid.clone()).filter(|_| self.job.car_part.is_none()),
                 size: receipt.size,
                 mtime_ns: inspect::fingerprint(target).map_or(0, |(_, mtime)| mtime),
                 sha256: receipt.sha256,
@@ -284,11 +292,15 @@ impl Coordinator<'_> {
         {
             add_receipt(&mut providers, &provider.receipt);
         }
+        let (size, sha256) = match self.saved_car() {
+            Some((len, sha256)) => (len, Some(sha256)),
+            None => (self.plan.size().unwrap_or(0), self.hashing.digest(0)),
+        };
         Receipt {
             path,
             cid: cid::text(&self.way.here()),
-            size: self.plan.size().unwrap_or(0),
-            sha256: self.hashing.digest(0),
+            size,
+            sha256,
             proof: match self.tally.used_leaves {
                 true => Proof::Leaves,
                 false => Proof::Blocks,
@@ -301,7 +313,7 @@ impl Coordinator<'_> {
         }
     }
 
-    async fn failed(mut self, mut failure: Failure) -> Ending {
+    async fn failed(mut self, mut failure: Failure, is_unsound: bool) -> Ending {
         let is_barren = self.tally.new_bytes == 0
             && self.tally.reached_provider
             && failure.kind == ExitKind::Retry;
@@ -330,7 +342,10 @@ impl Coordinator<'_> {
         };
         match self.record_end(status, Some(failure.clone()), tries).await {
             Ok(()) => {
-                self.drop_empty_part();
+                match is_unsound {
+                    true => self.drop_part(),
+                    false => self.drop_empty_part(),
+                }
                 self.say_failed(failure, !is_final)
             }
             Err(error) => {
@@ -361,12 +376,18 @@ impl Coordinator<'_> {
         }
     }
 
-    fn remove_part(&self, part: &Path) {
-        let removed = match inspect::is_directory(part) {
-            true => tree::remove_tree(part),
-            false => install::remove(part),
-        };
-        if let Err(error) = removed {
+    /// Nothing of what is proved is worth keeping.
+    fn drop_part(&self) {
+        let is_ours = matches!(self.output, Output::File(_) | Output::Tree(_));
+        if let (Destination::Disk { part, .. }, true) = (&self.job.destination, is_ours)
+            && !self.is_in_place
+        {
+            self.remove_part(part);
+        }
+    }
+
+    pub(super) fn remove_part(&self, part: &Path) {
+        if let Err(error) = tree::remove_tree(part) {
             tracing::warn!(error = %chain(&error), "cannot remove the part");
         }
     }
@@ -394,7 +415,7 @@ impl Coordinator<'_> {
         let stopped = Failure {
             kind: ExitKind::Stopped,
             message: "paused".to_owned(),
-            hint: Some(format!("go on with: fetchd resume {}", self.job.id)),
+            hint: Some(how_to_go_on(&self.job)),
         };
         match self.record_end(Status::Paused, Some(stopped), 0).await {
             Ok(()) => {
@@ -415,6 +436,7 @@ impl Coordinator<'_> {
         self.output = Output::Undecided;
         if let (Destination::Disk { part, .. }, false) = (&self.job.destination, keep_partial) {
             self.remove_part(part);
+            self.remove_parts();
         }
         let source = self.job.source.clone();
         self.announce(What::Cancelled { source });
@@ -425,7 +447,7 @@ impl Coordinator<'_> {
         let failure = Failure {
             kind,
             message: "interrupted".to_owned(),
-            hint: Some(format!("go on with: fetchd resume {}", self.job.id)),
+            hint: Some(how_to_go_on(&self.job)),
         };
         match self
             .record_end(Status::Paused, Some(failure.clone()), 0)

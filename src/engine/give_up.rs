@@ -8,36 +8,41 @@ use crate::exit::ExitKind;
 impl Coordinator<'_> {
     /// Nobody is left to ask: the providers' own endings decide how this one is called.
     pub(super) fn give_up(&mut self) {
+        if self.options.asks_others_later {
+            return self.fail_for_now();
+        }
         let kind = verdict(&self.providers);
         let failure = Failure {
             kind,
-            message: self.why_nobody(kind),
+            message: why_nobody(&self.providers, kind),
             hint: Some(self.hint_for(kind)),
         };
         self.fail(failure);
     }
 
-    fn why_nobody(&self, kind: ExitKind) -> String {
-        if self.providers.is_empty() {
-            return "no provider is known that could have it".to_owned();
-        }
-        let head = match kind {
-            ExitKind::NotFound => "no provider has it",
-            ExitKind::Verification => "no provider sent bytes that prove right",
-            ExitKind::Refused => {
-                "no provider serves it in a form that can be proved, or may serve it to us"
-            }
-            _ => "no provider could be reached, or all of them failed",
-        };
-        let each = self
-            .providers
-            .iter()
-            .map(|provider| format!("{} {}", provider.url(), why_out(provider)));
-        format!("{head}: {}", each.collect::<Vec<_>>().join("; "))
+    /// All that is here is taken, and somebody else may have the rest.
+    fn fail_for_now(&mut self) {
+        let id = self.job.id;
+        let proved = self.plan.proved_bytes();
+        let of = self.known_size();
+        let of = of.map_or_else(String::new, |size| format!(" of {size}"));
+        self.fail(Failure {
+            kind: ExitKind::Retry,
+            message: format!(
+                "not all of it is in the CAR, or not unharmed: {proved}{of} bytes are proved"
+            ),
+            hint: Some(format!(
+                "get the rest from the configured gateways with: fetchd resume {id}"
+            )),
+        });
     }
 
     fn hint_for(&self, kind: ExitKind) -> String {
         let id = self.job.id;
+        let is_too_large = |provider: &Provider| *provider.ending() == Out::TooLarge;
+        if kind == ExitKind::Refused && self.providers.iter().any(is_too_large) {
+            return "allow more with max_block_size in the configuration".to_owned();
+        }
         match kind {
             ExitKind::NotFound => {
                 format!("name a gateway that has it: fetchd resume {id} --reset --gateway URL")
@@ -55,17 +60,40 @@ impl Coordinator<'_> {
     }
 }
 
+/// What the providers' endings come to, in words.
+pub(super) fn why_nobody(providers: &[Provider], kind: ExitKind) -> String {
+    if providers.is_empty() {
+        return "no provider is known that could have it".to_owned();
+    }
+    let head = match kind {
+        ExitKind::NotFound => "no provider has it",
+        ExitKind::Verification => "no provider sent bytes that prove right",
+        ExitKind::Disk => "a file that should have it cannot be read, and nobody else has it",
+        ExitKind::Refused => {
+            "no provider serves it in a form that can be proved, or may serve it to us"
+        }
+        _ => "no provider could be reached, or all of them failed",
+    };
+    let each = providers
+        .iter()
+        .map(|provider| format!("{} {}", provider.url(), why_out(provider)));
+    format!("{head}: {}", each.collect::<Vec<_>>().join("; "))
+}
+
 fn why_out(provider: &Provider) -> String {
     let why = match provider.ending() {
         Out::Absent => "does not have it",
         Out::Withheld => "withholds it",
         Out::Lied => "sent bytes that are not what was asked for",
         Out::Credentials => "wants credentials",
+        Out::TooLarge => "sends a larger block than max_block_size allows",
         Out::Unprovable => "serves it in no form that can be proved",
         Out::Retired => "has been shut down",
         Out::Exhausted => "failed",
-        Out::WaitTooLong(seconds) => {
-            return format!("asks to wait {seconds} s, longer than max_wait allows");
+        Out::Damaged => "is cut or damaged, and lacks what is needed",
+        Out::Unreadable => "cannot be read",
+        Out::WaitTooLong(until) => {
+            return format!("asks not to be asked before {until:.0}, longer than max_wait allows");
         }
     };
     let said = provider.last_error.as_deref();
@@ -73,13 +101,18 @@ fn why_out(provider: &Provider) -> String {
 }
 
 /// How a download ends when nobody is left to ask.
-fn verdict(providers: &[Provider]) -> ExitKind {
-    let outs: Vec<&Out> = providers.iter().map(Provider::ending).collect();
+pub(super) fn verdict(providers: &[Provider]) -> ExitKind {
+    verdict_of(&providers.iter().map(Provider::ending).collect::<Vec<_>>())
+}
+
+fn verdict_of(outs: &[&Out]) -> ExitKind {
     let any = |wanted: fn(&Out) -> bool| outs.iter().any(|out| wanted(out));
     let all = |wanted: fn(&Out) -> bool| outs.iter().all(|out| wanted(out));
     if outs.is_empty() || any(|out| matches!(out, Out::Exhausted | Out::WaitTooLong(_))) {
         ExitKind::Retry
-    } else if any(|out| matches!(out, Out::Lied)) {
+    } else if any(|out| matches!(out, Out::Unreadable)) {
+        ExitKind::Disk
+    } else if any(|out| matches!(out, Out::Lied | Out::Damaged)) {
         ExitKind::Verification
     } else if all(|out| matches!(out, Out::Retired)) {
         ExitKind::Retry
@@ -87,5 +120,32 @@ fn verdict(providers: &[Provider]) -> ExitKind {
         ExitKind::NotFound
     } else {
         ExitKind::Refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hopeful_ending_wins() {
+        let exhausted = Out::Exhausted;
+        let table: [(&[Out], ExitKind); 8] = [
+            (&[], ExitKind::Retry),
+            (&[Out::Absent, Out::Absent], ExitKind::NotFound),
+            (&[Out::Absent, exhausted.clone()], ExitKind::Retry),
+            (&[Out::Absent, Out::Lied], ExitKind::Verification),
+            (&[Out::Absent, Out::Damaged], ExitKind::Verification),
+            (&[Out::Absent, Out::Unreadable], ExitKind::Disk),
+            (&[Out::Unreadable, exhausted], ExitKind::Retry),
+            (&[Out::Credentials, Out::Withheld], ExitKind::Refused),
+        ];
+        for (outs, kind) in table {
+            assert_eq!(
+                verdict_of(&outs.iter().collect::<Vec<_>>()),
+                kind,
+                "{outs:?}"
+            );
+        }
     }
 }

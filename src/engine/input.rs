@@ -13,7 +13,7 @@ use crate::engine::prove::{Outcome, Permit, Place, ShaReport, Shape};
 use crate::exit::ExitKind;
 use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::GatewayError;
-use crate::store::StoreError;
+use crate::store::{FileRow, StoreError};
 
 /// Number of a network task within one run of the engine.
 pub type TaskId = u64;
@@ -55,6 +55,13 @@ pub enum Input {
         entry: EntryId,
         /// Whether it is there now.
         result: Result<(), DiskError>,
+    },
+    /// What the record says of a finished file that another one is the same as: one row.
+    Recalled {
+        /// The finished file.
+        first: EntryId,
+        /// Its row, if it has one.
+        result: Result<Vec<FileRow>, StoreError>,
     },
     /// The whole-file hashes report.
     Sha(ShaReport),

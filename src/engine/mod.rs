@@ -12,9 +12,11 @@
 //! every byte is proved, and only once.
 
 mod begin;
+mod blocks;
 mod checkpoint;
 mod coordinator;
 mod exchange;
+mod export;
 mod failure;
 mod fetch;
 mod files;
@@ -24,6 +26,7 @@ mod give_up;
 mod input;
 mod journal;
 mod output;
+mod pace;
 mod plan;
 mod prove;
 mod provider;
@@ -46,6 +49,8 @@ use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
+pub use blocks::{Blocks, Listed, ListedKind, Listing};
+pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
 pub use plan::Limits;
 pub use provider::{Place, Provider};
@@ -64,6 +69,8 @@ pub struct Job {
     pub names: Vec<String>,
     /// Where to put it.
     pub destination: Destination,
+    /// Where the CAR is written that all of it is to be saved as; `None` to save the content.
+    pub car_part: Option<PathBuf>,
     /// What the user says the file's SHA-256 is.
     pub expected_sha256: Option<[u8; 32]>,
     /// Whether the record says `resuming`, and not yet `in_progress`.
@@ -111,12 +118,16 @@ pub struct Options {
     pub backoff: Backoff,
     /// A longer `Retry-After` ends the download with "retry later".
     pub max_wait: Duration,
+    /// Bytes per second; who sends less for a while is given up. `None`: nobody is.
+    pub min_speed: Option<u64>,
     /// All of it may take this long.
     pub max_time: Option<Duration>,
     /// Tries without a new byte before the download counts as failed.
     pub max_resume_attempts: u32,
     /// What of a directory is wanted.
     pub filter: Filter,
+    /// Whether there are others to ask, another time: nobody here having it is then not the end.
+    pub asks_others_later: bool,
     /// Whether modes and times of a directory's entries are kept.
     pub preserve: bool,
     /// Requests under way at once, to all providers together.

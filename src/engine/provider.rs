@@ -6,6 +6,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Semaphore;
+
 use crate::content::cid::Cid;
 use crate::download::{Proof, ProviderReceipt};
 use crate::gateway::backoff::Backoff;
@@ -13,9 +16,17 @@ use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
 use crate::gateway::error::Advice;
 use crate::gateway::request::Gateway;
+use crate::gateway::retry_after;
 
 /// Things that a gateway may lack before it is not asked any more.
 const MAX_LACKING: usize = 4096;
+/// The same for one that has brought nothing yet: enough to find out that it has some blocks and
+/// not the root.
+const MAX_LACKING_AT_FIRST: usize = 16;
+/// Assumed before anything is measured, in seconds and in bytes per second: optimistic enough that
+/// everybody gets a try.
+const UNKNOWN_LATENCY: f64 = 0.5;
+const UNKNOWN_THROUGHPUT: f64 = 1e6;
 
 /// A place that may hold the content.
 #[derive(Clone)]
@@ -67,14 +78,28 @@ pub enum Out {
     Lied,
     /// It wants credentials, or rejects those that it got.
     Credentials,
+    /// It sent a block that is larger than a block may be.
+    TooLarge,
     /// It can serve nothing that can be proved.
     Unprovable,
     /// It has been shut down for good.
     Retired,
     /// It was unreachable or failing until the retries were used up.
     Exhausted,
-    /// It asked for a longer wait than is allowed, in seconds from now.
-    WaitTooLong(u64),
+    /// It asked for a longer wait than is allowed: until then.
+    WaitTooLong(Timestamp),
+    /// A file on this machine that is cut or damaged, and lacks what is needed.
+    Damaged,
+    /// A file on this machine that cannot be read.
+    Unreadable,
+}
+
+/// A wait before a provider is asked again.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    until: Instant,
+    /// Whether the provider asked for it: then nothing that it sends meanwhile ends it.
+    was_asked: bool,
 }
 
 /// One provider, as this download knows it.
@@ -91,11 +116,15 @@ pub struct Provider {
     pub latency: f64,
     /// What it said last, where that was an error.
     pub last_error: Option<String>,
+    /// One permit: which of its long answers is read.
+    pub turn: Arc<Semaphore>,
     banned: Vec<(Transport, Out)>,
     /// What it does not have, in which form, by multihash.
     lacking: HashSet<(Transport, Box<[u8]>)>,
     failures: u32,
-    cool_until: Option<Instant>,
+    /// When the last of them was counted.
+    failed_at: Option<Instant>,
+    rest: Option<Rest>,
     out: Option<Out>,
     /// Whether a block of a file on this machine did not prove right.
     lied_once: bool,
@@ -126,13 +155,26 @@ impl Provider {
             throughput: 0.0,
             latency: 0.0,
             last_error: None,
+            turn: Arc::new(Semaphore::new(1)),
             banned: Vec::new(),
             lacking: HashSet::new(),
             failures: 0,
-            cool_until: None,
+            failed_at: None,
+            rest: None,
             out: None,
             lied_once: false,
         }
+    }
+
+    /// Honours what it said to an earlier download: not to be asked before `until`.
+    #[must_use]
+    pub fn resting_until(mut self, until: Timestamp, max_wait: Duration) -> Self {
+        let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+        // What lies further ahead was recorded by a clock that has been set back since.
+        if !wait.is_zero() && wait <= retry_after::MAX {
+            self.rest_as_asked(wait, max_wait, Instant::now());
+        }
+        self
     }
 
     /// Base URL or path, as given.
@@ -148,12 +190,16 @@ impl Provider {
     /// Why it is of no use to this download any more: not asked at all, or not in the form that
     /// is still needed.
     pub fn ending(&self) -> &Out {
+        let is_damaged = matches!(&self.place, Place::Car(car) if !car.is_whole());
         let lacking = match (self.lied_once, self.lacking.is_empty()) {
             (true, _) => Some(&Out::Lied),
+            (false, false) if is_damaged => Some(&Out::Damaged),
             (false, false) => Some(&Out::Absent),
             (false, true) => None,
         };
         let banned = self.banned.last().map(|(_, why)| why);
+        // What it cannot do is no reason where it said that it does not have it.
+        let banned = banned.filter(|why| **why != Out::Unprovable || lacking.is_none());
         let out = self.out.as_ref().or(banned).or(lacking);
         out.unwrap_or(&Out::Unprovable)
     }
@@ -194,6 +240,23 @@ impl Provider {
         (is_http || form == Transport::Raw) && known != Known::No && !self.is_banned(form)
     }
 
+    /// Bytes per second that it is expected to send.
+    pub fn assumed_throughput(&self) -> f64 {
+        match self.throughput > 0.0 {
+            true => self.throughput,
+            false => UNKNOWN_THROUGHPUT,
+        }
+    }
+
+    /// Seconds that a mebibyte from it is expected to take.
+    fn cost(&self) -> f64 {
+        let latency = match self.latency > 0.0 {
+            true => self.latency,
+            false => UNKNOWN_LATENCY,
+        };
+        latency + (1 << 20) as f64 / self.assumed_throughput()
+    }
+
     fn is_banned(&self, form: Transport) -> bool {
         self.banned.iter().any(|(banned, _)| *banned == form)
     }
@@ -201,7 +264,7 @@ impl Provider {
     /// It sent bytes that proved right: its budget of failures is full again.
     pub fn proved(&mut self, form: Transport, bytes: u64) {
         self.failures = 0;
-        self.cool_until = None;
+        self.rest = self.rest.filter(|rest| rest.was_asked);
         self.receipt.bytes += bytes;
         if !self.receipt.rungs.contains(&form.rung()) {
             self.receipt.rungs.push(form.rung());
@@ -234,25 +297,38 @@ impl Provider {
         subject: Option<&Cid>,
         advice: Advice,
         budget: &Budget,
-        now: Instant,
+        sent: Instant,
     ) -> Consequence {
         self.receipt.errors += 1;
-        let has_served = !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_));
         match advice {
-            Advice::Retry { after } => self.wait(form, after, budget, now),
+            Advice::Retry { after } => self.wait(form, after, budget, sent),
             Advice::Elsewhere => self.ban(form, Out::Exhausted),
-            Advice::Absent | Advice::Never if has_served => self.lack(form, subject),
-            Advice::Absent => self.leave(Out::Absent),
+            Advice::Absent | Advice::Never => self.lack(form, subject),
             Advice::Unsupported => {
                 self.forget_capability(form);
                 self.ban(form, Out::Unprovable)
             }
-            Advice::Never => self.ban(form, Out::Absent),
+            Advice::Unprovable => self.ban(form, Out::Unprovable),
             Advice::Withheld => self.ban(form, Out::Withheld),
             Advice::Retired => self.leave(Out::Retired),
-            Advice::Credentials => self.leave(Out::Credentials),
-            Advice::Stop => self.leave(Out::Exhausted),
+            // Many serve blocks to everybody, and plain files to their own users only.
+            Advice::Credentials => self.ban(form, Out::Credentials),
+            Advice::Stop => self.leave(match self.place {
+                Place::Http(_) => Out::Exhausted,
+                Place::Car(_) => Out::Unreadable,
+            }),
         }
+    }
+
+    /// Whether it has brought anything that proved right, or is at hand anyway.
+    fn has_served(&self) -> bool {
+        !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_))
+    }
+
+    /// It sent a block that is larger than the limit.
+    pub fn sent_too_much(&mut self, form: Transport) -> Consequence {
+        self.receipt.errors += 1;
+        self.ban(form, Out::TooLarge)
     }
 
     /// An answer that ended well but brought nothing of use.
@@ -263,25 +339,27 @@ impl Provider {
         was_empty: bool,
     ) -> Consequence {
         self.receipt.errors += 1;
-        match (was_empty, self.receipt.rungs.is_empty()) {
-            (true, true) => self.leave(Out::Absent),
-            (true, false) => self.lack(form, subject),
-            (false, _) => self.ban(form, Out::Unprovable),
+        match was_empty {
+            true => self.lack(form, subject),
+            false => self.ban(form, Out::Unprovable),
         }
     }
 
     /// It does not have this; it may have other things.
     fn lack(&mut self, form: Transport, subject: Option<&Cid>) -> Consequence {
-        if self.lacking.len() >= MAX_LACKING && matches!(self.place, Place::Http(_)) {
+        let limit = match self.place {
+            Place::Car(_) => usize::MAX,
+            Place::Http(_) if self.has_served() => MAX_LACKING,
+            Place::Http(_) => MAX_LACKING_AT_FIRST,
+        };
+        let Some(cid) = subject else {
+            return self.ban(form, Out::Absent);
+        };
+        self.lacking.insert((form, key(cid)));
+        if self.lacking.len() >= limit {
             return self.leave(Out::Absent);
         }
-        match subject {
-            Some(cid) => {
-                self.lacking.insert((form, key(cid)));
-                Consequence::OtherForm
-            }
-            None => self.ban(form, Out::Absent),
-        }
+        Consequence::OtherForm
     }
 
     fn wait(
@@ -289,11 +367,12 @@ impl Provider {
         form: Transport,
         after: Option<Duration>,
         budget: &Budget,
-        now: Instant,
+        sent: Instant,
     ) -> Consequence {
-        self.failures += 1;
-        if let Some(after) = after.filter(|&after| after > budget.max_wait) {
-            return self.leave(Out::WaitTooLong(after.as_secs()));
+        // Requests that were under way together fail together: that is one failure.
+        if self.failed_at.is_none_or(|at| sent > at) {
+            self.failures += 1;
+            self.failed_at = Some(budget.now);
         }
         if self.failures > budget.backoff.max_retries {
             // What fails in one form may work in another, unless nothing ever came.
@@ -304,9 +383,30 @@ impl Provider {
                 self.ban(form, Out::Exhausted)
             };
         }
-        let delay = after.unwrap_or_else(|| budget.backoff.delay(self.failures - 1, budget.jitter));
-        self.cool_until = Some(now + delay);
+        if let Some(after) = after {
+            return self.rest_as_asked(after, budget.max_wait, budget.now);
+        }
+        let tries = self.failures.saturating_sub(1);
+        let delay = budget.backoff.delay(tries, budget.jitter);
+        self.rest_for(delay, false, budget.now);
         Consequence::Wait(delay)
+    }
+
+    fn rest_as_asked(&mut self, wait: Duration, max_wait: Duration, now: Instant) -> Consequence {
+        if wait > max_wait {
+            let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+            let until = Timestamp::now().checked_add(wait);
+            return self.leave(Out::WaitTooLong(until.unwrap_or(Timestamp::MAX)));
+        }
+        self.rest_for(wait, true, now);
+        Consequence::Wait(wait)
+    }
+
+    fn rest_for(&mut self, wait: Duration, was_asked: bool, now: Instant) {
+        let until = now + wait;
+        if self.rest.is_none_or(|rest| rest.until < until) {
+            self.rest = Some(Rest { until, was_asked });
+        }
     }
 
     fn ban(&mut self, form: Transport, why: Out) -> Consequence {
@@ -333,7 +433,7 @@ impl Provider {
     }
 }
 
-/// What failures cost, from the configuration, and the randomness of the moment.
+/// What failures cost, from the configuration, and the time and randomness of the moment.
 #[derive(Debug, Clone)]
 pub struct Budget {
     /// How often and how long to wait.
@@ -342,20 +442,24 @@ pub struct Budget {
     pub max_wait: Duration,
     /// A number in 0..1.
     pub jitter: f64,
+    /// The time.
+    pub now: Instant,
 }
 
 /// The providers that may be asked now, the best first: files on this machine, then those that
-/// have not failed lately, in the order given.
+/// have not failed lately, of these the quickest, then in the order given.
 pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
     let is_ready = |provider: &Provider| {
-        provider.is_of_use() && provider.cool_until.is_none_or(|until| until <= now)
+        provider.is_of_use() && provider.rest.is_none_or(|rest| rest.until <= now)
     };
     let mut ready: Vec<usize> = (0..providers.len())
         .filter(|&index| is_ready(&providers[index]))
         .collect();
-    ready.sort_by_key(|&index| {
-        let provider = &providers[index];
-        (matches!(provider.place, Place::Http(_)), provider.failures)
+    ready.sort_by(|&one, &other| {
+        let (one, other) = (&providers[one], &providers[other]);
+        let rank = |it: &Provider| (matches!(it.place, Place::Http(_)), it.failures);
+        let by_rank = rank(one).cmp(&rank(other));
+        by_rank.then(one.cost().total_cmp(&other.cost()))
     });
     ready
 }
@@ -363,7 +467,7 @@ pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
 /// When the first provider that rests may be asked again.
 pub fn next_cooled(providers: &[Provider], now: Instant) -> Option<Instant> {
     let resting = providers.iter().filter(|provider| provider.is_of_use());
-    let until = resting.filter_map(|provider| provider.cool_until);
+    let until = resting.filter_map(|provider| Some(provider.rest?.until));
     until.filter(|&until| until > now).min()
 }
 

@@ -8,7 +8,7 @@ use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
 use crate::download::Failure;
 use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::failure::{chain, disk_failure, path_failure, plan_failure};
+use crate::engine::failure::{chain, disk_failure, path_failure};
 use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::input::{Done, Leaf, TaskId};
 use crate::engine::plan::{Expected, Inline};
@@ -33,7 +33,7 @@ impl Coordinator<'_> {
         let is_useless = expected == Expected::No;
         match expected {
             Expected::No => self.keep_early(id, cid, &data, len),
-            Expected::Node => self.on_node(id, cid, &prove::concat(&data)),
+            Expected::Node => self.on_node(id, cid, &prove::concat(&data), permit),
             Expected::Leaf { len, places } => {
                 let places = self.places(&places);
                 self.widen(id, &places);
@@ -146,7 +146,7 @@ impl Coordinator<'_> {
     }
 
     /// A block that the plan needs in order to go on: small, and proved on the spot.
-    fn on_node(&mut self, id: TaskId, cid: Cid, block: &Bytes) {
+    fn on_node(&mut self, id: TaskId, cid: Cid, block: &Bytes, permit: Permit) {
         let Some(link) = self.plan.link_to(cid.hash()) else {
             // Another answer has brought it meanwhile.
             return self.waste(id, block.len() as u64);
@@ -155,7 +155,7 @@ impl Coordinator<'_> {
             return self.rejected(id, &cid, None, block.len() as u64);
         };
         self.is_proved(id, block.len() as u64, 0);
-        if self.take_node(id, &verified) {
+        if self.take_node(id, &verified, permit) {
             self.retry_early(id);
         }
     }
@@ -168,8 +168,9 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Expands the plan by a verified block; `false` if that ended the download.
-    pub(super) fn take_node(&mut self, id: TaskId, block: &VerifiedBlock) -> bool {
+    /// Expands the plan by a verified block; `false` if that ended the download. File bytes in it
+    /// keep its share of the budget until they are written.
+    pub(super) fn take_node(&mut self, id: TaskId, block: &VerifiedBlock, permit: Permit) -> bool {
         let hash = block.cid().hash();
         if self.plan.is_crowded()
             && self.plan.is_directory()
@@ -179,11 +180,17 @@ impl Coordinator<'_> {
             self.plan.put_aside(hash);
             return true;
         }
+        self.grow_by(id, block, permit)
+    }
+
+    /// The same, however crowded the plan is.
+    fn grow_by(&mut self, id: TaskId, block: &VerifiedBlock, mut permit: Permit) -> bool {
+        let hash = block.cid().hash();
         let was_known = self.plan.root_kind().is_some();
         let mut expansion = match self.plan.expand(hash, block.data()) {
             Ok(expansion) => expansion,
             Err(error) => {
-                self.fail(plan_failure(&error, &self.job));
+                self.refuse(&error);
                 return false;
             }
         };
@@ -193,7 +200,7 @@ impl Coordinator<'_> {
             .filter_map(|found| Some((found.id, found.twin_of?)))
             .collect();
         if let Err(failure) = self.judge_links(&expansion) {
-            self.fail(failure);
+            self.halt(Stop::Unsound(failure));
             return false;
         }
         self.journal.note(block, &mut expansion);
@@ -204,7 +211,7 @@ impl Coordinator<'_> {
             return false;
         }
         for inline in expansion.inline {
-            self.write_inline(id, block, inline);
+            self.write_inline(id, block, inline, permit.take());
         }
         for (twin, first) in twins {
             self.on_twin(twin, first);
@@ -214,7 +221,7 @@ impl Coordinator<'_> {
     }
 
     /// File bytes out of a block that is proved already.
-    fn write_inline(&mut self, id: TaskId, block: &VerifiedBlock, inline: Inline) {
+    fn write_inline(&mut self, id: TaskId, block: &VerifiedBlock, inline: Inline, permit: Permit) {
         let Inline {
             entry,
             offset,
@@ -227,7 +234,7 @@ impl Coordinator<'_> {
             len: data.len() as u64,
             places: self.places(&[(entry, offset)]),
             data: vec![data],
-            permit: None,
+            permit,
         });
     }
 
@@ -282,7 +289,7 @@ impl Coordinator<'_> {
                 match VerifiedBlock::check(link, block.clone()) {
                     Ok(verified) => {
                         self.is_proved(id, block.len() as u64, 0);
-                        self.take_node(id, &verified);
+                        self.take_node(id, &verified, None);
                     }
                     Err(_) => self.rejected(id, &cid, None, block.len() as u64),
                 }
@@ -351,9 +358,9 @@ impl Coordinator<'_> {
             self.plan.with_file(place.entry, end);
         }
         match outcome {
-            Outcome::Written { data, permit } => {
+            Outcome::Written { data, sum, permit } => {
                 self.on_written(id, &places, len, shape == Shape::Leaf);
-                self.feed_sha(&places, len, data, permit);
+                self.feed_sha(&places, len, data, sum, permit);
                 places
                     .iter()
                     .for_each(|place| self.look_at_file(place.entry));
@@ -371,16 +378,7 @@ impl Coordinator<'_> {
     fn on_written(&mut self, id: TaskId, places: &[Place], len: u64, by_leaf: bool) {
         let mut new_bytes = 0;
         for place in places {
-            let before = self
-                .plan
-                .file(place.entry)
-                .map_or(0, |file| file.proved().total());
-            self.plan.prove(place.entry, place.offset, len, by_leaf);
-            let after = self
-                .plan
-                .file(place.entry)
-                .map_or(0, |file| file.proved().total());
-            new_bytes += after - before;
+            new_bytes += self.plan.prove(place.entry, place.offset, len, by_leaf);
             self.checkpointing.note_progress(place.entry);
         }
         self.tally.new_bytes += new_bytes;
@@ -396,7 +394,7 @@ impl Coordinator<'_> {
             let demand = |file: &mut crate::engine::plan::FilePlan| file.demand_block(place.offset);
             self.plan.with_file(place.entry, demand);
         }
-        self.on_node(id, *cid, block);
+        self.on_node(id, *cid, block, None);
     }
 
     /// Bytes whose proof failed: their sender is named and asked in this form no more.
@@ -451,7 +449,7 @@ impl Coordinator<'_> {
             self.write_journal();
             match self.stored_node(&cid).await {
                 Ok(Some(block)) => {
-                    self.take_node(0, &block);
+                    self.grow_by(0, &block, None);
                 }
                 Ok(None) => self.plan.not_recalled(cid.hash()),
                 Err(stop) => self.halt(stop),

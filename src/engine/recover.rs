@@ -18,11 +18,12 @@ use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
-use crate::engine::coordinator::Stop;
-use crate::engine::failure::{disk_failure, plan_failure, store_failure};
+use crate::engine::coordinator::{Stop, refusal};
+use crate::engine::failure::{disk_failure, store_failure};
 use crate::engine::files::FinishedFile;
 use crate::engine::output::Output;
 use crate::engine::plan::{EntryId, Expansion, Inline, Piece, PieceKind, Plan, PlanError};
+use crate::engine::prove::FileSum;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Store, StoreError, TreeRows};
 
@@ -63,7 +64,7 @@ pub struct Recovered {
     /// Everything that is still missing.
     pub plan: Plan,
     /// The hashes of unfinished files, as far as they had come.
-    pub hashes: Vec<(EntryId, FileSha256)>,
+    pub hashes: Vec<FileSum>,
     /// Files that were finished before.
     pub finished: Vec<(EntryId, FinishedFile)>,
     /// Whether the disk holds less than the last checkpoint says.
@@ -91,7 +92,7 @@ impl RecoveryError {
         match self {
             // Only who stops it hears of it, and knows why.
             RecoveryError::Stopped => Stop::Signal(ExitKind::Interrupted),
-            RecoveryError::Plan(error) => Stop::Failed(plan_failure(&error, job)),
+            RecoveryError::Plan(error) => refusal(&error, job),
             RecoveryError::Disk(error) => Stop::Failed(disk_failure(&error, job.id)),
             RecoveryError::Store(StoreError::LeaseLost { .. }) => Stop::LeaseLost,
             RecoveryError::Store(error) => Stop::Failed(store_failure(&error, job.id)),
@@ -178,7 +179,7 @@ impl Recovery {
         &self,
         plan: &mut Plan,
         row: &FileRow,
-        hashes: &mut Vec<(EntryId, FileSha256)>,
+        hashes: &mut Vec<FileSum>,
     ) -> Result<bool, RecoveryError> {
         let id = row.file.index;
         let Some(cid) = plan.entry(id).map(|entry| entry.cid) else {
@@ -214,7 +215,7 @@ impl Recovery {
         plan: &mut Plan,
         row: &FileRow,
         is_untouched: bool,
-        hashes: &mut Vec<(EntryId, FileSha256)>,
+        hashes: &mut Vec<FileSum>,
     ) -> bool {
         let id = row.file.index;
         let Some(file) = plan.file(id) else {
@@ -228,7 +229,7 @@ impl Recovery {
         let prefix = file.proved().covered_until(0);
         let sha = row.state.sha_state.as_deref().and_then(FileSha256::restore);
         let sha = sha.filter(|sha| sha.position() <= prefix && (keeps || is_untouched));
-        hashes.extend(sha.map(|sha| (id, sha)));
+        hashes.extend(sha.map(|sha| FileSum { entry: id, sha }));
         !keeps
     }
 
@@ -352,15 +353,7 @@ impl Recovery {
 /// The root, if it is a file that was finished before but not installed.
 fn finished_root(tree: &TreeRows) -> Vec<(EntryId, FinishedFile)> {
     let root = tree.finished_root.iter();
-    let finished = root.map(|row| {
-        let file = FinishedFile {
-            path: "".into(),
-            size: row.file.size.unwrap_or(0),
-            sha256: row.state.sha256,
-            by_leaves: row.state.by_leaves(),
-        };
-        (0, file)
-    });
+    let finished = root.map(|row| (0, FinishedFile::recorded(row.clone())));
     finished.collect()
 }
 

@@ -9,6 +9,7 @@ use crate::content::cid::{Cid, codec};
 use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::fetch::{self, Line, Wanted};
+use crate::engine::input::TaskId;
 use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
 use crate::engine::provider::{Place, Provider, Transport, next_cooled, ranking};
 use crate::engine::task::{Aim, Task};
@@ -142,11 +143,33 @@ impl Coordinator<'_> {
             };
             match handed {
                 Some(true) => return true,
+                // Where nobody else is asked, what all lack must not hide what is behind it.
+                Some(false) if self.options.asks_others_later && self.is_lacked(id) => {
+                    self.plan.set_idle(id);
+                }
                 Some(false) => {}
                 None => self.plan.set_idle(id),
             }
         }
         false
+    }
+
+    /// Whether no provider has the next of an entry.
+    fn is_lacked(&self, id: EntryId) -> bool {
+        let Some(entry) = self.plan.entry(id) else {
+            return false;
+        };
+        let lacks = |cid: &Cid| {
+            let mut providers = self.providers.iter();
+            providers.all(|provider| provider.node_transport(cid).is_none())
+        };
+        match &entry.state {
+            State::File(file) => {
+                let mut pieces = file.open_pieces();
+                pieces.all(|piece| lacks(&piece.cid)) && file.unseen_empties().iter().all(lacks)
+            }
+            _ => lacks(&entry.cid),
+        }
     }
 
     /// An entry of which only the root is known: with everything below it if that is little,
@@ -195,7 +218,7 @@ impl Coordinator<'_> {
         let Place::Http(gateway) = self.providers[index].place.clone() else {
             return false;
         };
-        let line = self.new_line();
+        let line = self.new_line(index);
         let request = CarRequest {
             cid: root,
             scope: Scope::All,
@@ -285,7 +308,7 @@ impl Coordinator<'_> {
             return false;
         };
         let (root, size) = (*file.root(), file.size());
-        let line = self.new_line();
+        let line = self.new_line(index);
         let wanted = Wanted {
             entry: id,
             root,
@@ -321,7 +344,7 @@ impl Coordinator<'_> {
             cid: *file.root(),
             scope: Scope::Entity { range },
         };
-        let line = self.new_line();
+        let line = self.new_line(index);
         let max_block = self.options.limits.max_block;
         let work = fetch::car(gateway, request, max_block, line.clone());
         self.start(index, Transport::Car, Aim::Window(id, span), line, work);
@@ -337,9 +360,9 @@ impl Coordinator<'_> {
             return false;
         };
         let provider = &self.providers[index];
-        let piece = file
-            .open_pieces()
-            .find(|piece| provider.node_transport(&piece.cid).is_some());
+        let piece = file.open_pieces().find(|piece| {
+            provider.node_transport(&piece.cid).is_some() && !self.is_block_under_way(&piece.cid)
+        });
         let aim = piece.and_then(|piece| {
             let range = piece_range(piece)?;
             Some(match piece.kind {
@@ -364,20 +387,31 @@ impl Coordinator<'_> {
     /// A single block, in the form in which this provider serves single blocks.
     fn fetch_block(&mut self, index: usize, load: Load, aim: Aim) -> bool {
         let Some(cid) = aim.block() else { return false };
-        let is_under_way = |task: &Task| !task.ended && task.aim == aim;
         let form = self.providers[index].node_transport(&cid);
-        if form.is_none()
-            || load.blocks >= self.options.per_gateway
-            || self.net.tasks.values().any(is_under_way)
-        {
+        if form.is_none() || load.blocks >= self.blocks_each() || self.is_block_under_way(&cid) {
             return false;
         }
         self.send_for_block(index, aim, cid);
         true
     }
 
+    /// Single blocks that one provider may be asked for at once. Several share the connections, so
+    /// that those who keep silent cannot hold all of them.
+    fn blocks_each(&self) -> usize {
+        let of_use = self.providers.iter().filter(|other| other.is_of_use());
+        let share = self.options.connections / of_use.count().max(1);
+        self.options.per_gateway.min(share.max(1))
+    }
+
+    /// Whether somebody fetches this block, for whatever place: it will fill all that wait for it.
+    fn is_block_under_way(&self, cid: &Cid) -> bool {
+        let is_same = |block: Cid| block.hash() == cid.hash();
+        let mut running = self.net.tasks.values().filter(|task| !task.ended);
+        running.any(|task| task.aim.block().is_some_and(is_same))
+    }
+
     fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {
-        let line = self.new_line();
+        let line = self.new_line(index);
         let max_block = self.options.limits.max_block;
         if let Aim::Entry(id, _) = aim {
             self.plan.claim(id, line.task);
@@ -451,15 +485,28 @@ impl Coordinator<'_> {
         if load.bulk > 0 || load.blocks > 0 {
             return false;
         }
-        let mine = &self.providers[index];
-        let is_slow =
-            |task: &&Task| task.provider != index && !task.ended && needs_help(task, mine, now);
-        let slowest = self.net.tasks.iter().filter(|(_, task)| is_slow(task));
-        let slowest = slowest
-            .max_by_key(|(_, task)| task.missing())
-            .map(|(&id, _)| id);
-        let Some((id, aim)) = slowest.and_then(|id| Some((id, self.net.tasks.get(&id)?.aim)))
-        else {
+        let mut slow: Vec<(u64, TaskId)> = self
+            .net
+            .tasks
+            .iter()
+            .filter(|(_, task)| self.may_help(index, task, now))
+            .map(|(&id, task)| (task.missing(), id))
+            .collect();
+        slow.sort_unstable_by(|one, other| other.cmp(one));
+        slow.into_iter().any(|(_, id)| self.help(index, id))
+    }
+
+    fn may_help(&self, index: usize, task: &Task, now: Instant) -> bool {
+        // Nothing is known yet of the file: the two best are asked at once.
+        let is_first = self.plan.root_kind().is_none()
+            && task.aim.block().is_some()
+            && self.net.tasks.len() < 2;
+        let is_others = task.provider != index && !task.ended;
+        is_others && (is_first || needs_help(task, &self.providers[index], now))
+    }
+
+    fn help(&mut self, index: usize, id: TaskId) -> bool {
+        let Some(aim) = self.net.tasks.get(&id).map(|task| task.aim) else {
             return false;
         };
         let helped = match aim {
@@ -534,7 +581,7 @@ fn needs_help(task: &Task, helper: &Provider, now: Instant) -> bool {
         return !task.helped && age > (3.0 * latency).max(1.0);
     }
     let remaining = task.missing() as f64 / task.rate(now).max(1.0);
-    let helpers = task.missing() as f64 / helper.throughput.max(1e6) + latency;
+    let helpers = task.missing() as f64 / helper.assumed_throughput() + latency;
     age > 2.0 * latency && remaining > 0.25 && remaining > 1.5 * helpers
 }
 

@@ -77,6 +77,8 @@ pub struct Task {
     pub started: Instant,
     /// Time to the first byte.
     pub first_byte: Option<Duration>,
+    /// When its pace was last measured, and what it had received by then.
+    pub mark: (Instant, u64),
     /// How it ended, for the history.
     pub outcome: Option<String>,
     /// Ends it.
@@ -99,6 +101,7 @@ impl Task {
             early: Vec::new(),
             early_bytes: 0,
             started: Instant::now(),
+            mark: (Instant::now(), 0),
             first_byte: None,
             outcome: None,
             abort,

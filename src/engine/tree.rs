@@ -3,13 +3,14 @@
 //!
 //! Links are made last, and only when all of them are judged: nothing is ever written through one.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::disk::DiskError;
 use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
-use crate::download::{DownloadId, Failure, RunId};
+use crate::download::{DownloadId, Failure, RunId, Status};
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{
     chain, disk_failure, exists_failure, one_by_one, store_failure, target_failure,
@@ -65,8 +66,12 @@ impl Coordinator<'_> {
                 }
             }
         };
-        if let Err(failure) = outcome {
-            self.fail(failure);
+        match outcome {
+            Ok(()) => {}
+            Err(failure) if failure.kind == ExitKind::Refused => {
+                self.halt(Stop::Unsound(failure));
+            }
+            Err(failure) => self.fail(failure),
         }
     }
 
@@ -103,7 +108,10 @@ impl Coordinator<'_> {
                 });
             };
             let installed = match overwrite {
-                true => tree.replace(&target, &mut |entry| is_known(&store, &target, entry)),
+                true => {
+                    let ledger = Ledger::of(&store, &target).map_err(|error| store_failure(&error, id))?;
+                    tree.replace(&target, &mut |entry| ledger.knows(entry))
+                }
                 false => tree.install(&target),
             };
             installed.map_err(|error| match error {
@@ -122,15 +130,68 @@ impl Coordinator<'_> {
     }
 }
 
-/// Whether the ledger knows a file of an existing directory, as it stands there. A link has no
-/// bytes of its own to lose.
-fn is_known(store: &Store, target: &Path, entry: &WalkEntry) -> bool {
-    if entry.facts.kind == EntryKind::Link {
-        return true;
+/// What is known to come from downloads in a directory that stands at the target.
+struct Ledger<'a> {
+    store: &'a Store,
+    target: &'a Path,
+    /// Length and modification time, by path below the target, of the files that the newest
+    /// download of a whole directory left there.
+    files: HashMap<PathBuf, (u64, i64)>,
+}
+
+impl<'a> Ledger<'a> {
+    fn of(store: &'a Store, target: &'a Path) -> Result<Self, StoreError> {
+        let mut ledger = Self {
+            store,
+            target,
+            files: HashMap::new(),
+        };
+        for id in store.find_by_path(target).wait()? {
+            let row = store.download(id).wait()?;
+            if row.is_some_and(|row| row.status == Status::Success) {
+                ledger.take_files(id)?;
+                break;
+            }
+        }
+        Ok(ledger)
     }
-    let install = store.install_at(&target.join(&entry.path)).wait();
-    let known = install.ok().flatten();
-    known.is_some_and(|known| entry.facts.fingerprint() == Some((known.size, known.mtime_ns)))
+
+    fn take_files(&mut self, id: DownloadId) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.store.finished_files(id, after, PAGE).wait()?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.file.index);
+            let files = page.into_iter();
+            let known =
+                files.filter_map(|row| Some((row.file.path.into(), row.state.fingerprint?)));
+            self.files.extend(known);
+        }
+    }
+
+    /// Whether this is as a download left it. A link has no bytes of its own to lose.
+    fn knows(&self, entry: &WalkEntry) -> bool {
+        if entry.facts.kind == EntryKind::Link {
+            return true;
+        }
+        let alone = || {
+            let install = self.store.install_at(&self.target.join(&entry.path)).wait();
+            install
+                .ok()
+                .flatten()
+                .map(|known| (known.size, known.mtime_ns))
+        };
+        let known = self.files.get(&entry.path).copied().or_else(alone);
+        known.is_some() && entry.facts.fingerprint() == known
+    }
+}
+
+/// Whether a row stands for a name on the disk.
+fn is_on_disk(row: &FileRow) -> bool {
+    let is_known = !matches!(row.file.kind, FileKind::Unknown | FileKind::Shard);
+    is_known && !row.file.path.is_empty()
 }
 
 fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
@@ -144,7 +205,11 @@ fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
 impl Builder {
     fn build(&self) -> Result<(), Failure> {
         let mut links = Links::new(output::lock(&self.tree).folds_names());
-        self.each_row(|row| self.make_directory(&mut links, row))?;
+        let mut count = 0;
+        self.each_row(|row| {
+            count += usize::from(is_on_disk(row));
+            self.make_directory(&mut links, row)
+        })?;
         links
             .check()
             .map_err(|bad| unsafe_link(&bad, self.hint.clone()))?;
@@ -153,10 +218,30 @@ impl Builder {
             let made = output::make_dirs(&mut tree, path).and_then(|()| tree.symlink(path, target));
             made.map_err(|error| disk_failure(&error, self.id))?;
         }
+        self.remove_strangers(count)?;
         if self.preserves {
             self.preserve()?;
         }
         Ok(())
+    }
+
+    /// Removes what is in the part and not in the tree: it would get a final name with the rest.
+    /// All `count` entries are known to be there, so mostly there is nothing else.
+    fn remove_strangers(&self, count: usize) -> Result<(), Failure> {
+        if output::lock(&self.tree).walk().count() == count
+            || self.is_stopped.load(Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        let mut known = HashSet::new();
+        self.each_row(|row| {
+            if is_on_disk(row) {
+                known.insert(PathBuf::from(&row.file.path));
+            }
+            Ok(())
+        })?;
+        let retained = output::lock(&self.tree).retain(&mut |path| known.contains(path));
+        retained.map_err(|error| disk_failure(&error, self.id))
     }
 
     /// Directories are made, links are gathered, files are looked at.

@@ -4,6 +4,10 @@
 //! *bulk* speaks HTTP/1.1 only, one connection a stream, which is faster for long bodies and lets
 //! a slow consumer push back without a window's worth of memory. Each of the two comes once more
 //! without the environment's proxy, for hosts on this machine, which a proxy cannot reach.
+//!
+//! For hosts that nobody named, but a router, there are clients of their own
+//! ([`Client::discovered`]): they follow no redirect, and connect to private addresses only where
+//! that is allowed.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,8 +16,10 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 
 use url::Url;
 
+use crate::gateway::address::Reach;
 use crate::gateway::error::{Fault, GatewayError};
 use crate::gateway::redirect::is_loopback;
+use crate::gateway::resolver::PublicResolver;
 
 /// HTTP/2 window of one stream. The library's default (2 MiB) caps a stream at 23 MB/s over a
 /// round trip of 80 ms.
@@ -79,6 +85,8 @@ pub struct Client {
 struct Inner {
     timeouts: Timeouts,
     user_agent: HeaderValue,
+    /// Where hosts may be that nobody named; `None` for hosts that somebody did.
+    discovered: Option<Reach>,
     /// By [`Kind::index`].
     clients: [OnceLock<reqwest::Client>; 4],
 }
@@ -117,9 +125,29 @@ impl Client {
             inner: Arc::new(Inner {
                 timeouts: options.timeouts,
                 user_agent,
+                discovered: None,
                 clients: Default::default(),
             }),
         })
+    }
+
+    /// The same clients for providers that a router named: with connections of their own, without
+    /// redirects, and with no way to addresses outside `reach`, whatever a name resolves to.
+    #[must_use]
+    pub fn discovered(&self, reach: Reach) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                timeouts: self.inner.timeouts,
+                user_agent: self.inner.user_agent.clone(),
+                discovered: Some(reach),
+                clients: Default::default(),
+            }),
+        }
+    }
+
+    /// Whether redirects may be followed.
+    pub(super) fn follows_redirects(&self) -> bool {
+        self.inner.discovered.is_none()
     }
 
     /// How long these clients wait.
@@ -129,7 +157,11 @@ impl Client {
 
     /// The client for `traffic` with the host of `url`. Building one reads the system's
     /// certificates: 4–5 ms.
+    ///
+    /// # Errors
+    /// [`Fault::Private`] for a host that this client must not ask.
     pub(super) fn http(&self, traffic: Traffic, url: &Url) -> Result<&reqwest::Client, Fault> {
+        self.refuse_private(url)?;
         let kind = Kind {
             traffic,
             loopback: is_loopback(url),
@@ -140,6 +172,16 @@ impl Client {
         }
         let client = self.build(kind)?;
         Ok(cell.get_or_init(|| client))
+    }
+
+    /// Addresses never reach the resolver, so they are judged here.
+    fn refuse_private(&self, url: &Url) -> Result<(), Fault> {
+        match (self.inner.discovered, url.host()) {
+            (Some(reach), Some(host)) if !reach.allows_host(&host) => {
+                Err(Fault::Private(host.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn build(&self, kind: Kind) -> Result<reqwest::Client, Fault> {
@@ -162,6 +204,9 @@ impl Client {
             .tcp_nodelay(true);
         if kind.loopback {
             builder = builder.no_proxy();
+        }
+        if self.inner.discovered == Some(Reach::Public) {
+            builder = builder.dns_resolver(Arc::new(PublicResolver::new()));
         }
         match kind.traffic {
             Traffic::Bulk => builder.http1_only(),
@@ -198,6 +243,28 @@ mod tests {
                 .is_ok()
         );
         assert!(bundled_roots().count() > 100);
+    }
+
+    #[test]
+    fn discovered_hosts_must_be_public() {
+        let client = Client::new(ClientOptions::default()).unwrap();
+        let ask = |client: &Client, url: &str| {
+            client
+                .http(Traffic::Block, &Url::parse(url).unwrap())
+                .map(|_| ())
+        };
+        let public = client.discovered(Reach::Public);
+        for url in [
+            "http://127.0.0.1/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://localhost/",
+        ] {
+            assert!(matches!(ask(&public, url), Err(Fault::Private(_))), "{url}");
+            assert!(ask(&client, url).is_ok(), "{url}");
+            assert!(ask(&client.discovered(Reach::Any), url).is_ok(), "{url}");
+        }
+        assert!(ask(&public, "https://gateway.example/").is_ok());
+        assert!(client.follows_redirects() && !public.follows_redirects());
     }
 
     #[test]

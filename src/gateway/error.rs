@@ -35,6 +35,9 @@ pub enum Fault {
     /// The name has no address.
     #[error("the host name has no address")]
     Dns(#[source] reqwest::Error),
+    /// A host that nobody named, in a network that it must not lead into.
+    #[error("{0} is in a private network, where no router may send fetchd")]
+    Private(String),
     /// No connection: refused, unreachable, timed out, or TLS failed.
     #[error("no connection")]
     Connect(#[source] reqwest::Error),
@@ -108,6 +111,12 @@ pub enum Fault {
     /// 200 and the whole file where a part was asked for.
     #[error("ignores Range and sends the whole file")]
     RangeIgnored,
+    /// Not the file that it was: another validator, or another size.
+    #[error("the file has changed since its first bytes were fetched")]
+    Changed,
+    /// The answer cannot be understood.
+    #[error("sends what is no {0}")]
+    Malformed(&'static str),
     /// The body is compressed although identity was asked for.
     #[error("sends the body with Content-Encoding `{0}`")]
     Encoded(String),
@@ -152,6 +161,8 @@ pub enum Advice {
     Absent,
     /// The provider does not serve this form of request; drop the capability.
     Unsupported,
+    /// What it sends in this form cannot be what was asked for; another form may do better.
+    Unprovable,
     /// This provider never for this CID.
     Never,
     /// This provider may not serve this CID, for legal reasons.
@@ -182,12 +193,13 @@ impl GatewayError {
             | Fault::Truncated { .. }
             | Fault::Dns(_)
             | Fault::Connect(_) => Advice::Retry { after: None },
-            Fault::TooLong { .. }
-            | Fault::TooLarge { .. }
-            | Fault::WrongLength { .. }
-            | Fault::Redirect(_) => Advice::Elsewhere,
+            Fault::TooLong { .. } | Fault::TooLarge { .. } | Fault::WrongLength { .. } => {
+                Advice::Unprovable
+            }
+            Fault::Private(_) | Fault::Malformed(_) | Fault::Redirect(_) => Advice::Elsewhere,
             Fault::RangeIgnored | Fault::Encoded(_) => Advice::Unsupported,
-            Fault::WrongRange {
+            Fault::Changed
+            | Fault::WrongRange {
                 other_file: true, ..
             } => Advice::Never,
             Fault::WrongRange {
@@ -207,11 +219,20 @@ impl GatewayError {
         }
     }
 
+    /// Whether the answer was larger than the caller allows.
+    pub fn is_too_large(&self) -> bool {
+        matches!(&self.fault, Fault::TooLarge { .. })
+    }
+
     /// Whether the provider was not even reached.
     pub fn is_unreachable(&self) -> bool {
         matches!(
             &self.fault,
-            Fault::Dns(_) | Fault::Connect(_) | Fault::BadUrl(_) | Fault::Client(_)
+            Fault::Dns(_)
+                | Fault::Private(_)
+                | Fault::Connect(_)
+                | Fault::BadUrl(_)
+                | Fault::Client(_)
         )
     }
 
@@ -293,7 +314,7 @@ fn retired_note(retired: bool) -> &'static str {
 }
 
 /// The URL as it may be shown and stored: no user, no password.
-fn without_credentials(url: &str) -> String {
+pub(super) fn without_credentials(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             // These fail only for URLs without a host, which have no credentials.

@@ -8,6 +8,7 @@
 //! Invariant: a body ends with `None` only where everything that its headers and the request
 //! promised has arrived; no length, header or text from outside is believed beyond that.
 
+pub mod address;
 pub mod backoff;
 pub mod body;
 pub mod capability;
@@ -18,11 +19,19 @@ pub mod dnslink;
 pub mod error;
 pub mod health;
 pub mod ipns;
+pub mod multiaddr;
+pub mod netrc;
+pub mod pace;
+pub mod plain;
+pub mod probe;
 pub mod rate;
 pub mod redirect;
 pub mod request;
+mod resolver;
 mod response;
 pub mod retry_after;
 pub mod routing;
+pub mod validator;
+
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,9 @@ pub enum RedirectFault {
     /// From https to http.
     #[error("from https to http")]
     Downgrade,
+    /// Any, of a provider that a router named.
+    #[error("to another place than the router named")]
+    Discovered,
     /// From the public network into this machine or a private network.
     #[error("into a private network ({0})")]
     Private(String),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue, LOCATION, RANGE};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 use crate::content::cid::{self, Cid};
@@ -19,9 +19,9 @@ use crate::gateway::defaults;
 use crate::gateway::error::{Fault, GatewayError};
 use crate::gateway::rate::RateLimit;
 use crate::gateway::redirect::{MAX_HOPS, RedirectFault, next_hop};
-use crate::gateway::response;
+use crate::gateway::{resolver, response};
 
-const RAW: &str = "application/vnd.ipld.raw";
+pub(super) const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car";
 /// `version`, `order` and `dups` here and in the query: servers differ in which of them they read.
 const CAR_ACCEPT: &str = "application/vnd.ipld.car;version=1;order=dfs;dups=n";
@@ -81,13 +81,32 @@ pub enum Scope {
     },
 }
 
-/// One GET.
-#[derive(Clone, Copy)]
-struct Ask<'a> {
-    url: &'a str,
-    accept: &'static str,
-    range: Option<ByteRange>,
-    traffic: Traffic,
+/// One request.
+pub(super) struct Ask<'a> {
+    pub(super) url: &'a str,
+    pub(super) method: Method,
+    pub(super) headers: HeaderMap,
+    pub(super) traffic: Traffic,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(url: &'a str, accept: &'static str, traffic: Traffic) -> Self {
+        Self {
+            url,
+            method: Method::GET,
+            headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]),
+            traffic,
+        }
+    }
+
+    /// With one more header. Values are made here or were checked before; what is no header value
+    /// all the same is not sent.
+    pub(super) fn with(mut self, name: HeaderName, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
 }
 
 impl Gateway {
@@ -142,19 +161,18 @@ impl Gateway {
         self.inner.sunset.get().copied()
     }
 
+    /// Where a block is.
+    pub(super) fn block_url(&self, cid: &Cid) -> String {
+        format!("{}{}?format=raw", self.inner.root, cid::text(cid))
+    }
+
     /// One block, at most `max` bytes of it, whatever the server calls its type: the proof decides.
     ///
     /// # Errors
     /// Any [`Fault`]; [`Fault::TooLarge`] beyond `max`.
     pub async fn block(&self, cid: &Cid, max: u64) -> Result<Block, GatewayError> {
-        let url = format!("{}{}?format=raw", self.inner.root, cid::text(cid));
-        let ask = Ask {
-            url: &url,
-            accept: RAW,
-            range: None,
-            traffic: Traffic::Block,
-        };
-        let response = self.ask(ask).await?;
+        let url = self.block_url(cid);
+        let response = self.ask(Ask::get(&url, RAW, Traffic::Block)).await?;
         let response = self.expect(response, &[StatusCode::OK], &url).await?;
         let extent = response::check_block_length(response.headers(), max)
             .map_err(|fault| GatewayError::new(&url, fault))?;
@@ -173,13 +191,7 @@ impl Gateway {
     /// Any [`Fault`]; [`Fault::WrongType`] if the media type cannot be a CAR's.
     pub async fn car(&self, request: &CarRequest) -> Result<Body, GatewayError> {
         let url = car_url(&self.inner.root, request);
-        let ask = Ask {
-            url: &url,
-            accept: CAR_ACCEPT,
-            range: None,
-            traffic: Traffic::Bulk,
-        };
-        let response = self.ask(ask).await?;
+        let response = self.ask(Ask::get(&url, CAR_ACCEPT, Traffic::Bulk)).await?;
         let mut response = self.expect(response, &[StatusCode::OK], &url).await?;
         let media_type = response::media_type(response.headers());
         match media_type {
@@ -211,12 +223,7 @@ impl Gateway {
         total: u64,
     ) -> Result<Body, GatewayError> {
         let url = format!("{}{}", self.inner.root, cid::text(cid));
-        let ask = Ask {
-            url: &url,
-            accept: "*/*",
-            range: Some(range),
-            traffic: Traffic::Bulk,
-        };
+        let ask = Ask::get(&url, "*/*", Traffic::Bulk).with(RANGE, &format!("bytes={range}"));
         let response = self.ask(ask).await?;
         let wanted = [StatusCode::PARTIAL_CONTENT, StatusCode::OK];
         let response = self.expect(response, &wanted, &url).await?;
@@ -225,7 +232,7 @@ impl Gateway {
         Ok(self.body(response, &url, extent))
     }
 
-    fn body(&self, response: Response, url: &str, extent: Extent) -> Body {
+    pub(super) fn body(&self, response: Response, url: &str, extent: Extent) -> Body {
         Body::new(
             response,
             url,
@@ -236,7 +243,7 @@ impl Gateway {
     }
 
     /// Refuses any status but `wanted`, and compressed bodies.
-    async fn expect(
+    pub(super) async fn expect(
         &self,
         mut response: Response,
         wanted: &[StatusCode],
@@ -261,21 +268,24 @@ impl Gateway {
     }
 
     /// Sends, follows redirects, waits for headers.
-    async fn ask(&self, ask: Ask<'_>) -> Result<Response, GatewayError> {
+    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Response, GatewayError> {
         let patience = self.first_byte;
-        tokio::time::timeout(patience, self.follow(ask))
+        tokio::time::timeout(patience, self.follow(&ask))
             .await
             .unwrap_or(Err(Fault::FirstByte(patience)))
             .map_err(|fault| GatewayError::new(ask.url, fault))
     }
 
-    async fn follow(&self, ask: Ask<'_>) -> Result<Response, Fault> {
+    async fn follow(&self, ask: &Ask<'_>) -> Result<Response, Fault> {
         let mut url = Url::parse(ask.url).map_err(|error| Fault::BadUrl(error.to_string()))?;
         let mut at_home = true;
         for _ in 0..=MAX_HOPS {
             let response = self.send(&url, at_home, ask).await?;
             if !is_redirect(response.status()) {
                 return Ok(response);
+            }
+            if !self.inner.client.follows_redirects() {
+                return Err(Fault::Redirect(RedirectFault::Discovered));
             }
             let location = response
                 .headers()
@@ -290,19 +300,17 @@ impl Gateway {
     }
 
     /// One request. The gateway's own headers go to its own origin only.
-    async fn send(&self, url: &Url, at_home: bool, ask: Ask<'_>) -> Result<Response, Fault> {
-        let mut request = self.inner.client.http(ask.traffic, url)?.get(url.clone());
+    async fn send(&self, url: &Url, at_home: bool, ask: &Ask<'_>) -> Result<Response, Fault> {
+        let client = self.inner.client.http(ask.traffic, url)?;
+        let mut request = client.request(ask.method.clone(), url.clone());
         if at_home {
             request = request.headers(self.inner.headers.clone());
         }
-        if let Some(range) = ask.range {
-            request = request.header(RANGE, format!("bytes={range}"));
-        }
         request
-            .header(ACCEPT, ask.accept)
+            .headers(ask.headers.clone())
             .send()
             .await
-            .map_err(send_fault)
+            .map_err(|error| send_fault(url, error))
     }
 
     /// Several old gateways only redirect to one that has closed.
@@ -367,9 +375,11 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn send_fault(error: reqwest::Error) -> Fault {
+fn send_fault(url: &Url, error: reqwest::Error) -> Fault {
     let error = error.without_url();
-    if error.is_dns() {
+    if resolver::is_private(&error) {
+        Fault::Private(url.host_str().unwrap_or_default().to_owned())
+    } else if error.is_dns() {
         Fault::Dns(error)
     } else if error.is_connect() {
         Fault::Connect(error)
@@ -384,7 +394,7 @@ fn send_fault(error: reqwest::Error) -> Fault {
 }
 
 /// The first few KiB of a body that only serves a message.
-async fn beginning(response: &mut Response) -> Vec<u8> {
+pub(super) async fn beginning(response: &mut Response) -> Vec<u8> {
     let mut body = Vec::new();
     let read = async {
         while let Ok(Some(piece)) = response.chunk().await {

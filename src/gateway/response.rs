@@ -121,6 +121,54 @@ fn check_content_range(got: Option<&str>, range: ByteRange, total: u64) -> Resul
     })
 }
 
+/// What an answer to a request for everything from an offset on announces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// Bytes of the body.
+    pub(super) len: u64,
+    /// Length of the whole file.
+    pub(super) total: Option<u64>,
+}
+
+/// Checks that an answer 206 begins at `offset`, goes on to the end of the file and has the length
+/// that it says. (A server may send less than the whole rest; where it says so, that is refused,
+/// since nobody asked for it.)
+pub(super) fn check_rest(headers: &HeaderMap, offset: u64) -> Result<Rest, Fault> {
+    let got = text(headers, CONTENT_RANGE.as_str());
+    let parsed = got.and_then(ContentRange::parse).filter(|parsed| {
+        parsed.first == offset && parsed.total.is_none_or(|total| parsed.last == total - 1)
+    });
+    let Some(parsed) = parsed else {
+        return Err(Fault::WrongRange {
+            wanted: format!("bytes {offset}-"),
+            got: got.map(|value| excerpt(value.as_bytes())),
+            other_file: false,
+        });
+    };
+    let len = parsed.last.saturating_sub(parsed.first).saturating_add(1);
+    match content_length(headers) {
+        Some(announced) if announced != len => Err(Fault::WrongLength {
+            expected: len,
+            announced,
+        }),
+        _ => Ok(Rest {
+            len,
+            total: parsed.total,
+        }),
+    }
+}
+
+/// The length of the whole file by `Content-Range`, also that of an answer 416.
+pub(super) fn range_total(headers: &HeaderMap) -> Option<u64> {
+    let value = text(headers, CONTENT_RANGE.as_str())?;
+    match value.trim().split_once(' ')? {
+        (unit, rest) if unit.eq_ignore_ascii_case("bytes") => rest
+            .strip_prefix("*/")
+            .map_or_else(|| ContentRange::parse(value)?.total, digits),
+        _ => None,
+    }
+}
+
 /// `Content-Range` of a single part (RFC 9110 §14.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ContentRange {
@@ -154,7 +202,8 @@ fn digits(text: &str) -> Option<u64> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+/// `Content-Length`, where it is a number.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     digits(text(headers, CONTENT_LENGTH.as_str())?.trim())
 }
 
@@ -309,6 +358,43 @@ mod tests {
             check(&[("content-length", "11")]),
             Err(Fault::WrongLength { .. })
         ));
+    }
+
+    #[test]
+    fn the_rest_begins_where_it_was_asked_for_and_goes_to_the_end() {
+        let check = |range: &str| check_rest(&headers(&[("content-range", range)]), 4);
+        let rest = |len, total| Rest { len, total };
+        assert_eq!(check("bytes 4-9/10").unwrap(), rest(6, Some(10)));
+        assert_eq!(check("bytes 4-9/*").unwrap(), rest(6, None));
+        for wrong in [
+            "bytes 3-9/10",
+            "bytes 5-9/10",
+            "bytes 4-8/10",
+            "bytes */10",
+            "",
+        ] {
+            assert!(
+                matches!(check(wrong), Err(Fault::WrongRange { .. })),
+                "{wrong}"
+            );
+        }
+        let short = [("content-range", "bytes 4-9/10"), ("content-length", "5")];
+        assert!(matches!(
+            check_rest(&headers(&short), 4),
+            Err(Fault::WrongLength {
+                expected: 6,
+                announced: 5
+            })
+        ));
+        let total = |range: &str| range_total(&headers(&[("content-range", range)]));
+        assert_eq!(
+            (total("bytes */7"), total("bytes 0-0/9")),
+            (Some(7), Some(9))
+        );
+        assert_eq!(
+            (total("bytes */*"), total("items */7"), total("")),
+            (None, None, None)
+        );
     }
 
     #[test]

@@ -1,6 +1,13 @@
-//! Delegated routing (HTTP routing V1): services that know where things are. Here: IPNS records.
+//! Delegated routing (HTTP routing V1): services that know where things are: IPNS records, and who
+//! has content.
 //!
-//! Nothing that a router says is proved here.
+//! Nothing that a router says is proved here, and the addresses that it names are chosen by
+//! strangers: see [`providers`].
+
+pub mod providers;
+mod record;
+#[cfg(test)]
+mod tests;
 
 use bytes::Bytes;
 
@@ -40,13 +47,13 @@ impl Router {
     /// # Errors
     /// Any [`crate::gateway::error::Fault`]; another media type means that there is no record.
     pub async fn ipns_record(&self, name: &Cid) -> Result<Bytes, GatewayError> {
-        let base = self.url().strip_suffix("/routing/v1");
-        let url = format!(
-            "{}/routing/v1/ipns/{}",
-            base.unwrap_or(self.url()),
-            cid::text(name)
-        );
+        let url = self.endpoint("ipns", &cid::text(name));
         self.inner.small(&url, RECORD, MAX_RECORD as u64).await
+    }
+
+    fn endpoint(&self, what: &str, name: &str) -> String {
+        let base = self.url().strip_suffix("/routing/v1");
+        format!("{}/routing/v1/{what}/{name}", base.unwrap_or(self.url()))
     }
 }
 

@@ -18,24 +18,24 @@ const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 const SHORT: Duration = Duration::from_millis(250);
 
 /// Answers the n-th request with the n-th script, further ones with the last.
-struct Server {
-    base: String,
+pub(super) struct Server {
+    pub(super) base: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone)]
-enum Act {
-    Say(String),
+pub(super) enum Act {
+    Say(Vec<u8>),
     /// Nothing, until the client goes away.
     Hold,
 }
 
-fn say(text: impl Into<String>) -> Vec<Act> {
+pub(super) fn say(text: impl Into<Vec<u8>>) -> Vec<Act> {
     vec![Act::Say(text.into())]
 }
 
 impl Server {
-    fn new(scripts: Vec<Vec<Act>>) -> Self {
+    pub(super) fn new(scripts: Vec<Vec<Act>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -50,15 +50,15 @@ impl Server {
         Self { base, requests }
     }
 
-    fn saying(text: impl Into<String>) -> Self {
+    pub(super) fn saying(text: impl Into<Vec<u8>>) -> Self {
         Self::new(vec![say(text)])
     }
 
-    fn gateway(&self) -> Gateway {
+    pub(super) fn gateway(&self) -> Gateway {
         gateway(&self.base, vec![], None)
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -78,7 +78,7 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, script: Vec<Act>) {
         .push(String::from_utf8(request).unwrap().to_ascii_lowercase());
     for act in script {
         let went = match act {
-            Act::Say(text) => stream.write_all(text.as_bytes()).is_err(),
+            Act::Say(text) => stream.write_all(&text).is_err(),
             Act::Hold => stream.read(&mut byte).is_ok(),
         };
         if went {
@@ -88,20 +88,23 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Vec<String>>, script: Vec<Act>) {
 }
 
 fn gateway(base: &str, headers: Vec<(String, String)>, rate: Option<Arc<RateLimit>>) -> Gateway {
+    Gateway::new(client(), base, headers, rate).unwrap()
+}
+
+pub(super) fn client() -> Client {
     let timeouts = Timeouts {
         connect: Duration::from_secs(5),
         first_byte: Duration::from_secs(5),
         stall: SHORT,
     };
-    let client = Client::new(ClientOptions {
+    Client::new(ClientOptions {
         timeouts,
         ..ClientOptions::default()
     })
-    .unwrap();
-    Gateway::new(client, base, headers, rate).unwrap()
+    .unwrap()
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -109,19 +112,19 @@ fn run<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
-fn cid() -> Cid {
+pub(super) fn cid() -> Cid {
     cid::parse(CID).unwrap()
 }
 
 /// `HTTP/1.1 {status}` with these header lines and an unchunked body.
-fn with_length(status: &str, headers: &str, body: &str) -> String {
+pub(super) fn with_length(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-fn chunked(status: &str, headers: &str, body: &str) -> String {
+pub(super) fn chunked(status: &str, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status}\r\n{headers}connection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n",
         body.len()
@@ -131,7 +134,7 @@ fn chunked(status: &str, headers: &str, body: &str) -> String {
 const END: &str = "0\r\n\r\n";
 const PART: &str = "content-range: bytes 4-8/20\r\n";
 
-async fn drain(body: Result<Body, GatewayError>) -> Result<Vec<u8>, GatewayError> {
+pub(super) async fn drain(body: Result<Body, GatewayError>) -> Result<Vec<u8>, GatewayError> {
     let mut body = body?;
     let mut bytes = Vec::new();
     while let Some(piece) = body.chunk().await? {
@@ -342,7 +345,7 @@ fn a_broken_end_after_the_last_byte_does_no_harm() {
     let reset = Server::saying(chunked("206 Partial Content", PART, "hello"));
     assert_eq!(range_of(&reset).unwrap(), b"hello");
     let script = vec![
-        Act::Say(chunked("206 Partial Content", PART, "hello")),
+        Act::Say(chunked("206 Partial Content", PART, "hello").into()),
         Act::Hold,
     ];
     assert_eq!(range_of(&Server::new(vec![script])).unwrap(), b"hello");
@@ -413,7 +416,7 @@ fn a_block_has_a_cap() {
         Fault::TooLarge { max: 100 }
     ));
     let endless = Server::new(vec![vec![
-        Act::Say(chunked("200 OK", "", &"x".repeat(101))),
+        Act::Say(chunked("200 OK", "", &"x".repeat(101)).into()),
         Act::Hold,
     ]]);
     assert!(matches!(
@@ -504,7 +507,7 @@ fn refusals_carry_their_reason() {
     assert!(gateway.sunset().is_some());
 
     let endless = Server::new(vec![vec![
-        Act::Say(chunked("404 Not Found", "", &"no ".repeat(9000))),
+        Act::Say(chunked("404 Not Found", "", &"no ".repeat(9000)).into()),
         Act::Hold,
     ]]);
     let fault = block_of(&endless, 9).unwrap_err();

@@ -1,11 +1,14 @@
 //! The table `gateways`: which providers there are, and what experience says of them.
 
+mod pace;
+
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, Row, named_params};
 
 use crate::gateway::capability::Capabilities;
+use crate::gateway::pace::Pace;
 use crate::store::sql::{self, int, micros};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store};
@@ -87,6 +90,8 @@ pub struct GatewayRow {
     pub retired_reason: Option<String>,
     /// The last error, with causes.
     pub last_error: Option<String>,
+    /// The least time between two requests that it puts up with, and when that was learnt.
+    pub pace: Option<(Pace, Timestamp)>,
     /// When it was last asked.
     pub last_used: Option<Timestamp>,
 }
@@ -143,6 +148,7 @@ impl GatewayRow {
             retired_since: None,
             retired_reason: None,
             last_error: None,
+            pace: None,
             last_used: None,
         }
     }
@@ -430,6 +436,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<GatewayRow> {
         retired_since: sql::optional_time(row, "retired_since")?,
         retired_reason: row.get("retired_reason")?,
         last_error: row.get("last_error")?,
+        pace: pace::read(row)?,
         last_used: sql::optional_time(row, "last_used_at")?,
     })
 }

@@ -162,7 +162,13 @@ impl Store {
             if let Some(install) = &finish.install {
                 installs::record(tx, id, install, finish.now)?;
             }
-            cids::finished(tx, id, finish.sha256.as_ref(), finish.now)?;
+            // A file that is not what its CID names says nothing of that CID's bytes.
+            let is_content = finish
+                .install
+                .as_ref()
+                .is_none_or(|file| file.cid.is_some());
+            let sha256 = finish.sha256.as_ref().filter(|_| is_content);
+            cids::finished(tx, id, sha256, finish.now)?;
             Ok(nodes::sweep(tx, id)?)
         })
     }

@@ -14,7 +14,7 @@ use rusqlite_migration::{M, Migrations};
 /// Marks a database as one of this program: "ftch".
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND)];
+const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND), M::up(THIRD)];
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
@@ -246,6 +246,13 @@ CREATE INDEX downloads_status ON downloads(status, id DESC);
 CREATE INDEX downloads_updated ON downloads(updated_at DESC, id DESC);
 CREATE INDEX downloads_size ON downloads(bytes_total DESC, id DESC);
 CREATE INDEX downloads_queue ON downloads(priority DESC, id);
+";
+
+const THIRD: &str = "
+-- The least time between two requests that a gateway puts up with, in microseconds; null where it
+-- refused none. The time when it was last refused or won back.
+ALTER TABLE gateways ADD COLUMN pace INTEGER;
+ALTER TABLE gateways ADD COLUMN paced_at INTEGER;
 ";
 
 #[cfg(test)]

@@ -121,6 +121,18 @@ impl Store {
         })
     }
 
+    /// Forgets all entries of a download: another part of the tree is wanted.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::LeaseLost`].
+    pub fn forget_tree(&self, id: DownloadId, run: RunId) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            sql::execute(tx, "DELETE FROM files WHERE download_id = ?1", [id.get()])?;
+            Ok(())
+        })
+    }
+
     /// New lengths and modification times of files that nobody else has touched.
     ///
     /// # Errors

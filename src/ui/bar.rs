@@ -159,6 +159,11 @@ fn parts(download: &Download, now: Instant) -> Vec<String> {
         .total
         .map_or(8, |total| human::size(total).len() + 9);
     let mut parts = vec![percent, fit::pad_left(&amount, widest)];
+    if let Some((done, known)) = download.files {
+        let known = known.to_string();
+        let done = fit::pad_left(&done.to_string(), known.len());
+        parts.push(format!("{done}/{known} files"));
+    }
     match download.status {
         Status::Verifying => parts.push("checking".to_owned()),
         Status::Installing => parts.push("installing".to_owned()),
@@ -304,6 +309,23 @@ mod tests {
         model.bin   0% ──────────      0 B/1 GiB waiting 1m31s for gw.example
         model.bin 100% ━━━━━━━━━━━━━    1 GiB/1 GiB checking
         ipfs://bafy\u{1b}   ?%      0 B          -      -
+        ");
+    }
+
+    #[test]
+    fn a_directory_counts_its_files() {
+        let start = Instant::now();
+        let mut download = begin("/data/tree", start);
+        let progress = What::Progress {
+            bytes: 300 << 20,
+            total: Some(1 << 30),
+            files: Some((7, 120)),
+        };
+        download.fold(&progress, start);
+        let lines = [100, 60].map(|width| render_line(&download, width, start));
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        tree  29% ━━━────────  300 MiB/1 GiB   7/120 files          -      - 127.0.0.1:8080
+        tree  29%  300 MiB/1 GiB   7/120 files          -
         ");
     }
 

@@ -207,7 +207,7 @@ fn words(what: &What) -> String {
 }
 
 fn progress(download: &Download, now: Instant) -> String {
-    let amount = messages::amount(download);
+    let amount = messages::amount_with_files(download);
     let mut text = match download.percent() {
         Some(percent) => format!("{percent}% ({amount})"),
         None => amount,

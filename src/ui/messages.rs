@@ -74,6 +74,15 @@ pub fn amount(download: &Download) -> String {
     }
 }
 
+/// The same with the files of a directory: `470 MiB of 1 GiB, 3 of 40 files`.
+pub fn amount_with_files(download: &Download) -> String {
+    let amount = amount(download);
+    match download.files {
+        Some((done, known)) => format!("{amount}, {done} of {known} files"),
+        None => amount,
+    }
+}
+
 fn stopped(how: &str, download: &Download, id: DownloadId) -> String {
     let resume = resume_command(id);
     let kept = kept(download);
@@ -92,7 +101,7 @@ fn kept(download: &Download) -> String {
     if download.bytes == 0 {
         return "nothing fetched yet".to_owned();
     }
-    let amount = amount(download);
+    let amount = amount_with_files(download);
     if download.is_to_stdout() {
         format!("{amount} written to standard output, nothing kept")
     } else {

@@ -3,8 +3,8 @@
 use crate::download::{DownloadId, Proof, Status, Trigger};
 use crate::ui::human::Time;
 use crate::ui::view::{
-    CapabilitiesView, CheckpointView, DownloadDetail, DownloadView, ErrorView, FileView,
-    GatewayState, GatewayView, OwnerView, ProviderView,
+    CapabilitiesView, CheckedView, CheckpointView, DownloadDetail, DownloadView, ErrorView,
+    FileView, GatewayState, GatewayView, OwnerView, ProviderView,
 };
 
 pub fn view(id: i64, name: &str, status: Status) -> DownloadView {
@@ -82,11 +82,30 @@ pub fn gateway_rows() -> Vec<GatewayView> {
     vec![gateway("http://127.0.0.1:8080", GatewayState::Ok), cooling]
 }
 
+pub fn checked_rows() -> Vec<CheckedView> {
+    let mut closed = gateway("https://gateway.example", GatewayState::Unknown);
+    closed.capabilities = CapabilitiesView::default();
+    closed.latency = None;
+    vec![
+        CheckedView {
+            gateway: gateway("http://127.0.0.1:8080", GatewayState::Ok),
+            error: None,
+            notes: vec!["its clock is 2 h behind ours".to_owned()],
+        },
+        CheckedView {
+            gateway: closed,
+            error: Some("no connection: connection refused".to_owned()),
+            notes: Vec::new(),
+        },
+    ]
+}
+
 pub fn detail() -> DownloadDetail {
     DownloadDetail {
         download: failed(12),
         files: vec![FileView {
             path: "a".to_owned(),
+            kind: "file",
             cid: None,
             size: Some(1 << 30),
             bytes_verified: 470 << 20,

@@ -3,6 +3,8 @@
 //! A table never gets wider than it is told to: a narrow one drops columns and cuts names in the
 //! middle. Without a width, nothing is dropped or cut, for the reader is a program or a pager.
 
+use std::time::Duration;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
@@ -11,11 +13,14 @@ use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
-    AttemptView, DownloadDetail, DownloadView, GatewayView, PruneView, ReceiptView,
+    AttemptView, CapabilitiesView, CheckedView, DownloadDetail, DownloadView, FileView,
+    GatewayView, ListingView, NamedView, PruneView, ReceiptView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
 const LEAST: usize = 16;
+/// Files of a directory that are named; of more there is only the number.
+const MOST_FILES: usize = 20;
 /// Columns of the gap between two columns.
 const GAP: usize = 2;
 
@@ -106,6 +111,39 @@ pub fn gateways(rows: &[GatewayView], width: Option<u16>) -> String {
     draw(Draft { columns, rows }, width)
 }
 
+/// The table of `gateways check`, without a line feed at its end.
+pub fn checked(rows: &[CheckedView], width: Option<u16>) -> String {
+    let columns = vec![
+        name("URL"),
+        column("WORKS", 0),
+        column("CAN", 1),
+        number("LATENCY", 2),
+        sentence("NOTE", 0),
+    ];
+    let rows = rows.iter().map(checked_row).collect();
+    draw(Draft { columns, rows }, width)
+}
+
+fn checked_row(view: &CheckedView) -> Vec<String> {
+    let latency = view.gateway.latency.map(Duration::try_from_secs_f64);
+    let latency = latency.and_then(Result::ok);
+    let notes: Vec<&str> = view
+        .error
+        .iter()
+        .chain(&view.notes)
+        .map(String::as_str)
+        .collect();
+    vec![
+        escape::text(&view.gateway.url).into_owned(),
+        if view.error.is_none() { "yes" } else { "no" }.to_owned(),
+        can(&view.gateway.capabilities),
+        latency.map_or("-".to_owned(), |latency| {
+            format!("{} ms", latency.as_millis())
+        }),
+        escape::text(&notes.join(", ")).into_owned(),
+    ]
+}
+
 /// The table of `history`, without a line feed at its end.
 pub fn attempts(rows: &[AttemptView], width: Option<u16>) -> String {
     let columns = vec![
@@ -130,6 +168,20 @@ pub fn attempts(rows: &[AttemptView], width: Option<u16>) -> String {
     };
     let rows = rows.iter().map(row).collect();
     draw(Draft { columns, rows }, width)
+}
+
+/// The lines of `ls`, without a line feed at its end: kind, exact size, name. Nothing is cut, and
+/// there is no title: the lines are for other programs too.
+pub fn listing(view: &ListingView) -> String {
+    let size = |entry: &NamedView| entry.size.map_or("-".to_owned(), |size| size.to_string());
+    let width = view.entries.iter().map(|entry| size(entry).len()).max();
+    let width = width.unwrap_or(0);
+    let line = |entry: &NamedView| {
+        let slash = if entry.kind == "directory" { "/" } else { "" };
+        let (kind, size, name) = (entry.kind, size(entry), escape::text(&entry.name));
+        format!("{kind:<9}  {size:>width$}  {name}{slash}")
+    };
+    view.entries.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The words of `prune`, without a line feed at its end.
@@ -190,16 +242,7 @@ fn details(detail: &DownloadDetail, pairs: &mut Pairs) {
             format!("run {}, process {} on {host}", owner.run, owner.pid),
         );
     }
-    for file in &detail.files {
-        let size = file.size.map_or("?".to_owned(), human::size);
-        let done = human::size(file.bytes_verified);
-        let amount = format!("{done} of {size}");
-        match file.path.as_str() {
-            // The download is this file.
-            "" => pairs.add("file", amount),
-            path => pairs.add("file", format!("{path} ({amount})")),
-        }
-    }
+    files(&detail.files, pairs);
     for provider in &detail.providers {
         let (bytes, wasted) = (human::size(provider.bytes), human::size(provider.wasted));
         let (errors, rejected) = (provider.errors, provider.rejected);
@@ -221,6 +264,47 @@ fn details(detail: &DownloadDetail, pairs: &mut Pairs) {
         pairs.add("checkpoint", format!("{at} {bytes}, {trigger}, {status}"));
     }
     pairs.add_some("receipt", detail.receipt.as_ref().map(receipt));
+}
+
+/// The files, those that lack something first; directories and links have nothing to tell.
+fn files(entries: &[FileView], pairs: &mut Pairs) {
+    let is_file = |entry: &&FileView| matches!(entry.kind, "file" | "unknown");
+    let files: Vec<&FileView> = entries.iter().filter(is_file).collect();
+    if let [file] = files.as_slice()
+        && file.path.is_empty()
+    {
+        // The download is this file.
+        let size = file.size.map_or("?".to_owned(), human::size);
+        return pairs.add(
+            "file",
+            format!("{} of {size}", human::size(file.bytes_verified)),
+        );
+    }
+    if files.is_empty() {
+        return;
+    }
+    let (done, missing): (Vec<&FileView>, Vec<&FileView>) =
+        files.iter().partition(|file| file.done);
+    pairs.add("files", format!("{} of {} done", done.len(), files.len()));
+    for file in missing.iter().chain(&done).take(MOST_FILES) {
+        pairs.add("file", format!("{} ({})", file.path, state(file)));
+    }
+    if files.len() > MOST_FILES {
+        pairs.add("file", format!("and {} more", files.len() - MOST_FILES));
+    }
+}
+
+/// How far a file is.
+fn state(file: &FileView) -> String {
+    match (file.size, file.done) {
+        (Some(size), true) => format!("{}, done", human::size(size)),
+        (Some(size), false) => format!(
+            "{} of {}",
+            human::size(file.bytes_verified),
+            human::size(size)
+        ),
+        (None, _) => "not begun".to_owned(),
+    }
 }
 
 fn receipt(receipt: &ReceiptView) -> String {
@@ -279,8 +363,8 @@ fn note(view: &DownloadView) -> String {
     }
 }
 
-fn gateway_row(view: &GatewayView) -> Vec<String> {
-    let can = &view.capabilities;
+/// What a gateway is known to be able to do.
+fn can(can: &CapabilitiesView) -> String {
     let can: Vec<&str> = [
         (can.raw, "raw"),
         (can.car, "car"),
@@ -291,17 +375,21 @@ fn gateway_row(view: &GatewayView) -> Vec<String> {
     .filter(|(known, _)| *known == Some(true))
     .map(|(_, name)| name)
     .collect();
+    if can.is_empty() {
+        "-".to_owned()
+    } else {
+        can.join(",")
+    }
+}
+
+fn gateway_row(view: &GatewayView) -> Vec<String> {
     let until = view.until.map(|until| format!("until {until}"));
     let note: Vec<String> = until.into_iter().chain(view.reason.clone()).collect();
     vec![
         escape::text(&view.url).into_owned(),
         view.state.name().to_owned(),
         escape::text(&view.origin).into_owned(),
-        if can.is_empty() {
-            "-".to_owned()
-        } else {
-            can.join(",")
-        },
+        can(&view.capabilities),
         human::size(view.bytes),
         view.throughput.map_or("-".to_owned(), human::rate),
         view.requests.to_string(),
@@ -413,7 +501,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ui::samples::{detail, failed, gateway_rows, rows};
+    use crate::ui::samples::{checked_rows, detail, failed, gateway_rows, rows};
     use proptest::prelude::*;
 
     #[test]
@@ -454,6 +542,15 @@ mod tests {
     }
 
     #[test]
+    fn checked_gateways_say_what_is_wrong() {
+        insta::assert_snapshot!(checked(&checked_rows(), None), @r"
+        URL                      WORKS  CAN        LATENCY  NOTE
+        http://127.0.0.1:8080    yes    raw,range    20 ms  its clock is 2 h behind ours
+        https://gateway.example  no     -                -  no connection: connection refused
+        ");
+    }
+
+    #[test]
     fn a_download_is_told_in_full() {
         insta::assert_snapshot!(download(&detail()), @r"
         id: 12
@@ -472,6 +569,7 @@ mod tests {
         error: every provider is unreachable: connection refused (retry)
         hint: fetchd resume 12
         owner: run 4, process 99 on this host
+        files: 0 of 1 done
         file: a (470 MiB of 1 GiB)
         provider: http://a: 470 MiB kept, 0 B thrown away, 3 requests, 1 errors, 0 rejected
         checkpoint: 2023-11-14T22:13:20.250Z 470 MiB, stop, completed
@@ -488,5 +586,34 @@ mod tests {
                 prop_assert!(fit::columns(line) <= usize::from(width), "{}", line);
             }
         }
+    }
+
+    #[test]
+    fn files_of_a_directory_are_summed_up() {
+        let entry = |n: u64, kind, done| FileView {
+            path: format!("dir/{n}"),
+            kind,
+            cid: None,
+            size: (kind == "file").then_some(n << 20),
+            bytes_verified: if done { n << 20 } else { 1 << 10 },
+            done,
+        };
+        let mut detail = detail();
+        detail.files = vec![entry(0, "directory", true), entry(1, "unknown", false)];
+        detail
+            .files
+            .extend((2..40).map(|n| entry(n, "file", n % 4 == 0)));
+        let text = download(&detail);
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("file"))
+            .collect();
+        assert_eq!(lines[0], "files: 9 of 39 done");
+        assert_eq!(lines[1], "file: dir/1 (not begun)");
+        assert_eq!(lines[2], "file: dir/2 (1 KiB of 2 MiB)");
+        assert_eq!(lines.len(), 22);
+        assert_eq!(lines[21], "file: and 19 more");
+        detail.files.truncate(1);
+        assert!(!download(&detail).contains("\nfile"));
     }
 }

@@ -67,6 +67,51 @@ pub struct ErrorView {
     pub hint: Option<String>,
 }
 
+/// What a directory holds: the document of `ls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ListingView {
+    /// What was listed.
+    pub cid: String,
+    /// By name; what is no directory is its own only entry.
+    pub entries: Vec<NamedView>,
+}
+
+/// A CAR that was written: the document of `export`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExportedView {
+    /// The download.
+    #[serde(serialize_with = "id")]
+    pub id: DownloadId,
+    /// The root in its header.
+    pub cid: String,
+    /// Where it is, absolute.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256, lower-case hexadecimal.
+    pub sha256: String,
+    /// Blocks in it.
+    pub blocks: u64,
+    /// Blocks that are known to belong to it and are not here.
+    pub missing: u64,
+    /// Whether nothing is missing.
+    pub complete: bool,
+}
+
+/// An entry of a directory, in `ls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NamedView {
+    /// Its name.
+    pub name: String,
+    /// What it names.
+    pub cid: String,
+    /// `file`, `directory`, `symlink`; `unknown` if nobody has the block that would say it.
+    pub kind: &'static str,
+    /// Size in bytes, of a file or a link.
+    pub size: Option<u64>,
+}
+
 /// A download with all that belongs to it, in `show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DownloadDetail {
@@ -85,11 +130,13 @@ pub struct DownloadDetail {
     pub owner: Option<OwnerView>,
 }
 
-/// A file of a download.
+/// A file of a download, or another entry of its tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileView {
     /// Path below the download's own; empty if the download is one file.
     pub path: String,
+    /// `file`, `directory`, `symlink`, or `unknown` as long as its root is.
+    pub kind: &'static str,
     /// Its CID.
     pub cid: Option<String>,
     /// Size, once known.
@@ -328,6 +375,25 @@ pub struct GatewayList<'a> {
     pub gateways: &'a [GatewayView],
 }
 
+/// A gateway, in `gateways check`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CheckedView {
+    /// What is known of it by now.
+    #[serde(flatten)]
+    pub gateway: GatewayView,
+    /// Why it cannot be used; null where it can.
+    pub error: Option<String>,
+    /// What is strange about it all the same.
+    pub notes: Vec<String>,
+}
+
+/// The document of `gateways check`.
+#[derive(Debug, Serialize)]
+pub struct CheckedList<'a> {
+    /// In the order they were asked for.
+    pub gateways: &'a [CheckedView],
+}
+
 impl From<&Failure> for ErrorView {
     fn from(failure: &Failure) -> Self {
         Self {
@@ -422,7 +488,7 @@ fn trigger<S: Serializer>(trigger: &Trigger, serializer: S) -> Result<S::Ok, S::
 mod tests {
     use super::*;
     use crate::ui::json;
-    use crate::ui::samples::{detail, gateway, view};
+    use crate::ui::samples::{checked_rows, detail, gateway, view};
 
     #[test]
     fn documents_have_the_fields_that_scripts_rely_on() {
@@ -433,12 +499,15 @@ mod tests {
             download: &detail(),
         })
         .unwrap();
-        insta::assert_snapshot!(shown, @r#"{"v":1,"download":{"id":12,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/a-rather-long-model-name-q4_k_m.gguf","kind":"file","status":"paused","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":{"kind":"retry","message":"every provider is unreachable: connection refused","hint":"fetchd resume 12"},"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null,"files":[{"path":"a","cid":null,"size":1073741824,"bytes_verified":492830720,"done":false}],"providers":[{"url":"http://a","bytes":492830720,"wasted":0,"requests":3,"errors":1,"rejected":0,"rungs":["blocks"]}],"checkpoints":[{"trigger":"stop","bytes":492830720,"status":"completed","created_at":"2023-11-14T22:13:20.250Z","completed_at":null}],"receipt":null,"owner":{"run":4,"pid":99,"host":null,"heartbeat_at":null}}}"#);
+        insta::assert_snapshot!(shown, @r#"{"v":1,"download":{"id":12,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/a-rather-long-model-name-q4_k_m.gguf","kind":"file","status":"paused","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":{"kind":"retry","message":"every provider is unreachable: connection refused","hint":"fetchd resume 12"},"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null,"files":[{"path":"a","kind":"file","cid":null,"size":1073741824,"bytes_verified":492830720,"done":false}],"providers":[{"url":"http://a","bytes":492830720,"wasted":0,"requests":3,"errors":1,"rejected":0,"rungs":["blocks"]}],"checkpoints":[{"trigger":"stop","bytes":492830720,"status":"completed","created_at":"2023-11-14T22:13:20.250Z","completed_at":null}],"receipt":null,"owner":{"run":4,"pid":99,"host":null,"heartbeat_at":null}}}"#);
         let gateways = [gateway("http://a", GatewayState::Ok)];
         let list = json::document(&GatewayList {
             gateways: &gateways,
         })
         .unwrap();
         insta::assert_snapshot!(list, @r#"{"v":1,"gateways":[{"url":"http://a","origin":"default","enabled":true,"state":"ok","until":null,"reason":null,"requests":12,"bytes":5242880,"errors":1,"rejected":0,"capabilities":{"raw":true,"car":false,"entity_bytes":null,"range":true},"latency":0.02,"throughput":12897485.0}]}"#);
+        let checked = checked_rows();
+        let list = json::document(&CheckedList { gateways: &checked }).unwrap();
+        insta::assert_snapshot!(list, @r#"{"v":1,"gateways":[{"url":"http://127.0.0.1:8080","origin":"default","enabled":true,"state":"ok","until":null,"reason":null,"requests":12,"bytes":5242880,"errors":1,"rejected":0,"capabilities":{"raw":true,"car":false,"entity_bytes":null,"range":true},"latency":0.02,"throughput":12897485.0,"error":null,"notes":["its clock is 2 h behind ours"]},{"url":"https://gateway.example","origin":"default","enabled":true,"state":"unknown","until":null,"reason":null,"requests":12,"bytes":5242880,"errors":1,"rejected":0,"capabilities":{"raw":null,"car":null,"entity_bytes":null,"range":null},"latency":null,"throughput":12897485.0,"error":"no connection: connection refused","notes":[]}]}"#);
     }
 }

@@ -29,6 +29,10 @@ stop() {
 trap stop EXIT
 export HOME=$work/home IPFS_PATH=$work/ipfs NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 mkdir "$HOME" "$work/data" "$work/cars"
+# shellcheck source-path=SCRIPTDIR
+source "$root/tests/interop/names.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$root/tests/interop/trees.sh"
 cd "$work"
 
 readonly MIB=$((1 << 20))
@@ -304,6 +308,12 @@ cid=$(add data/large --cid-version=1)
 check "killed twice and resumed" killed_twice "$cid" "$work/data/large"
 check "paused from another process and resumed" paused_and_resumed "$cid" "$work/data/large"
 check "cancelled from another process" cancelled "$cid"
+
+check_trees
+
+one=$(add data/aside --cid-version=1)
+other=$(add data/$((300 << 10)) --cid-version=1)
+check_names "$one" "$work/data/aside" "$other" "$work/data/$((300 << 10))"
 
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -1,20 +1,29 @@
 //! The integration tests: one binary, against the real process, real sockets and a real disk.
 
+mod car_files;
 mod control;
 mod crash;
+mod crash_many;
 mod dag_self;
 mod dnslink;
 mod faults;
+mod faults_many;
+mod faults_stream;
 mod fixtures_car;
 mod fixtures_cid;
 mod fixtures_dirs;
 mod fixtures_ipns;
 mod gateway_self;
 mod gateways;
+mod gateways_check;
 mod get;
+mod http2;
+mod importer;
 mod kubo_names;
+mod ls;
 mod records;
 mod refusals;
 mod snapshots;
 mod support;
 mod tidy;
+mod trees;

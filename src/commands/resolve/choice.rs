@@ -55,7 +55,7 @@ impl Meaning {
         match advice {
             _ if matches!(error.fault, Fault::TooLarge { .. }) => Self::Invalid,
             Advice::Absent | Advice::Never => Self::Absent,
-            Advice::Unsupported => Self::NotServed,
+            Advice::Unsupported | Advice::Unprovable => Self::NotServed,
             Advice::Retired => Self::Closed,
             Advice::Credentials | Advice::Withheld => Self::Forbidden,
             Advice::Retry { .. } | Advice::Elsewhere => Self::Later,

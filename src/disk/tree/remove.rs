@@ -8,7 +8,9 @@ use crate::disk::error::DiskError;
 use crate::disk::install;
 use crate::disk::platform::{self, Dir};
 use crate::disk::tree::entry::EntryKind;
+use crate::disk::tree::part::Tree;
 use crate::disk::tree::root::Root;
+use crate::disk::tree::view::WalkEntry;
 
 /// Removes the directory at `path` with all that it holds, or the file or symlink that stands
 /// there, durably; it is fine if there is nothing. Directories that are closed to their owner are
@@ -27,10 +29,46 @@ pub fn remove_tree(path: &Path) -> Result<(), DiskError> {
             if let Some(root) = Root::open(path, true)? {
                 empty(&root)?;
             }
-            std::fs::remove_dir(path).map_err(fail)?;
+            fine_if_gone(std::fs::remove_dir(path)).map_err(fail)?;
         }
     }
     install::sync_dir(install::parent(path))
+}
+
+impl Tree {
+    /// Removes everything that `is_wanted` does not want. Who wants something wants the directories
+    /// above it.
+    ///
+    /// # Errors
+    /// When something cannot be examined, or stays.
+    pub fn retain(&mut self, is_wanted: &mut dyn FnMut(&Path) -> bool) -> Result<(), DiskError> {
+        let mut unwanted = Vec::new();
+        for entry in self.walk() {
+            let entry = entry?;
+            if !is_wanted(&entry.path) {
+                unwanted.push(entry);
+            }
+        }
+        // A walk comes to a directory before it comes to what is in it.
+        unwanted
+            .iter()
+            .rev()
+            .try_for_each(|entry| remove_entry(&self.root, entry))
+    }
+}
+
+fn remove_entry(root: &Root, entry: &WalkEntry) -> Result<(), DiskError> {
+    let Some(name) = entry.path.file_name() else {
+        return Ok(());
+    };
+    let parent = entry.path.parent().unwrap_or(Path::new(""));
+    let removed = root.within_path(parent, |dir| {
+        fine_if_gone(match entry.facts.kind {
+            EntryKind::Directory => dir.remove_dir(name),
+            _ => dir.remove_file(name),
+        })
+    });
+    removed.map_err(|error| DiskError::of("remove", &root.path().join(&entry.path))(error))
 }
 
 /// Removes all that the root holds. Each directory is seen twice: to remove its files and find
@@ -47,7 +85,11 @@ fn empty(root: &Root) -> Result<(), DiskError> {
             root.within_path(parent, |dir| fine_if_gone(dir.remove_dir(name)))
                 .map_err(fail)?;
         } else {
-            let dirs = root.within_path(&path, remove_files).map_err(fail)?;
+            let dirs = match root.within_path(&path, remove_files) {
+                // Somebody else removes it, too.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                dirs => dirs.map_err(fail)?,
+            };
             waiting.push((path.clone(), true));
             waiting.extend(dirs.into_iter().map(|name| (path.join(name), false)));
         }

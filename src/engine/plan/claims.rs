@@ -26,6 +26,7 @@ impl Plan {
     pub fn claim(&mut self, id: EntryId, task: TaskId) {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.claim = Some(Claim::Task(task));
+            self.given.entry(task).or_default().push(id);
             self.open.remove(&id);
         }
     }
@@ -33,6 +34,10 @@ impl Plan {
     /// A task takes care of an entry, or of everything unclaimed below a directory.
     pub fn claim_tree(&mut self, root: EntryId, task: TaskId) {
         self.tried.insert(root);
+        if !self.directories.contains_key(&root) {
+            // Nothing below it is known.
+            return self.claim(root, task);
+        }
         let is_part = |id: EntryId, entry: &Entry| id == root || self.is_below(entry, root);
         let below: Vec<EntryId> = self
             .entries
@@ -63,8 +68,10 @@ impl Plan {
 
     /// Gives back what a task claimed and did not bring.
     pub fn release(&mut self, task: TaskId) {
-        for (&id, entry) in &mut self.entries {
-            if entry.claim == Some(Claim::Task(task)) {
+        for id in self.given.remove(&task).unwrap_or_default() {
+            if let Some(entry) = self.entries.get_mut(&id)
+                && entry.claim == Some(Claim::Task(task))
+            {
                 entry.claim = None;
                 self.open.insert(id);
             }
@@ -74,21 +81,33 @@ impl Plan {
     /// The next block that is to be read from the store, if there is room for what is in it, or
     /// if `must_go_on` says that nothing else will make room.
     pub fn next_recall(&mut self, must_go_on: bool) -> Option<Cid> {
-        (must_go_on || self.entries.len() < MAX_FRONTIER)
-            .then(|| self.recall.pop())
-            .flatten()
+        if !must_go_on && self.is_crowded() {
+            return None;
+        }
+        let next = self.recall.pop()?;
+        self.queued.remove(&index::key(next.hash()));
+        Some(next)
+    }
+
+    /// An entry waits for a block that is in the store.
+    pub(super) fn wait_for_recall(&mut self, id: EntryId) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.claim = Some(Claim::Recall);
+        self.open.remove(&id);
+        if self.queued.insert(index::key(entry.cid.hash())) {
+            self.recall.push(entry.cid);
+        }
     }
 
     /// A block is put aside in the store: it is expanded when there is room.
     pub fn put_aside(&mut self, hash: &Multihash) {
         self.stored.insert(index::key(hash));
-        for spot in self.index.spots(hash) {
-            if let Spot::Entry(id) = spot
-                && let Some(entry) = self.entries.get_mut(&id)
-            {
-                entry.claim = Some(Claim::Recall);
-                self.open.remove(&id);
-                self.recall.push(entry.cid);
+        let spots: Vec<Spot> = self.index.spots(hash).collect();
+        for spot in spots {
+            if let Spot::Entry(id) = spot {
+                self.wait_for_recall(id);
             }
         }
     }

@@ -65,6 +65,22 @@ impl Entry {
             state: State::Unknown,
         }
     }
+
+    /// Bytes that it claims, as long as nobody knows better.
+    pub(super) fn claimed_bytes(&self) -> u64 {
+        match self.state {
+            State::Unknown | State::Shard(_) => self.tsize.unwrap_or(0),
+            State::File(_) | State::Twin(_) => 0,
+        }
+    }
+
+    /// Bytes of it that are proved.
+    pub(super) fn proved_bytes(&self) -> u64 {
+        match &self.state {
+            State::File(file) => file.proved().total(),
+            State::Unknown | State::Shard(_) | State::Twin(_) => 0,
+        }
+    }
 }
 
 /// A directory of which something is unfinished.
@@ -76,7 +92,7 @@ pub struct Directory {
     pub parent: Option<EntryId>,
     /// Unfinished entries right below it.
     pub unfinished: usize,
-    /// Bytes of finished files anywhere below it.
+    /// Bytes of finished files anywhere below it, and of those that an earlier run began.
     pub done_bytes: u64,
     /// Largest claimed size right below it.
     pub largest_child: u64,

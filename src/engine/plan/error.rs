@@ -97,3 +97,13 @@ pub enum PlanError {
         source: DiskError,
     },
 }
+
+impl PlanError {
+    /// Whether the user may want to go on under another limit, with what is proved by then.
+    pub fn may_be_allowed(&self) -> bool {
+        matches!(
+            self,
+            Self::Hash { .. } | Self::TooLarge { .. } | Self::BlockTooLarge { .. }
+        )
+    }
+}

@@ -8,7 +8,7 @@ use crate::content::cid::{self, Cid, Multihash, codec};
 use crate::content::leaf::LeafForm;
 use crate::content::unixfs::hamt::{Place, Shard, Slot};
 use crate::content::unixfs::{self, DirNode, FileNode, Mtime, Node, SymlinkNode};
-use crate::engine::plan::entry::{Claim, Directory, Entry, Expansion, Found, FoundKind, State};
+use crate::engine::plan::entry::{Directory, Entry, Expansion, Found, FoundKind, State};
 use crate::engine::plan::file::{FilePlan, Growth, Inline};
 use crate::engine::plan::index::{self, Spot};
 use crate::engine::plan::tree::{First, Plan};
@@ -22,8 +22,13 @@ impl Plan {
     pub fn expand(&mut self, hash: &Multihash, block: &Bytes) -> Result<Expansion, PlanError> {
         let mut expansion = Expansion::default();
         let spots: Vec<Spot> = self.index.spots(hash).collect();
+        let names = self.check_repetition(&spots, block)?;
         for (nth, spot) in spots.into_iter().enumerate() {
             match spot {
+                // The block is in the store by the time when there is room again.
+                Spot::Entry(id) if nth > 0 && names > 0 && self.is_crowded() => {
+                    self.wait_for_recall(id);
+                }
                 Spot::Entry(id) => self.expand_entry(id, block, &mut expansion)?,
                 Spot::Bytes(id, offset) => {
                     let has_room = self.file(id).is_some_and(FilePlan::has_room);
@@ -31,13 +36,43 @@ impl Plan {
                         self.expand_piece(id, offset, block, &mut expansion)?;
                     }
                 }
-                Spot::Empty(id) => self.see_empty(id, block)?,
+                Spot::Empty(id) => {
+                    self.see_empty(id, block)?;
+                    // No bytes on disk would show how it was written.
+                    expansion.is_node = true;
+                }
             }
         }
         if expansion.is_node {
             self.stored.insert(index::key(hash));
         }
         Ok(expansion)
+    }
+
+    /// How many names, or shards, a block would add in each place; an error if all those places
+    /// together would get more than a tree may have, before the first of them is made.
+    fn check_repetition(&self, spots: &[Spot], block: &Bytes) -> Result<u64, PlanError> {
+        let is_entry = |spot: &&Spot| matches!(spot, Spot::Entry(_));
+        let places = spots.iter().filter(is_entry).count() as u64;
+        let first = spots
+            .first()
+            .and_then(|spot| self.entries.get(&spot.entry()));
+        let Some(entry) = first.filter(|_| places > 1) else {
+            return Ok(0);
+        };
+        let names = match unixfs::node(entry.cid.codec(), block) {
+            Ok(Node::Directory(node)) => node.entries.len() as u64,
+            Ok(Node::HamtShard(node)) => node.len() as u64,
+            _ => 0,
+        };
+        let limit = self.limits.max_entries;
+        let all = self
+            .entry_count
+            .saturating_add(places.saturating_mul(names));
+        match self.filter.takes_all() && all > limit {
+            true => Err(PlanError::TooManyEntries { limit }),
+            false => Ok(names),
+        }
     }
 
     fn expand_piece(
@@ -176,9 +211,7 @@ impl Plan {
         if node.children.is_empty() && cid.codec() == codec::DAG_PB {
             expansion.odd_wrapping = odd_wrapping(block, &block.slice(node.inline.clone()));
         }
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.state = State::File(Box::new(file));
-        }
+        self.set_state(id, State::File(Box::new(file)));
         self.open.insert(id);
         if id == 0 {
             self.root_kind = Some("file");
@@ -189,9 +222,7 @@ impl Plan {
     /// It is the same as another file: it waits for that one.
     fn make_twin(&mut self, id: EntryId, first: EntryId) {
         self.open.remove(&id);
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.state = State::Twin(first);
-        }
+        self.set_state(id, State::Twin(first));
     }
 
     /// Counts a file whose size is known now, against the limit.
@@ -260,7 +291,7 @@ impl Plan {
             let hash = *entry.cid.hash();
             self.index.remove(&hash, Spot::Entry(id));
         }
-        self.entries.remove(&id);
+        self.take_out(id);
         self.open.remove(&id);
         self.child_done(Some(id), 0);
     }
@@ -460,16 +491,16 @@ impl Plan {
     }
 
     /// Puts an entry where what it waits for will find it.
-    pub(super) fn insert(&mut self, id: EntryId, mut entry: Entry) {
-        let key = index::key(entry.cid.hash());
-        if self.stored.contains(&key) {
-            entry.claim = Some(Claim::Recall);
-            self.recall.push(entry.cid);
-        } else if entry.claim.is_none() {
+    pub(super) fn insert(&mut self, id: EntryId, entry: Entry) {
+        let is_stored = self.stored.contains(&index::key(entry.cid.hash()));
+        if !is_stored && entry.claim.is_none() {
             self.open.insert(id);
         }
         self.index.insert(entry.cid.hash(), Spot::Entry(id));
-        self.entries.insert(id, entry);
+        self.put_in(id, entry);
+        if is_stored {
+            self.wait_for_recall(id);
+        }
     }
 
     fn found_link(
@@ -487,6 +518,7 @@ impl Plan {
             let kind = FoundKind::Symlink { target };
             self.tell(id, kind, None, node.mode, node.mtime, expansion);
         }
+        expansion.is_node = true;
         if id == 0 {
             self.root_kind = Some("symlink");
         }

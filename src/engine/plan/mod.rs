@@ -13,6 +13,9 @@ mod index;
 mod restore;
 mod tree;
 
+#[cfg(test)]
+mod tests;
+
 pub use entry::{Expansion, Expected, Found, FoundKind, State};
 pub use error::{Limits, PlanError};
 pub use file::{FilePlan, Inline, Piece, PieceKind};

@@ -95,6 +95,21 @@ impl Plan {
         self.saved.insert(id, (proved, by_leaves));
     }
 
+    /// Counts what is there of unfinished files for the directories around them: little of such a
+    /// directory is left to fetch, which must not be asked for as a whole.
+    pub fn count_recovered(&mut self) {
+        let files = self.files();
+        let proved: Vec<(Option<EntryId>, u64)> = files
+            .filter_map(|(id, file)| Some((self.entries.get(&id)?.parent, file.proved().total())))
+            .collect();
+        for (mut next, bytes) in proved {
+            while let Some(directory) = next.and_then(|id| self.directories.get_mut(&id)) {
+                directory.done_bytes += bytes;
+                next = directory.parent;
+            }
+        }
+    }
+
     /// The entry is a file of one leaf, and its bytes are on the disk.
     ///
     /// # Errors
@@ -108,9 +123,7 @@ impl Plan {
         self.firsts
             .insert(index::key(cid.hash()), First::File(id, size));
         let file = FilePlan::of_leaf(id, cid, size, &mut self.index);
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.state = State::File(Box::new(file));
-        }
+        self.set_state(id, State::File(Box::new(file)));
         let found = self.describe(id, FoundKind::File { size }, None, None, None);
         self.unrecorded.extend(found);
         if id == 0 {

@@ -6,10 +6,10 @@
 //! tree of one entry. Pure: blocks come in verified, decisions go out as values.
 //!
 //! Invariants: an entry is in `entries` exactly as long as something of it is missing; whatever
-//! waits for a block is in the index; numbers of entries are never used again.
+//! waits for a block is in the index; numbers of entries are never used again. Sums over the
+//! entries are kept, never counted anew: there may be a hundred thousand.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -17,7 +17,8 @@ use crate::content::cid::{Cid, Multihash};
 use crate::content::ranges::RangeSet;
 use crate::content::unixfs::{self, Node};
 use crate::engine::filter::Filter;
-use crate::engine::plan::entry::{Directory, Entry, Expected, Found, State, Totals};
+use crate::engine::input::TaskId;
+use crate::engine::plan::entry::{Claim, Directory, Entry, Expected, Found, State, Totals};
 use crate::engine::plan::file::{FilePlan, PieceKind};
 use crate::engine::plan::index::{Index, Spot};
 use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
@@ -44,8 +45,10 @@ pub struct Plan {
     pub(super) firsts: HashMap<Box<[u8]>, First>,
     /// Blocks that are in the store, by a hash of their multihash.
     pub(super) stored: HashSet<Box<[u8]>>,
-    /// Entries and nodes whose blocks are in the store.
+    /// Blocks in the store that entries wait for, each once.
     pub(super) recall: Vec<Cid>,
+    /// The same, by their multihashes.
+    pub(super) queued: HashSet<Box<[u8]>>,
     /// What earlier runs proved of files, by entry, until their plans are made.
     pub(super) saved: HashMap<EntryId, (RangeSet, RangeSet)>,
     /// What was asked for as a whole already.
@@ -56,6 +59,12 @@ pub struct Plan {
     /// Entries ever seen.
     pub(super) entry_count: u64,
     pub(super) totals: Totals,
+    /// What the entries of which nothing is known claim, together.
+    claimed_bytes: u128,
+    /// Proved bytes of unfinished files.
+    unfinished_bytes: u64,
+    /// Entries that each task was given, or that were found below those.
+    pub(super) given: HashMap<TaskId, Vec<EntryId>>,
     pub(super) root_kind: Option<&'static str>,
 }
 
@@ -84,12 +93,16 @@ impl Plan {
             firsts: HashMap::new(),
             stored: HashSet::new(),
             recall: Vec::new(),
+            queued: HashSet::new(),
             saved: HashMap::new(),
             tried: HashSet::new(),
             unrecorded: Vec::new(),
             next_id: 0,
             entry_count: 0,
             totals: Totals::default(),
+            claimed_bytes: 0,
+            unfinished_bytes: 0,
+            given: HashMap::new(),
             root_kind: None,
         }
     }
@@ -131,19 +144,15 @@ impl Plan {
 
     /// Proved bytes of all files.
     pub fn proved_bytes(&self) -> u64 {
-        let active = self.files().map(|(_, file)| file.proved().total());
-        self.totals.done_bytes + active.sum::<u64>()
+        self.totals.done_bytes + self.unfinished_bytes
     }
 
     /// The size of all files, as far as it is known: exact once no entry is unknown, before that
     /// with what directories claim. `None` before the root is known.
     pub fn size(&self) -> Option<u64> {
         self.root_kind?;
-        let unknown = self.entries.values().filter_map(|entry| match entry.state {
-            State::Unknown | State::Shard(_) => entry.tsize,
-            _ => None,
-        });
-        Some(unknown.fold(self.totals.known_bytes, u64::saturating_add))
+        let claimed = u64::try_from(self.claimed_bytes).unwrap_or(u64::MAX);
+        Some(self.totals.known_bytes.saturating_add(claimed))
     }
 
     /// An unfinished entry.
@@ -242,7 +251,7 @@ impl Plan {
     }
 
     pub(super) fn remove(&mut self, id: EntryId, done_bytes: u64) {
-        let Some(mut entry) = self.entries.remove(&id) else {
+        let Some(mut entry) = self.take_out(id) else {
             return;
         };
         self.open.remove(&id);
@@ -251,6 +260,31 @@ impl Plan {
             file.withdraw(&mut self.index);
         }
         self.child_done(entry.parent, done_bytes);
+    }
+
+    /// Puts an entry among those that are unfinished.
+    pub(super) fn put_in(&mut self, id: EntryId, entry: Entry) {
+        if let Some(Claim::Task(task)) = entry.claim {
+            self.given.entry(task).or_default().push(id);
+        }
+        self.claimed_bytes += u128::from(entry.claimed_bytes());
+        self.unfinished_bytes += entry.proved_bytes();
+        self.entries.insert(id, entry);
+    }
+
+    /// Takes an entry out of those that are unfinished.
+    pub(super) fn take_out(&mut self, id: EntryId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.claimed_bytes -= u128::from(entry.claimed_bytes());
+        self.unfinished_bytes -= entry.proved_bytes();
+        Some(entry)
+    }
+
+    /// What an entry is, is known now.
+    pub(super) fn set_state(&mut self, id: EntryId, state: State) {
+        if let Some(entry) = self.take_out(id) {
+            self.put_in(id, Entry { state, ..entry });
+        }
     }
 
     /// One thing less is missing of a directory; an empty one is finished itself.
@@ -271,15 +305,6 @@ impl Plan {
         }
     }
 
-    /// The file that an entry is a twin of, and the entry's own path.
-    pub fn twin(&self, id: EntryId) -> Option<(EntryId, Arc<str>)> {
-        let entry = self.entries.get(&id)?;
-        match entry.state {
-            State::Twin(first) => Some((first, entry.path.clone())),
-            _ => None,
-        }
-    }
-
     /// Whether a block would add names to the tree: it is a directory, or a part of one.
     pub fn would_grow(&self, hash: &Multihash, block: &Bytes) -> bool {
         self.index.spots(hash).any(|spot| match spot {
@@ -291,15 +316,20 @@ impl Plan {
         })
     }
 
-    /// Records that bytes of a file are proved and written.
-    pub fn prove(&mut self, id: EntryId, offset: u64, len: u64, by_leaf: bool) {
-        if let Some(Entry {
+    /// Records that bytes of a file are proved and written; how many of them are new.
+    pub fn prove(&mut self, id: EntryId, offset: u64, len: u64, by_leaf: bool) -> u64 {
+        let Some(Entry {
             state: State::File(file),
             ..
         }) = self.entries.get_mut(&id)
-        {
-            file.prove(offset, len, by_leaf, &mut self.index);
-        }
+        else {
+            return 0;
+        };
+        let before = file.proved().total();
+        file.prove(offset, len, by_leaf, &mut self.index);
+        let new_bytes = file.proved().total() - before;
+        self.unfinished_bytes += new_bytes;
+        new_bytes
     }
 
     /// Hands the plan of a file to `change`, and looks at it again for open work.

@@ -1,8 +1,10 @@
-//! The plain threads that touch file bytes: one proves, one writes, one hashes whole files.
+//! The plain threads that touch file bytes: one proves, one writes, one keeps the sums of whole
+//! files and reads what did not come in order.
 //!
 //! Only the proving thread hands bytes to the sink. Results go back to the coordinator as values;
 //! the threads own no plan and decide nothing.
 
+mod follow;
 mod sha;
 mod stream;
 
@@ -15,7 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::content::cid::{Cid, codec};
-use crate::content::hash;
+use crate::content::hash::{self, FileSha256};
 use crate::content::leaf;
 use crate::content::unixfs::{self, Node};
 use crate::disk::DiskError;
@@ -23,6 +25,7 @@ use crate::engine::input::{Done, Input, TaskId};
 use crate::engine::output::Writer;
 use crate::engine::plan::EntryId;
 
+pub use follow::FileSum;
 pub use sha::{ShaJob, ShaReport, spawn_sha};
 pub use stream::Stream;
 
@@ -117,6 +120,8 @@ pub enum Outcome {
     Written {
         /// The bytes.
         data: Vec<Bytes>,
+        /// The sum of their file up to their end, if it came with the proof.
+        sum: Option<FileSum>,
         /// Their share of the budget.
         permit: Permit,
     },
@@ -154,14 +159,19 @@ pub enum SinkError {
 
 /// Starts the thread that proves and, behind it, the one that writes. They end when the sender is
 /// dropped.
+///
+/// `sum` is that of a file up to where it has come, if anybody wants sums: as long as the bytes of
+/// a file come in order, the proving thread takes them into its sum in the same pass.
 pub fn spawn_prover(
     mut sink: Sink,
+    sum: Option<FileSum>,
     results: UnboundedSender<Input>,
     threads: &mut Threads,
 ) -> mpsc::Sender<Work> {
     let (sender, queue) = mpsc::channel();
     let (to_sink, proved) = mpsc::channel();
-    let prover = Prover {
+    let mut prover = Prover {
+        sum,
         to_sink,
         results: results.clone(),
     };
@@ -179,6 +189,8 @@ pub fn spawn_prover(
 
 /// Proves bytes and hands them on to the sink.
 struct Prover {
+    /// The sum of the file whose bytes come in order, up to where they have come.
+    sum: Option<FileSum>,
     to_sink: mpsc::Sender<SinkWork>,
     results: UnboundedSender<Input>,
 }
@@ -196,12 +208,16 @@ enum SinkWork {
 }
 
 /// A job whose bytes are proved, and are exactly the file bytes.
-struct ProvedJob(Job);
+struct ProvedJob {
+    job: Job,
+    /// The sum of their file up to their end, if it came with the proof.
+    sum: Option<FileSum>,
+}
 
 impl Prover {
-    fn take(&self, work: Work) {
-        let (mut job, to_sink) = match work {
-            Work::Prove(job) => (job, &self.to_sink),
+    fn take(&mut self, work: Work) {
+        let mut job = match work {
+            Work::Prove(job) => job,
             Work::Copy {
                 entry,
                 from,
@@ -219,9 +235,14 @@ impl Prover {
                 return;
             }
         };
-        let outcome = match payload(&mut job) {
+        // A raw block that needs no proof any more is a whole file, whose sum its link says.
+        let has_sum = job.shape == Shape::Proved && hash::sha256_of_raw(&job.cid).is_some();
+        let sum = self.sum.as_mut().filter(|_| !has_sum);
+        let mut sum = sum.and_then(|sum| sum.follow(&job.places));
+        let outcome = match payload(&mut job, sum.as_deref_mut()) {
             Payload::Proved => {
-                let _ = to_sink.send(SinkWork::Write(ProvedJob(job)));
+                let sum = sum.and_then(|sum| sum.after(&job));
+                let _ = self.to_sink.send(SinkWork::Write(ProvedJob { job, sum }));
                 return;
             }
             Payload::Disproved => Outcome::Disproved,
@@ -235,7 +256,7 @@ impl Sink {
     fn accept(&mut self, work: SinkWork, report: &mut dyn FnMut(Input)) {
         match (work, self) {
             (SinkWork::Write(proved), Sink::Disk(writer)) => {
-                let written = write_everywhere(writer, &proved.0).map_err(SinkError::from);
+                let written = write_everywhere(writer, &proved.job).map_err(SinkError::from);
                 report(proved.written(written));
             }
             (SinkWork::Write(proved), Sink::Stream(stream)) => stream.accept(proved, report),
@@ -259,10 +280,11 @@ impl Sink {
 
 impl ProvedJob {
     fn written(self, result: Result<(), SinkError>) -> Input {
-        let Self(mut job) = self;
+        let Self { mut job, sum } = self;
         let outcome = match result {
             Ok(()) => Outcome::Written {
                 data: std::mem::take(&mut job.data),
+                sum,
                 permit: job.permit.take(),
             },
             Err(error) => Outcome::SinkFailed(error),
@@ -288,22 +310,42 @@ enum Payload {
     Node(Bytes),
 }
 
-/// Proves the bytes of a job and leaves exactly the file bytes in `job.data`.
-fn payload(job: &mut Job) -> Payload {
+/// Proves the bytes of a job and leaves exactly the file bytes in `job.data`. Takes them into the
+/// sum of their file where that can be done in the same pass.
+fn payload(job: &mut Job, sum: Option<&mut FileSum>) -> Payload {
     match job.shape {
-        Shape::Proved => Payload::Proved,
-        Shape::Leaf => match leaf::rebuild(&job.cid, job.len, slices(&job.data)) {
-            Some(_) => Payload::Proved,
-            None => Payload::Disproved,
-        },
-        Shape::Block if !hash::matches(job.cid.hash(), slices(&job.data)) => Payload::Disproved,
+        _ if !is_right(job, sum.map(|sum| &mut sum.sha)) => Payload::Disproved,
         Shape::Block => unwrap_block(job),
+        Shape::Leaf | Shape::Proved => Payload::Proved,
     }
 }
 
-fn unwrap_block(job: &mut Job) -> Payload {
+/// Whether the bytes are what the link says.
+fn is_right(job: &Job, sum: Option<&mut FileSha256>) -> bool {
+    let hash = job.cid.hash();
+    let parts = slices(&job.data);
+    match (job.shape, sum) {
+        (Shape::Proved, None) => true,
+        (Shape::Proved, Some(sum)) => {
+            parts.for_each(|part| sum.update(part));
+            true
+        }
+        (Shape::Leaf, None) => leaf::rebuild(&job.cid, job.len, parts).is_some(),
+        (Shape::Leaf, Some(sum)) => leaf::rebuild_in_file(&job.cid, job.len, parts, sum).is_some(),
+        (Shape::Block, Some(sum)) if is_raw_leaf(job) => {
+            hash::matches_in_file(hash, [&[]; 2], parts, sum)
+        }
+        (Shape::Block, _) => hash::matches(hash, parts),
+    }
+}
+
+fn is_raw_leaf(job: &Job) -> bool {
     let total: u64 = job.data.iter().map(|part| part.len() as u64).sum();
-    if job.cid.codec() == codec::RAW && total == job.len {
+    job.cid.codec() == codec::RAW && total == job.len
+}
+
+fn unwrap_block(job: &mut Job) -> Payload {
+    if is_raw_leaf(job) {
         return Payload::Proved;
     }
     let block = concat(&job.data);

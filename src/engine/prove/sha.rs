@@ -1,4 +1,7 @@
-//! The thread that hashes whole files as their prefixes grow.
+//! The thread that keeps the sums of whole files as their prefixes grow.
+//!
+//! It hashes what nobody else has hashed: bytes that come alone, and those that came out of order,
+//! which it reads again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, mpsc};
@@ -12,12 +15,13 @@ use crate::disk::part::PartFile;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::plan::EntryId;
-use crate::engine::prove::{Permit, Threads};
+use crate::engine::prove::{FileSum, Permit, Threads};
 
 /// What the thread is asked to do.
 pub enum ShaJob {
-    /// Go on from this state; without it, a file begins at its first byte.
-    Begin(EntryId, Box<FileSha256>),
+    /// Go on from this state: somebody has hashed all before. Without it, a file begins at its
+    /// first byte.
+    GoOn(FileSum),
     /// The next bytes of a file.
     Feed(EntryId, Vec<Bytes>, Permit),
     /// Read a file up to this offset.
@@ -81,8 +85,10 @@ impl Hashing {
     fn run(mut self) {
         while let Some(job) = self.next() {
             match job {
-                ShaJob::Begin(entry, sha) => {
-                    self.files.insert(entry, Some(*sha));
+                ShaJob::GoOn(FileSum { entry, sha }) => {
+                    if let Some(file) = self.file(entry) {
+                        *file = sha;
+                    }
                 }
                 ShaJob::Feed(entry, data, _permit) => {
                     if let Some(sha) = self.file(entry) {

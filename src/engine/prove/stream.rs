@@ -28,7 +28,11 @@ impl Stream {
         }
     }
 
-    pub(super) fn accept(&mut self, ProvedJob(job): ProvedJob, report: &mut dyn FnMut(Input)) {
+    pub(super) fn accept(
+        &mut self,
+        ProvedJob { job, sum }: ProvedJob,
+        report: &mut dyn FnMut(Input),
+    ) {
         let Some(offset) = job.places.first().map(|place| place.offset) else {
             return;
         };
@@ -44,21 +48,21 @@ impl Stream {
         self.waiting_bytes += job.len;
         // A waiting job gives its share of the budget back: what it waits for may need it.
         let permit = job.permit.filter(|_| offset == self.next);
-        let proved = ProvedJob(Job { permit, ..job });
-        self.waiting.insert(offset, proved);
+        let job = Job { permit, ..job };
+        self.waiting.insert(offset, ProvedJob { job, sum });
         while let Some(proved) = self.waiting.remove(&self.next) {
-            self.waiting_bytes -= proved.0.len;
+            self.waiting_bytes -= proved.job.len;
             self.emit(proved, report);
         }
     }
 
     fn emit(&mut self, proved: ProvedJob, report: &mut dyn FnMut(Input)) {
-        let pieces = &proved.0.data;
+        let pieces = &proved.job.data;
         let written = pieces
             .iter()
             .try_for_each(|piece| self.out.write_all(piece))
             .and_then(|()| self.out.flush());
-        self.next += proved.0.len;
+        self.next += proved.job.len;
         report(proved.written(written.map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => SinkError::Closed,
             _ => SinkError::Stream(error),

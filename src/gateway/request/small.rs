@@ -20,13 +20,7 @@ impl Gateway {
         media_type: &'static str,
         max: u64,
     ) -> Result<Bytes, GatewayError> {
-        let ask = Ask {
-            url,
-            accept: media_type,
-            range: None,
-            traffic: Traffic::Block,
-        };
-        let response = self.ask(ask).await?;
+        let response = self.ask(Ask::get(url, media_type, Traffic::Block)).await?;
         let mut response = self.expect(response, &[StatusCode::OK], url).await?;
         let got = response::media_type(response.headers());
         if got.as_deref() != Some(media_type) {

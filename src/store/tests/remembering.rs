@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::download::{DownloadId, Failure, Status};
 use crate::exit::ExitKind;
 use crate::gateway::capability::Capabilities;
+use crate::gateway::pace::Pace;
 use crate::store::tests::{Sandbox, at, ending, finish, new_download};
 use crate::store::{
     Filter, GatewayRow, IpnsRow, NO_LASTS, NewDownload, Observation, Origin, Sort, Touch, Which,
@@ -225,6 +226,35 @@ fn gateways_keep_their_health_and_the_word_of_the_user() {
             .wait()
             .expect("unknown")
     );
+}
+
+#[test]
+fn a_gateway_that_refused_is_asked_slowly_for_a_while() {
+    let sandbox = Sandbox::new();
+    let store = &sandbox.store;
+    let url = "https://gateway.example";
+    let row = || store.gateway(url).wait().expect("read").expect("known");
+    let interval = |now| row().pace(now).interval().as_micros();
+    let pace = Pace::default().sent(Duration::from_secs(1)).refused(None);
+    store.set_pace(url, pace, at(0)).wait().expect("pace");
+    assert_eq!(interval(at(0)), 2_000_000);
+    assert_eq!(interval(at(6 * 3600)), 1_000_000);
+    assert_eq!(
+        interval(at(0) - jiff::SignedDuration::from_hours(9)),
+        2_000_000
+    );
+    assert_eq!(interval(at(0) + NO_LASTS), 0);
+    store
+        .set_pace(url, Pace::default(), at(1))
+        .wait()
+        .expect("free");
+    assert_eq!(row().pace, None);
+
+    store.cool_down(url, at(9)).wait().expect("cool down");
+    assert_eq!(row().cool_until, Some(at(9)));
+    let end = || store.end_cool_down(url).wait().expect("end");
+    assert!(end() && !end());
+    assert_eq!(row().cool_until, None);
 }
 
 #[test]

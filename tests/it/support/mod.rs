@@ -11,6 +11,7 @@ pub mod oracle;
 pub mod pb;
 pub mod sandbox;
 pub mod scenario;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,134 @@
+//! `import`: takes from a CAR all that proves right, without asking anybody else.
+
+use std::path::Path;
+
+use crate::cli::{Get, Import};
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::get::{self, Wanted};
+use crate::commands::options::Recorded;
+use crate::commands::providers::{self, Providers};
+use crate::commands::transfer::Transfer;
+use crate::content::cid::{self, Cid};
+use crate::engine::{Place, Provider};
+use crate::exit::ExitKind;
+
+/// Makes a download of each root of a CAR.
+pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> {
+    let car = recordable(&import.car)?;
+    let from_car = Recorded {
+        gateways: vec![car.clone()],
+        ..Recorded::default()
+    };
+    let mut transfer = Transfer::begin(&context, None)?;
+    let roots = transfer
+        .providers(&from_car)
+        .and_then(|providers| roots(&providers.list))
+        .and_then(|roots| check(roots, import));
+    let roots = match roots {
+        Ok(roots) => roots,
+        Err(error) => {
+            transfer.close()?;
+            return Err(error);
+        }
+    };
+    let get = Get {
+        output: import.output.clone(),
+        dir: import.dir.clone(),
+        force: import.force,
+        ..Get::default()
+    };
+    for root in roots {
+        let source = cid::text(&root);
+        if transfer.is_over(&source, None) {
+            continue;
+        }
+        let from_car = transfer.providers(&from_car);
+        let done =
+            from_car.and_then(|from_car| one(&context, &mut transfer, &get, root, &car, from_car));
+        if let Err(error) = done {
+            transfer.refused(&source, error);
+        }
+    }
+    transfer.end()
+}
+
+/// The CAR as a record keeps it.
+fn recordable(car: &Path) -> Result<String, CommandError> {
+    let text = car.to_str().filter(|text| !text.contains("://"));
+    let text = text.ok_or_else(|| CommandError::usage("the name of the CAR file is no text"))?;
+    let mut recorded = providers::recordable(&[text.to_owned()]);
+    Ok(recorded.remove(0))
+}
+
+fn roots(providers: &[Provider]) -> Result<Vec<Cid>, CommandError> {
+    let mut roots: Vec<Cid> = Vec::new();
+    for provider in providers {
+        if let Place::Car(car) = &provider.place {
+            for root in car.roots() {
+                if !roots.contains(root) {
+                    roots.push(*root);
+                }
+            }
+        }
+    }
+    Ok(roots)
+}
+
+fn check(roots: Vec<Cid>, import: &Import) -> Result<Vec<Cid>, CommandError> {
+    let car = import.car.display();
+    match roots.len() {
+        0 => Err(CommandError::new(
+            ExitKind::Verification,
+            format!("the CAR {car} names no root"),
+        )
+        .hint(format!(
+            "name what is wanted: fetchd get CID --gateway {car}"
+        ))),
+        1 => Ok(roots),
+        _ if import.output.is_some() => Err(CommandError::usage(format!(
+            "-o names one file, and the CAR {car} has several roots"
+        ))
+        .hint("use -d DIR for several")),
+        _ => Ok(roots),
+    }
+}
+
+fn one(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    get: &Get,
+    root: Cid,
+    car: &str,
+    from_car: Providers,
+) -> Result<(), CommandError> {
+    let wanted = Wanted::of_root(context, get, root)?;
+    if get::is_there(context, transfer, get, &wanted)? {
+        return Ok(());
+    }
+    let mut recorded = under_way(context, &wanted)?;
+    recorded.force |= get.force;
+    // From now on the CAR is one provider more, asked last and only as long as it is there.
+    if !recorded.hints.iter().any(|hint| hint == car) {
+        recorded.hints.push(car.to_owned());
+    }
+    let from_car = Providers {
+        asks_others_later: true,
+        ..from_car
+    };
+    get::begin(context, transfer, get, &wanted, &recorded, from_car)
+}
+
+/// What a download of the same to the same place was asked for with, if it is under way.
+fn under_way(context: &Context, wanted: &Wanted) -> Result<Recorded, CommandError> {
+    let Some(path) = &wanted.path else {
+        return Ok(Recorded::default());
+    };
+    let row = match context.store.unfinished_at(path).wait()? {
+        Some(id) => context.store.download(id).wait()?,
+        None => None,
+    };
+    Ok(row.map_or_else(Recorded::default, |row| {
+        Recorded::from_json(&row.options_json)
+    }))
+}

@@ -1,0 +1,232 @@
+//! Single blocks from whoever has them, proved: for work that needs a few blocks and no download.
+//!
+//! Asks the providers as a download does (the best first, several at once, in the form that each
+//! serves), and knows their failures by the same rules. Keeps nothing, records nothing.
+//! Invariant: what it hands out is what the CID names.
+
+mod ask;
+mod listing;
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::content::cid::{self, Cid};
+use crate::content::hash::VerifiedBlock;
+use crate::content::path::Resolution;
+use crate::download::Failure;
+use crate::engine::Options;
+use crate::engine::blocks::ask::{Answer, Fault, ask};
+use crate::engine::failure::{content_failure, path_failure};
+use crate::engine::give_up;
+use crate::engine::plan::PlanError;
+use crate::engine::provider::{self, Budget, Provider, Transport};
+use crate::exit::ExitKind;
+use crate::gateway::error::Advice;
+
+pub use listing::{Listed, ListedKind, Listing};
+
+/// Providers that can be asked for blocks.
+pub struct Blocks {
+    providers: Vec<Provider>,
+    options: Options,
+}
+
+/// Whom to ask for a block now.
+enum Choice {
+    /// This provider, in this form.
+    Ask(usize, Transport),
+    /// Whoever could have it is busy, or rests.
+    Later,
+    /// Nobody is left who could have it.
+    Nobody,
+}
+
+impl Blocks {
+    /// Blocks from these providers, within these limits.
+    pub fn new(providers: Vec<Provider>, options: Options) -> Self {
+        Self { providers, options }
+    }
+
+    /// Follows names from a root to what they mean.
+    ///
+    /// # Errors
+    /// As a download would fail; 69 where a name is proved to be absent.
+    pub async fn resolve(&mut self, root: Cid, names: Vec<String>) -> Result<Cid, Failure> {
+        let mut way = Resolution::new(root, names);
+        while let Some(wanted) = way.wanted() {
+            let block = self.one(&wanted).await?;
+            way.feed(block.data())
+                .map_err(|error| path_failure(&error))?;
+        }
+        Ok(way.here())
+    }
+
+    /// One block.
+    ///
+    /// # Errors
+    /// As a download of it would fail.
+    pub async fn one(&mut self, cid: &Cid) -> Result<VerifiedBlock, Failure> {
+        self.check(cid)?;
+        let mut found = None;
+        self.each(vec![*cid], &mut |_, block| found = block).await;
+        found.ok_or_else(|| self.nobody())
+    }
+
+    /// Many blocks, in any order; `None` to `take` for what nobody has.
+    pub async fn each(&mut self, cids: Vec<Cid>, take: &mut dyn FnMut(Cid, Option<VerifiedBlock>)) {
+        let mut waiting = VecDeque::from(cids);
+        let mut running = FuturesUnordered::new();
+        let mut load = vec![0; self.providers.len()];
+        loop {
+            while running.len() < self.options.connections
+                && let Some(cid) = waiting.pop_front()
+            {
+                if let Some(block) = inlined(&cid) {
+                    take(cid, block);
+                    continue;
+                }
+                match self.choose(&cid, &load) {
+                    Choice::Ask(index, form) => {
+                        load[index] += 1;
+                        let place = self.providers[index].place.clone();
+                        let max = self.options.limits.max_block;
+                        running.push(ask(place, index, form, cid, max));
+                    }
+                    Choice::Nobody => take(cid, None),
+                    Choice::Later => {
+                        waiting.push_front(cid);
+                        break;
+                    }
+                }
+            }
+            if let Some(answer) = running.next().await {
+                load[answer.index] -= 1;
+                let cid = answer.cid;
+                match self.judge(answer) {
+                    Some(block) => take(cid, Some(block)),
+                    None => waiting.push_front(cid),
+                }
+            } else if waiting.is_empty() {
+                return;
+            } else {
+                self.rest().await;
+            }
+        }
+    }
+
+    fn choose(&self, cid: &Cid, load: &[usize]) -> Choice {
+        let form = |index: usize| self.providers[index].node_transport(cid);
+        let ready = provider::ranking(&self.providers, Instant::now());
+        let free = ready.iter().copied().find_map(|index| {
+            let has_room = load[index] < self.options.per_gateway;
+            form(index).filter(|_| has_room).map(|form| (index, form))
+        });
+        let is_hopeful = |index: usize| self.providers[index].is_of_use() && form(index).is_some();
+        match free {
+            Some((index, form)) => Choice::Ask(index, form),
+            None if (0..self.providers.len()).any(is_hopeful) => Choice::Later,
+            None => Choice::Nobody,
+        }
+    }
+
+    /// Waits until the first provider that rests may be asked again.
+    async fn rest(&self) {
+        if let Some(until) = provider::next_cooled(&self.providers, Instant::now()) {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    }
+
+    /// The block, if the answer proves right; else what became of its sender.
+    fn judge(&mut self, answer: Answer) -> Option<VerifiedBlock> {
+        let Answer {
+            index,
+            form,
+            cid,
+            result,
+        } = answer;
+        let bytes = match result {
+            Ok(bytes) => bytes,
+            Err(fault) => {
+                self.failed(index, form, &cid, &fault);
+                return None;
+            }
+        };
+        let len = bytes.len() as u64;
+        let provider = &mut self.providers[index];
+        match VerifiedBlock::check(cid, bytes) {
+            Ok(block) => {
+                provider.proved(form, len);
+                Some(block)
+            }
+            Err(error) => {
+                provider.last_error = Some(error.to_string());
+                provider.lied(form, &cid);
+                None
+            }
+        }
+    }
+
+    fn failed(&mut self, index: usize, form: Transport, cid: &Cid, fault: &Fault) {
+        let now = Instant::now();
+        let budget = Budget {
+            backoff: self.options.backoff,
+            max_wait: self.options.max_wait,
+            jitter: 0.5,
+            now,
+        };
+        let provider = &mut self.providers[index];
+        provider.last_error = Some(fault.message());
+        match fault {
+            Fault::Empty => drop(provider.useless(form, Some(cid), true)),
+            fault => {
+                let advice = fault.advice();
+                provider.failed(form, Some(cid), advice, &budget, now);
+            }
+        }
+    }
+
+    /// Whether the hash function of a link is accepted.
+    fn check(&self, cid: &Cid) -> Result<(), Failure> {
+        let checked = self.options.limits.hashes.check(cid);
+        let error = |source| PlanError::Hash {
+            cid: cid::text(cid),
+            source,
+        };
+        checked.map_err(|source| content_failure(&error(source), cid))
+    }
+
+    /// Nobody is left to ask.
+    fn nobody(&self) -> Failure {
+        let kind = give_up::verdict(&self.providers);
+        let hint = match kind {
+            ExitKind::Retry => "try again later, or name a gateway with --gateway URL",
+            _ => "name another gateway with --gateway URL",
+        };
+        Failure {
+            kind,
+            message: give_up::why_nobody(&self.providers, kind),
+            hint: Some(hint.to_owned()),
+        }
+    }
+}
+
+/// The block of a CID that holds it.
+fn inlined(cid: &Cid) -> Option<Option<VerifiedBlock>> {
+    let data = Bytes::copy_from_slice(cid::identity(cid)?);
+    Some(VerifiedBlock::check(*cid, data).ok())
+}
+
+impl Fault {
+    fn advice(&self) -> Advice {
+        match self {
+            Fault::Gateway(error) => error.advice(),
+            Fault::File(_) => Advice::Stop,
+            Fault::Absent | Fault::Empty => Advice::Absent,
+            Fault::Car(_) => Advice::Unsupported,
+        }
+    }
+}

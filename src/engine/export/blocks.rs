@@ -1,0 +1,145 @@
+//! The blocks of a download, from what is kept of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::content::cid::{self, Cid, codec};
+use crate::content::hash::VerifiedBlock;
+use crate::content::leaf;
+use crate::disk::DiskError;
+use crate::disk::random_file::RandomFile;
+use crate::disk::tree::{TreePath, TreeView};
+use crate::engine::export::places::{Place, Places};
+use crate::engine::export::{Export, ExportError};
+use crate::gateway::car_file::CarFile;
+use crate::store::{Store, StoreError};
+
+/// Where the bytes of a download are.
+pub enum Origin {
+    /// Nowhere yet.
+    Nothing,
+    /// In one file.
+    File(RandomFile),
+    /// In the files of a directory.
+    Tree(TreeView),
+    /// In a CAR, block by block.
+    Car(Arc<CarFile>),
+}
+
+/// Finds the blocks of a walk, depth first.
+pub struct Found<'a> {
+    export: &'a Export,
+    places: Places,
+    /// The file that was read last.
+    open: Option<(Arc<str>, RandomFile)>,
+}
+
+impl<'a> Found<'a> {
+    pub fn new(export: &'a Export) -> Self {
+        Self {
+            export,
+            places: Places::new(&export.root),
+            open: None,
+        }
+    }
+
+    /// The block, proved, if it is here; what it links to is expected from then on.
+    pub fn take(&mut self, cid: &Cid) -> Result<Option<VerifiedBlock>, ExportError> {
+        let places = self.places.take(cid);
+        let mut block = match cid.codec() {
+            codec::RAW => inlined(cid),
+            _ => stored(&self.export.store, cid)?,
+        };
+        if let (None, Origin::Car(car)) = (&block, &self.export.origin) {
+            let bytes = car.block(cid, self.export.max_block).ok().flatten();
+            block = bytes.and_then(|bytes| VerifiedBlock::check(*cid, bytes).ok());
+        }
+        for place in &places {
+            if block.is_none() {
+                block = self.leaf(cid, place)?;
+            }
+        }
+        if let Some(block) = &block {
+            for place in &places {
+                self.places.expect_below(cid, place, block.data());
+            }
+        }
+        Ok(block)
+    }
+
+    /// The block around the bytes at this place.
+    fn leaf(&mut self, cid: &Cid, place: &Place) -> Result<Option<VerifiedBlock>, ExportError> {
+        let Some(bytes) = self.read(place) else {
+            return Ok(None);
+        };
+        let len = bytes.len() as u64;
+        let (prefix, suffix) = match leaf::rebuild(cid, len, [bytes.as_slice()]) {
+            Some(form) => form.wrapping(len),
+            None => {
+                let wrapping = self.export.store.wrapping(&cid.hash().to_bytes()).wait()?;
+                let Some(wrapping) = wrapping else {
+                    return Ok(None);
+                };
+                (wrapping.prefix, wrapping.suffix)
+            }
+        };
+        let block = match (prefix.is_empty(), suffix.is_empty()) {
+            (true, true) => bytes,
+            _ => [prefix, bytes, suffix].concat(),
+        };
+        Ok(VerifiedBlock::check(*cid, Bytes::from(block)).ok())
+    }
+
+    /// The file bytes of a place, if they are there and no more than a block holds.
+    fn read(&mut self, place: &Place) -> Option<Vec<u8>> {
+        let (path, offset, len) = match place {
+            Place::Shard(..) => return None,
+            Place::Bytes { len: 0, .. } => return Some(Vec::new()),
+            Place::Bytes { path, offset, len } => (path, *offset, Some(*len)),
+            Place::Entry(path) => (path, 0, None),
+        };
+        let file = self.open(path)?;
+        let len = len.unwrap_or_else(|| file.len());
+        let is_there = offset.checked_add(len).is_some_and(|end| end <= file.len());
+        if len > self.export.max_block || !is_there {
+            return None;
+        }
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        file.read_exact_at(offset, &mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    fn open(&mut self, path: &Arc<str>) -> Option<RandomFile> {
+        if let Some((known, file)) = &self.open
+            && known == path
+        {
+            return Some(file.clone());
+        }
+        let file = match &self.export.origin {
+            Origin::File(file) => Some(file.clone()),
+            Origin::Tree(view) => read_file(view, path).ok().flatten(),
+            Origin::Nothing | Origin::Car(_) => None,
+        }?;
+        self.open = Some((path.clone(), file.clone()));
+        Some(file)
+    }
+}
+
+fn read_file(view: &TreeView, path: &str) -> Result<Option<RandomFile>, DiskError> {
+    view.read_file(&TreePath::parse(path)?)
+}
+
+fn inlined(cid: &Cid) -> Option<VerifiedBlock> {
+    let data = Bytes::copy_from_slice(cid::identity(cid)?);
+    VerifiedBlock::check(*cid, data).ok()
+}
+
+/// A block that is in the store, or in the CID itself.
+pub fn stored(store: &Store, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
+    if cid::identity(cid).is_some() {
+        return Ok(inlined(cid));
+    }
+    let block = store.node(&cid.hash().to_bytes()).wait()?;
+    Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+}

@@ -1,0 +1,199 @@
+//! A download that is saved as a CAR: fetched into its part like any other, then exported from
+//! there.
+//!
+//! The part stays until the CAR has its final name, so a run that is killed at any moment goes on
+//! from the part; a CAR that has its name already is recognised by its bytes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::content::cid::Cid;
+use crate::disk::random_file::RandomFile;
+use crate::disk::tree::TreeView;
+use crate::disk::{DiskError, inspect, install};
+use crate::download::Failure;
+use crate::engine::Destination;
+use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::export::{CarPart, Export, ExportError, Origin, is_car_of};
+use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
+use crate::engine::finish::on_a_thread;
+use crate::engine::output::Output;
+use crate::exit::ExitKind;
+
+/// How far the CAR of a download is.
+#[derive(Default)]
+pub enum Saving {
+    /// Nothing is written.
+    #[default]
+    Nothing,
+    /// It is written, and waits for its final name.
+    Written(CarPart),
+    /// It has its final name: length and SHA-256.
+    Done(u64, [u8; 32]),
+}
+
+/// What became of the writing.
+type Written = Result<CarPart, Failure>;
+
+impl Coordinator<'_> {
+    /// The final CAR, once it has its name: length and SHA-256.
+    pub(in crate::engine) fn saved_car(&self) -> Option<(u64, [u8; 32])> {
+        match self.saving {
+            Saving::Done(len, sha256) => Some((len, sha256)),
+            _ => None,
+        }
+    }
+
+    /// Whether the target is this very CAR already: renamed before a crash could be recorded, or
+    /// put there by somebody else.
+    pub(in crate::engine) async fn adopt_car(
+        &mut self,
+        target: PathBuf,
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) -> Result<(), Stop> {
+        if !inspect::exists(&target) {
+            return Ok(());
+        }
+        let (root, max_block) = (self.way.here(), self.options.limits.max_block);
+        let look = move |is_stopped: &AtomicBool| is_car_of(&target, &root, max_block, is_stopped);
+        if let Some((len, sha256)) = self.watched(signals, look).await? {
+            self.saving = Saving::Done(len, sha256);
+            self.is_in_place = true;
+            self.remove_parts();
+        }
+        Ok(())
+    }
+
+    /// Writes the CAR beside its final name, out of what is proved.
+    pub(in crate::engine) async fn write_car(&mut self, signals: &mut UnboundedReceiver<ExitKind>) {
+        let Some(path) = self.job.car_part.clone().filter(|_| !self.is_in_place) else {
+            return;
+        };
+        self.write_journal();
+        let export = match self.export() {
+            Ok(export) => export,
+            Err(error) => return self.fail(disk_failure(&error, self.job.id)),
+        };
+        let id = self.job.id;
+        let temporary = path.clone();
+        let write = move |is_stopped: &AtomicBool| -> Written {
+            let mut car =
+                CarPart::create(&temporary).map_err(|error| target_failure(&error, id))?;
+            let done = export.write(&mut car, is_stopped, &mut |_| {});
+            match done {
+                Ok(done) if done.missing == 0 => Ok(car),
+                Ok(done) => Err(Failure {
+                    kind: ExitKind::Disk,
+                    message: format!(
+                        "{} blocks cannot be proved from the part: somebody else has changed it",
+                        done.missing
+                    ),
+                    hint: Some(format!("prove it again with: fetchd resume {id}")),
+                }),
+                Err(ExportError::Disk(error)) => Err(disk_failure(&error, id)),
+                Err(ExportError::Store(error)) => Err(store_failure(&error, id)),
+                Err(error) => Err(Failure {
+                    kind: ExitKind::Verification,
+                    message: chain(&error),
+                    hint: None,
+                }),
+            }
+        };
+        match self.watched(signals, write).await {
+            Ok(Ok(car)) => return self.saving = Saving::Written(car),
+            Ok(Err(failure)) => self.fail(failure),
+            Err(stop) => self.halt(stop),
+        }
+        remove(&path);
+    }
+
+    fn export(&self) -> Result<Export, DiskError> {
+        let part = match &self.job.destination {
+            Destination::Disk { part, .. } => part.as_path(),
+            Destination::Stdout => Path::new(""),
+        };
+        let origin = match &self.output {
+            Output::File(_) => Origin::File(RandomFile::open(part)?),
+            Output::Tree(_) => TreeView::open(part)?.map_or(Origin::Nothing, Origin::Tree),
+            _ => Origin::Nothing,
+        };
+        Ok(Export {
+            store: self.store.clone(),
+            root: self.way.here(),
+            origin,
+            max_block: self.options.limits.max_block,
+        })
+    }
+
+    /// Gives the CAR its final name; the part is needed no more.
+    pub(in crate::engine) async fn install_car(
+        &mut self,
+        target: PathBuf,
+        overwrite: bool,
+    ) -> Result<(), Failure> {
+        let Saving::Written(car) = std::mem::take(&mut self.saving) else {
+            return Ok(());
+        };
+        let (id, root, len) = (self.job.id, self.way.here(), car.position());
+        let max_block = self.options.limits.max_block;
+        let installed = on_a_thread(move || match car.install(&target, overwrite) {
+            Ok(sha256) => Ok((len, sha256)),
+            Err(DiskError::Exists { .. }) => {
+                same(&target, &root, max_block).ok_or_else(|| exists_failure(&target, id))
+            }
+            Err(error) => Err(target_failure(&error, id)),
+        });
+        let (len, sha256) = installed.await?;
+        self.saving = Saving::Done(len, sha256);
+        self.output = Output::Undecided;
+        self.remove_parts();
+        Ok(())
+    }
+
+    /// Removes what was only on the way to the CAR.
+    pub(in crate::engine) fn remove_parts(&self) {
+        if let (Destination::Disk { part, .. }, Some(car)) =
+            (&self.job.destination, &self.job.car_part)
+        {
+            if inspect::exists(part) {
+                self.remove_part(part);
+            }
+            remove(car);
+        }
+    }
+
+    /// Runs work on a thread of its own; a signal, another terminal or the time limit stops it.
+    async fn watched<T: Send + 'static>(
+        &mut self,
+        signals: &mut UnboundedReceiver<ExitKind>,
+        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let flag = is_stopped.clone();
+        let mut work = Box::pin(on_a_thread(move || work(&flag)));
+        let mut tick = tokio::time::interval(TICK);
+        let mut stop = None;
+        let done = loop {
+            tokio::select! {
+                done = &mut work => break done,
+                Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
+                _ = tick.tick() => stop = stop.or(self.look_for_stop().await),
+            }
+            is_stopped.store(stop.is_some(), Ordering::Relaxed);
+        };
+        stop.map_or(Ok(done), Err)
+    }
+}
+
+fn same(target: &Path, root: &Cid, max_block: u64) -> Option<(u64, [u8; 32])> {
+    is_car_of(target, root, max_block, &AtomicBool::new(false))
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = install::remove(path) {
+        tracing::warn!(error = %chain(&error), "cannot remove the part of the CAR");
+    }
+}

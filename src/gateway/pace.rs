@@ -1,0 +1,190 @@
+//! How fast requests may follow each other at one provider, learnt from how it answers. Pure.
+//!
+//! Additive increase, multiplicative decrease of the rate, as TCP does it: a refusal halves the
+//! rate, each answer adds a little to it. How long to stay away after a refusal is another
+//! question ([`crate::gateway::error::GatewayError::retry_after`] answers it).
+
+use std::time::Duration;
+
+/// Added to the rate by each answer, in requests a second: from one a second to two in twenty.
+const STEP: f64 = 0.05;
+/// The rate shrinks to this part of itself with each refusal.
+const DECREASE: f64 = 0.5;
+/// The slowest pace that is kept: who wants less is not worth asking.
+const SLOWEST: f64 = 1.0 / 60.0;
+/// Above this rate a provider needs no pace.
+const FREE: f64 = 50.0;
+/// The pace after the first refusal where nothing is known of the rate before it.
+const FIRST: f64 = 2.0;
+/// Weight of the newest gap in the average of gaps.
+const WEIGHT: f64 = 0.2;
+/// The rate that was learnt doubles for each such time in which it was not tried.
+const HALF_LIFE: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// The pace of requests to one provider.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pace {
+    /// Requests a second; `None` as long as nothing was refused.
+    limit: Option<f64>,
+    /// Moving average of the seconds between requests.
+    usual_gap: Option<f64>,
+}
+
+impl Pace {
+    /// The least time between the starts of two requests; zero where there is no limit.
+    pub fn interval(&self) -> Duration {
+        self.limit
+            .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate))
+    }
+
+    /// How long the next request has to wait, `since` after the last one began.
+    pub fn wait(&self, since: Duration) -> Duration {
+        self.interval().saturating_sub(since)
+    }
+
+    /// After a request that was sent `gap` after the one before it.
+    #[must_use]
+    pub fn sent(self, gap: Duration) -> Self {
+        let gap = gap.as_secs_f64();
+        let usual = self
+            .usual_gap
+            .map_or(gap, |usual| usual + WEIGHT * (gap - usual));
+        Self {
+            usual_gap: Some(usual),
+            ..self
+        }
+    }
+
+    /// After an answer that was no refusal.
+    #[must_use]
+    pub fn accepted(self) -> Self {
+        let limit = self.limit.map(|rate| rate + STEP);
+        Self {
+            limit: limit.filter(|&rate| rate < FREE),
+            ..self
+        }
+    }
+
+    /// After an answer 429 or 503, `since` after the last such one. Refusals that come closer
+    /// together than requests may are those of requests that were under way together: they count
+    /// once.
+    #[must_use]
+    pub fn refused(self, since: Option<Duration>) -> Self {
+        if self.limit.is_some() && since.is_some_and(|since| since < self.interval()) {
+            return self;
+        }
+        let usual = self.usual_gap.map(|gap| 1.0 / gap.max(1.0 / FREE));
+        // The real rate may be far below the limit, and was too much all the same.
+        let rate = match (self.limit, usual) {
+            (Some(limit), Some(usual)) => limit.min(usual),
+            (limit, usual) => limit.or(usual).unwrap_or(FIRST / DECREASE),
+        };
+        Self {
+            limit: Some((rate * DECREASE).max(SLOWEST)),
+            ..self
+        }
+    }
+
+    /// After `age` without a request: what was learnt counts less and less.
+    #[must_use]
+    pub fn aged(self, age: Duration) -> Self {
+        let factor = (age.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
+        let limit = self.limit.map(|rate| rate * factor);
+        Self {
+            limit: limit.filter(|&rate| rate < FREE),
+            ..self
+        }
+    }
+
+    /// The interval in microseconds for the store; `None` where there is no limit.
+    pub fn encode(&self) -> Option<u64> {
+        self.limit?;
+        u64::try_from(self.interval().as_micros()).ok()
+    }
+
+    /// Reads what [`Pace::encode`] wrote. A value that cannot be is brought back into bounds.
+    pub fn decode(micros: Option<u64>) -> Self {
+        let limit = micros.map(|micros| 1e6 / (micros.max(1) as f64));
+        Self {
+            limit: limit
+                .map(|rate| rate.max(SLOWEST))
+                .filter(|&rate| rate < FREE),
+            usual_gap: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_refusal_halves_the_rate_and_answers_win_it_back() {
+        let pace = Pace::default();
+        assert_eq!(pace.interval(), ms(0));
+        assert_eq!(pace.accepted(), pace, "no limit without a refusal");
+        let pace = pace.sent(ms(250)).refused(None);
+        assert_eq!(pace.interval(), ms(500));
+        assert_eq!((pace.wait(ms(100)), pace.wait(ms(900))), (ms(400), ms(0)));
+        let pace = (0..20).fold(pace, |pace, _| pace.accepted());
+        assert!((pace.interval().as_secs_f64() - 1.0 / 3.0).abs() < 1e-6);
+        let freed = (0..1000).fold(pace, |pace, _| pace.accepted());
+        assert_eq!(freed.interval(), ms(0));
+    }
+
+    #[test]
+    fn refusals_of_one_volley_count_once() {
+        let pace = Pace::default().sent(ms(1000)).refused(None);
+        assert_eq!(pace.interval(), ms(2000));
+        assert_eq!(pace.refused(Some(ms(10))), pace);
+        assert_eq!(pace.refused(Some(ms(1999))), pace);
+        assert_eq!(pace.refused(Some(ms(2000))).interval(), ms(4000));
+    }
+
+    #[test]
+    fn a_refusal_below_the_limit_lowers_it_below_what_was_sent() {
+        let pace = Pace::decode(Some(100_000)).sent(ms(4000)).refused(None);
+        assert_eq!(pace.interval(), ms(8000));
+    }
+
+    #[test]
+    fn the_slowest_pace_is_one_a_minute() {
+        let pace = (0..99).fold(Pace::default(), |pace, _| pace.refused(None));
+        assert_eq!(pace.interval(), Duration::from_secs(60));
+        assert_eq!(Pace::default().refused(None).interval(), ms(500));
+    }
+
+    #[test]
+    fn what_is_old_counts_less() {
+        let pace = Pace::decode(Some(1_000_000));
+        assert_eq!(pace.aged(Duration::ZERO), pace);
+        assert_eq!(pace.aged(HALF_LIFE).interval(), ms(500));
+        assert_eq!(pace.aged(Duration::from_secs(3600 * 240)).interval(), ms(0));
+        assert_eq!(pace.aged(Duration::MAX).interval(), ms(0));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_leaves_the_bounds(micros: Option<u64>, steps in prop::collection::vec((0u8..4, any::<u32>()), 0..50)) {
+            let mut pace = Pace::decode(micros);
+            for (step, millis) in steps {
+                let time = Duration::from_millis(u64::from(millis));
+                pace = match step {
+                    0 => pace.sent(time),
+                    1 => pace.accepted(),
+                    2 => pace.refused(Some(time)),
+                    _ => pace.aged(time),
+                };
+                prop_assert!(pace.interval() <= Duration::from_secs(61));
+                let again = Pace::decode(pace.encode()).interval();
+                let difference = again.abs_diff(pace.interval());
+                prop_assert!(difference <= Duration::from_millis(1), "{:?}", difference);
+            }
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! CARs out of downloads and downloads out of CARs.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::dag::{Dag, Dir, Leaf, Recipe};
+use crate::support::gateway::{Fault, Features, Gateway, On};
+use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario;
+
+/// Everything that a tree may hold, some of it twice.
+fn tree() -> Dag {
+    let large = Recipe::default().chunk(1000).width(4).build(20_500);
+    let wrapped = Recipe::default()
+        .seed(2)
+        .chunk(700)
+        .leaf(Leaf::File)
+        .build(5_000);
+    let one_leaf = Recipe::default().seed(3).leaf(Leaf::File).build(300);
+    let raw = Dag::single(b"raw bytes");
+    let sharded = Dir::new()
+        .entries((0..60).map(|n| (format!("file {n}"), &raw)))
+        .entry("large again", &large)
+        .sharded(16)
+        .build();
+    Dir::new()
+        .entry("empty", &Dag::single(b""))
+        .entry("large", &large)
+        .entry("link", &Dag::symlink("raw"))
+        .entry("nothing", &Dir::new().build())
+        .entry("one leaf", &one_leaf)
+        .entry("raw", &raw)
+        .entry("sharded", &sharded)
+        .entry("wrapped", &wrapped)
+        .build()
+}
+
+fn files() -> Vec<Dag> {
+    let recipe = || Recipe::default().chunk(1000).width(4);
+    vec![
+        recipe().build(20_500),
+        recipe().leaf(Leaf::File).build(20_500),
+        recipe().leaf(Leaf::Raw).inline(100).build(9_000),
+        Recipe::default().leaf(Leaf::File).build(10),
+        Dag::single(b"one block"),
+        Dag::single(b""),
+    ]
+}
+
+#[track_caller]
+fn fetch(sandbox: &Sandbox, dag: &Dag) {
+    let gateway = Gateway::of(dag).start();
+    sandbox
+        .run([
+            "get",
+            &dag.source(),
+            "-o",
+            "file",
+            "--gateway",
+            gateway.url(),
+        ])
+        .exits(0);
+}
+
+fn import(sandbox: &Sandbox, car: &[u8]) -> Output {
+    std::fs::write(sandbox.target("in.car"), car).expect("a CAR");
+    sandbox.run(["--json", "import", "in.car", "-o", "file"])
+}
+
+fn same_tree(one: &Path, other: &Path) {
+    let status = std::process::Command::new("diff")
+        .args(["-r", "--no-dereference"])
+        .args([one, other])
+        .status();
+    assert!(status.expect("diff").success());
+}
+
+#[test]
+fn a_finished_download_leaves_as_the_car_that_it_came_from() {
+    for dag in files().into_iter().chain([tree()]) {
+        let sandbox = Sandbox::new();
+        fetch(&sandbox, &dag);
+        let output = sandbox
+            .run(["--json", "export", "1", "-o", "out.car"])
+            .exits(0);
+        assert!(
+            sandbox.read("out.car") == dag.car(),
+            "{}",
+            output.transcript()
+        );
+        let document = output.document();
+        assert_eq!(document["cid"], dag.root.to_string());
+        assert_eq!(document["complete"], true);
+        assert_eq!(document["blocks"], dag.blocks.len());
+        assert_eq!(document["sha256"], scenario::sha256(&dag.car()));
+        assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
+        let again = sandbox.run(["export", "1", "-o", "out.car"]).exits(73);
+        assert!(again.stderr.contains("--force"), "{}", again.transcript());
+        sandbox
+            .run(["export", "1", "-o", "out.car", "--force"])
+            .exits(0);
+    }
+}
+
+#[test]
+fn what_somebody_changed_on_disk_does_not_leave() {
+    let (sandbox, dag) = (Sandbox::new(), Recipe::default().chunk(1000).build(9_500));
+    fetch(&sandbox, &dag);
+    let mut bytes = dag.data.clone();
+    bytes[4_321] ^= 1;
+    std::fs::write(sandbox.target("file"), bytes).expect("a file");
+    let output = sandbox
+        .run(["--json", "export", "1", "-o", "out.car"])
+        .exits(0);
+    let document = output.document();
+    assert_eq!(
+        (&document["missing"], &document["complete"]),
+        (&1.into(), &false.into())
+    );
+    assert!(
+        output.stderr.contains("1 blocks"),
+        "{}",
+        output.transcript()
+    );
+}
+
+#[test]
+fn a_car_becomes_what_it_holds_without_a_request() {
+    for dag in files() {
+        let sandbox = Sandbox::new();
+        let output = import(&sandbox, &dag.car());
+        scenario::arrived(&sandbox, &dag, output);
+        let again = import(&sandbox, &dag.car()).exits(0);
+        let finished = again.events_of("finished").pop().expect("a finished event");
+        assert_eq!(finished["id"], 1, "nothing new");
+    }
+    let (one, other, dag) = (Sandbox::new(), Sandbox::new(), tree());
+    import(&one, &dag.car()).exits(0);
+    fetch(&other, &dag);
+    same_tree(&one.target("file"), &other.target("file"));
+}
+
+#[test]
+fn half_of_a_car_is_taken_and_the_rest_fetched_once() {
+    let dag = Recipe::default().chunk(1000).width(174).build(400_000);
+    let sandbox = Sandbox::new();
+    let car = dag.car();
+    let output = import(&sandbox, &car[..car.len() / 2]).exits(75);
+    let failed = output.events_of("failed").pop().expect("a failed event");
+    assert_eq!(
+        (&failed["kind"], &failed["resumable"]),
+        (&"retry".into(), &true.into())
+    );
+    let hint = failed["hint"].as_str().expect("a hint");
+    assert!(hint.ends_with("fetchd resume 1"), "{hint}");
+    let record = shown(&sandbox);
+    assert_eq!(record["status"], "paused");
+    let here = record["bytes_verified"].as_u64().expect("a size");
+    assert!((150_000..250_000).contains(&here), "{here}");
+    import(&sandbox, &car[..car.len() / 2]).exits(75);
+    assert_eq!(shown(&sandbox)["bytes_verified"], here, "twice is harmless");
+    let gateway = Gateway::of(&dag).start();
+    sandbox.config(&format!("gateways = [{{ url = \"{}\" }}]", gateway.url()));
+    std::fs::remove_file(sandbox.target("in.car")).expect("it was there");
+    let output = sandbox.run(["--json", "resume", "1"]);
+    scenario::arrived(&sandbox, &dag, output);
+    let margin = 30_000;
+    assert!(
+        gateway.sent() < 400_000 - here + margin,
+        "{}",
+        gateway.story()
+    );
+}
+
+#[test]
+fn a_damaged_car_gives_up_only_what_is_damaged() {
+    let dag = Dir::new()
+        .entries((0..700).map(|n| {
+            let dag = Recipe::default().seed(n).build(500);
+            (format!("{n:03}"), Box::leak(Box::new(dag)) as &Dag)
+        }))
+        .build();
+    let mut car = dag.car();
+    // The bytes of each of the first 400 files lose one bit.
+    let leaves: Vec<_> = dag.blocks.iter().skip(1).take(400).collect();
+    for (_, block) in leaves {
+        let at = car
+            .windows(block.len())
+            .position(|window| window == &block[..]);
+        car[at.expect("it is there")] ^= 1;
+    }
+    let sandbox = Sandbox::new();
+    import(&sandbox, &car).exits(75);
+    assert_eq!(shown(&sandbox)["bytes_verified"], 300 * 500);
+    import(&sandbox, &dag.car()).exits(0);
+    assert_eq!(shown(&sandbox)["status"], "success");
+}
+
+#[test]
+fn half_finished_work_goes_on_elsewhere() {
+    let (here, there) = (Sandbox::new(), Sandbox::new());
+    let dag = Recipe::default().chunk(10_000).width(174).build(3_000_000);
+    let gateway = Gateway::of(&dag)
+        .on(On::any(), Fault::HoldAtTotal(1_500_000))
+        .start();
+    let args = [
+        "get",
+        &dag.source(),
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    let running = here.fetchd(args).spawn();
+    gateway.held();
+    here.fetchd(["pause", "1"]).run().exits(0);
+    running.wait().exits(81);
+    let output = here
+        .run(["--json", "export", "1", "-o", "half.car"])
+        .exits(0);
+    let document = output.document();
+    assert_eq!(document["complete"], false);
+    let car = here.read("half.car");
+    import(&there, &car).exits(75);
+    let record = shown(&there);
+    let verified = record["bytes_verified"].as_u64().expect("a size");
+    assert!(verified > 500_000, "{verified}");
+    let healthy = Gateway::of(&dag).start();
+    let output = there.run(["--json", "resume", "1", "--gateway", healthy.url()]);
+    scenario::arrived(&there, &dag, output);
+    assert!(
+        healthy.sent() < 3_000_000 - verified + 200_000,
+        "{}",
+        healthy.story()
+    );
+}
+
+#[test]
+fn what_is_no_car_or_names_nothing_is_refused() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("no.car"), b"not at all").expect("a file");
+    sandbox.run(["import", "no.car"]).exits(65);
+    sandbox.run(["import", "missing.car"]).exits(2);
+    sandbox.run(["export", "1", "-o", "x.car"]).exits(2);
+}
+
+fn shown(sandbox: &Sandbox) -> Value {
+    sandbox.run(["--json", "show", "1"]).document()["download"].clone()
+}
+
+fn get_car(sandbox: &Sandbox, dag: &Dag, gateway: &str) -> Output {
+    let source = dag.source();
+    sandbox.run([
+        "--json",
+        "get",
+        "--car",
+        &source,
+        "-o",
+        "x.car",
+        "--gateway",
+        gateway,
+    ])
+}
+
+#[test]
+fn all_blocks_are_saved_as_one_car_whoever_serves_them() {
+    let forms = [
+        Features::ALL,
+        Features {
+            car: false,
+            range: false,
+            ..Features::ALL
+        },
+        Features {
+            raw: false,
+            range: false,
+            ..Features::ALL
+        },
+    ];
+    for dag in files().into_iter().chain([tree()]) {
+        for features in forms {
+            let sandbox = Sandbox::new();
+            let gateway = Gateway::of(&dag).features(features).start();
+            let output = get_car(&sandbox, &dag, gateway.url()).exits(0);
+            assert!(
+                sandbox.read("x.car") == dag.car(),
+                "{}",
+                output.transcript()
+            );
+            let finished = output
+                .events_of("finished")
+                .pop()
+                .expect("a finished event");
+            assert_eq!(finished["size"], dag.car().len());
+            assert_eq!(finished["sha256"], scenario::sha256(&dag.car()));
+            let record = shown(&sandbox);
+            assert_eq!(
+                (&record["kind"], &record["status"]),
+                (&"car".into(), &"success".into())
+            );
+            let nobody = Gateway::empty().start();
+            get_car(&sandbox, &dag, nobody.url()).exits(0);
+            assert_eq!(nobody.requests().len(), 0, "in place already");
+            sandbox.run(["export", "1", "-o", "again.car"]).exits(0);
+            assert!(sandbox.read("again.car") == dag.car());
+        }
+    }
+}
+
+#[test]
+fn the_name_of_a_car_says_what_it_is() {
+    let (sandbox, dag) = (Sandbox::new(), tree());
+    let gateway = Gateway::of(&dag).start();
+    let source = format!("{}/large", dag.source());
+    let args = ["get", "--car", &source, "--gateway", gateway.url()];
+    let output = sandbox.run(args).exits(0);
+    assert!(
+        output.text().ends_with("/out/large.car\n"),
+        "{}",
+        output.transcript()
+    );
+    for wrong in [["--include", "x"], ["--preserve", "-q"], ["-o", "-"]] {
+        let args = args.into_iter().chain(wrong);
+        sandbox.run(args).exits(2);
+    }
+}
+
+#[test]
+fn a_car_that_is_there_already_is_recognised_and_no_other_file_is_replaced() {
+    let (sandbox, dag) = (Sandbox::new(), tree());
+    std::fs::write(sandbox.target("x.car"), dag.car()).expect("a CAR");
+    let nobody = Gateway::empty().start();
+    get_car(&sandbox, &dag, nobody.url()).exits(0);
+    assert_eq!(nobody.requests().len(), 0);
+
+    let sandbox = Sandbox::new();
+    let mut other = dag.car();
+    let last = other.len() - 1;
+    other[last] ^= 1;
+    std::fs::write(sandbox.target("x.car"), &other).expect("a CAR");
+    let gateway = Gateway::of(&dag).start();
+    get_car(&sandbox, &dag, gateway.url()).exits(73);
+    assert!(sandbox.read("x.car") == other);
+    let args = ["get", "--car", &dag.source(), "-o", "x.car", "--force"];
+    sandbox
+        .run(args.into_iter().chain(["--gateway", gateway.url()]))
+        .exits(0);
+    assert!(sandbox.read("x.car") == dag.car());
+}
+
+#[test]
+fn a_car_that_was_killed_is_resumed_and_one_that_is_cancelled_leaves_nothing() {
+    let dag = Recipe::default().chunk(10_000).width(174).build(3_000_000);
+    let slow = || {
+        Gateway::of(&dag)
+            .on(On::any(), Fault::HoldAtTotal(1_500_000))
+            .start()
+    };
+    let source = dag.source();
+    let (sandbox, gateway) = (Sandbox::new(), slow());
+    let args = [
+        "get",
+        "--car",
+        &source,
+        "-o",
+        "x.car",
+        "--gateway",
+        gateway.url(),
+    ];
+    let running = sandbox.fetchd(args).spawn();
+    gateway.held();
+    running.kill9();
+    gateway.heal();
+    gateway.release();
+    sandbox.run(["resume", "1"]).exits(0);
+    assert!(sandbox.read("x.car") == dag.car());
+
+    let (sandbox, gateway) = (Sandbox::new(), slow());
+    let args = [
+        "get",
+        "--car",
+        &source,
+        "-o",
+        "x.car",
+        "--gateway",
+        gateway.url(),
+    ];
+    let running = sandbox.fetchd(args).spawn();
+    gateway.held();
+    running.kill9();
+    sandbox.run(["cancel", "1"]).exits(0);
+    assert_eq!(
+        std::fs::read_dir(sandbox.out())
+            .expect("a directory")
+            .count(),
+        0
+    );
+}
