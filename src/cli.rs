@@ -219,6 +219,9 @@ pub struct Get {
     /// A directory is replaced only if fetchd made every file in it.
     #[arg(long)]
     pub force: bool,
+    /// Only say what would be done: kind, size, place, providers
+    #[arg(long)]
+    pub dry_run: bool,
     /// Most bytes per second, all connections together (500K, 2M, off)
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub limit_rate: Option<Limit>,

@@ -64,6 +64,8 @@ Examples:
   fetchd get -d models -o llama.gguf ipfs://bafybei.../llama.gguf
   fetchd get --gateway http://127.0.0.1:8080 --limit-rate 5M bafybei...
   fetchd get -o - bafkrei... | tar -x
+  fetchd get --car -o photos.car bafybei.../photos
+  fetchd --json get --dry-run bafybei...
   fetchd get -i sources.txt -d data --max-time 30m";
 
 /// Below the help of `resume`.

@@ -56,6 +56,7 @@ fn get_reads_its_options() {
         sha256: Some([0xaa; 32]),
         include: vec!["*.md".into()],
         exclude: vec!["drafts".into(), "tmp/**".into()],
+        dry_run: false,
         car: false,
         preserve: true,
         force: true,
@@ -293,6 +294,7 @@ fn help_of_get() {
           --exclude <GLOB>     Of a directory, leave out what matches; repeatable
           --preserve           Keep the modes and times that the entries of a directory have in the DAG
           --force              Replace other content at the target
+          --dry-run            Only say what would be done: kind, size, place, providers
           --limit-rate <RATE>  Most bytes per second, all connections together (500K, 2M, off)
           --connections <N>    Most connections at once
           --max-size <SIZE>    Refuse content that is larger (20M, 1.5GiB, off)
@@ -317,6 +319,8 @@ fn help_of_get() {
       fetchd get -d models -o llama.gguf ipfs://bafybei.../llama.gguf
       fetchd get --gateway http://127.0.0.1:8080 --limit-rate 5M bafybei...
       fetchd get -o - bafkrei... | tar -x
+      fetchd get --car -o photos.car bafybei.../photos
+      fetchd --json get --dry-run bafybei...
       fetchd get -i sources.txt -d data --max-time 30m
     "#);
 }

@@ -10,7 +10,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{claim, input};
+use crate::commands::{claim, dry_run, input};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
@@ -29,9 +29,12 @@ const PIECE: usize = 256 << 10;
 
 /// What one source on the command line asks for.
 pub struct Wanted {
-    source: String,
-    root: Cid,
-    names: Vec<String>,
+    /// As the user typed it.
+    pub source: String,
+    /// Where the way begins.
+    pub root: Cid,
+    /// The names along it.
+    pub names: Vec<String>,
     /// Whether its blocks are wanted, as a CAR.
     is_car: bool,
     /// Where it goes; `None` for standard output.
@@ -86,6 +89,9 @@ fn one(
     get: &Get,
     text: &str,
 ) -> Result<(), CommandError> {
+    if get.dry_run {
+        return dry_run::one(context, transfer, get, text);
+    }
     let wanted = wanted(context, transfer, get, text)?;
     if is_there(context, transfer, get, &wanted)? {
         return Ok(());
@@ -128,7 +134,8 @@ pub fn begin(
     Ok(())
 }
 
-fn wanted(
+/// What a source on the command line means.
+pub fn wanted(
     context: &Context,
     transfer: &mut Transfer<'_>,
     get: &Get,
@@ -171,7 +178,7 @@ fn target(
         .dir
         .clone()
         .or_else(|| context.settings.keys.download_dir.clone());
-    if let Some(dir) = &dir {
+    if let (Some(dir), false) = (&dir, get.dry_run) {
         place::ensure_dir(dir)?;
     }
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
@@ -206,7 +213,7 @@ fn name_of(content: &ContentSource) -> String {
 
 /// The record of an earlier download of the same thing to the same place, if what it installed is
 /// still there unchanged.
-fn in_place(
+pub fn in_place(
     context: &Context,
     wanted: &Wanted,
     recorded: &Recorded,
@@ -315,7 +322,8 @@ fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {
     }
 }
 
-fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError> {
+/// Whether something could be put there, as far as looking can tell.
+pub fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(());
     };
@@ -334,7 +342,7 @@ fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError> {
 }
 
 /// What the record is to keep of the flags.
-fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
+pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
     Recorded {
         gateways: providers::recordable(&get.gateway),
         hints: wanted.hint.iter().cloned().collect(),

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod config;
 mod context;
 mod control;
+mod dry_run;
 mod error;
 mod export;
 mod gateways;

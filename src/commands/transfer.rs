@@ -29,6 +29,7 @@ use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::store::{self, DownloadRow, Store};
 use crate::ui::Reporter;
+use crate::ui::view::PlanView;
 
 /// One invocation that transfers: its run, its connections, and what it shows.
 pub struct Transfer<'a> {
@@ -158,6 +159,12 @@ impl<'a> Transfer<'a> {
         if let Some(path) = &row.path {
             let _ = self.reporter.path(path);
         }
+        self.tally.finished();
+    }
+
+    /// Counts and shows a source of which only the plan was wanted.
+    pub fn planned(&mut self, plan: &PlanView) {
+        let _ = self.reporter.planned(plan);
         self.tally.finished();
     }
 

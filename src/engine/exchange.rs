@@ -9,7 +9,7 @@ use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::chain;
-use crate::engine::input::{TaskEnd, TaskId};
+use crate::engine::input::{Input, TaskEnd, TaskId};
 use crate::engine::plan::{EntryId, Expected, FilePlan};
 use crate::engine::prove::Place;
 use crate::engine::provider::{Consequence, Provider, Transport};
@@ -28,8 +28,11 @@ const WEIGHT: f64 = 0.3;
 
 impl Coordinator<'_> {
     pub(super) fn on_ended(&mut self, id: TaskId, end: TaskEnd) {
+        if let Some(task) = self.net.tasks.get_mut(&id) {
+            task.is_drained = true;
+        }
         if !self.end_task(id) {
-            return;
+            return self.retire(id);
         }
         match end {
             TaskEnd::Complete => {}
@@ -80,10 +83,14 @@ impl Coordinator<'_> {
         true
     }
 
-    /// Ends a task that is not needed any more.
+    /// Ends a task that is not needed any more. What it has handed on before is still taken, as
+    /// its own: the end comes behind that.
     pub(super) fn abort(&mut self, id: TaskId) {
-        self.end_task(id);
-        self.retire(id);
+        if self.end_task(id) {
+            let end = TaskEnd::Complete;
+            // The receiver lives as long as the coordinator.
+            let _ = self.inputs.send(Input::Ended { task: id, end });
+        }
     }
 
     /// A CAR that ended well: the plan alone knows whether it was complete.
@@ -293,7 +300,7 @@ impl Coordinator<'_> {
 
     /// Forgets a task that is over and whose bytes are all proved or thrown away.
     pub(super) fn retire(&mut self, id: TaskId) {
-        let is_over = |task: &Task| task.ended && task.pending == 0;
+        let is_over = |task: &Task| task.ended && task.is_drained && task.pending == 0;
         if !self.net.tasks.get(&id).is_some_and(is_over) {
             return;
         }
@@ -340,7 +347,8 @@ fn measure(provider: &mut Provider, task: &Task) {
     let Some(latency) = task.first_byte.or(overtaken) else {
         return;
     };
-    let body = task.started.elapsed().saturating_sub(latency).as_secs_f64();
+    let reading = task.first_byte.map(|_| task.reading_since.elapsed());
+    let body = reading.unwrap_or_default().as_secs_f64();
     provider.latency = average(provider.latency, latency.as_secs_f64());
     let is_enough = task.received >= 1 << 20 || body >= 1.0;
     if is_enough && body > 0.0 {

@@ -25,9 +25,9 @@ use crate::gateway::request::{CarRequest, Gateway, Scope};
 /// all threads busy: twice as much made nothing faster.
 pub const BYTES_IN_FLIGHT: usize = 4 << 20;
 
-/// What a block costs beside its bytes, while it waits: a flood of empty blocks must fill a budget
-/// too.
-pub const BLOCK_OVERHEAD: u64 = 256;
+/// What a block costs beside its bytes, while it waits, and what it brings while that waits to be
+/// recorded: a flood of empty blocks must fill a budget too.
+pub const BLOCK_OVERHEAD: u64 = 512;
 
 /// Header of a CAR: the largest that is read.
 pub const MAX_CAR_HEADER: u64 = 1 << 20;
@@ -53,9 +53,13 @@ impl Line {
         self.budget.clone().acquire_many_owned(wanted).await.ok()
     }
 
-    /// Waits until no other long answer of the provider is read. The semaphore is never closed.
-    async fn turn(&self) -> Permit {
-        self.turn.clone().acquire_owned().await.ok()
+    /// Waits until no other long answer of the provider is read. Its wait is not the provider's:
+    /// `started` moves with it. The semaphore is never closed.
+    async fn turn(&self, started: &mut Instant) -> Permit {
+        let since = Instant::now();
+        let turn = self.turn.clone().acquire_owned().await.ok();
+        *started += since.elapsed();
+        turn
     }
 
     fn send(&self, input: Input) {
@@ -124,11 +128,11 @@ async fn stream_car(
     max_block: u64,
     line: &Line,
 ) -> Result<TaskEnd, GatewayError> {
-    let started = Instant::now();
+    let mut started = Instant::now();
     let mut body = gateway.car(request).await?;
     let _turn = match request.scope {
         Scope::Block => None,
-        Scope::Entity { .. } | Scope::All => line.turn().await,
+        Scope::Entity { .. } | Scope::All => line.turn(&mut started).await,
     };
     let mut parser = CarParser::new(Limits {
         header: MAX_CAR_HEADER,
@@ -193,14 +197,14 @@ async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<
         size,
         leaves,
     } = wanted;
-    let started = Instant::now();
+    let mut started = Instant::now();
     let bounds = leaves
         .first()
         .zip(leaves.last())
         .and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
     let Some(bounds) = bounds else { return Ok(()) };
     let mut body = gateway.range(&root, bounds, size).await?;
-    let _turn = line.turn().await;
+    let _turn = line.turn(&mut started).await;
     let mut received = Received::default();
     let mut is_first = true;
     for leaf in leaves {

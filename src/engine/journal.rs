@@ -5,11 +5,13 @@
 //! the process is a block or two that are fetched again.
 
 use bytes::Bytes;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::content::cid;
 use crate::content::hash::VerifiedBlock;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::plan::{Expansion, Found, FoundKind};
+use crate::engine::prove::Permit;
 use crate::store::{FileKind, Kept, NewFile, Wrapping};
 
 /// Facts that make the journal worth writing at once.
@@ -23,6 +25,9 @@ pub struct Journal {
     files: Vec<NewFile>,
     kept: Vec<(Vec<u8>, Kept)>,
     kept_bytes: usize,
+    /// The share of the byte budget that all this holds until it is recorded: a slow store stops
+    /// the reading, and with it the sender.
+    share: Permit,
 }
 
 impl Journal {
@@ -38,6 +43,14 @@ impl Journal {
                 suffix: suffix.to_vec(),
             };
             self.keep(hash, Kept::Wrapping(wrapping));
+        }
+    }
+
+    /// Holds a share of the byte budget for what was noted.
+    pub fn hold(&mut self, share: OwnedSemaphorePermit) {
+        match &mut self.share {
+            Some(held) => held.merge(share),
+            None => self.share = Some(share),
         }
     }
 
@@ -82,11 +95,17 @@ impl Coordinator<'_> {
         if self.journal.is_empty() {
             return;
         }
-        let Journal { files, kept, .. } = std::mem::take(&mut self.journal);
+        let Journal {
+            files, kept, share, ..
+        } = std::mem::take(&mut self.journal);
         let reply = self
             .store
             .record_found(self.job.id, self.job.run, files, kept);
-        self.in_background(reply);
+        self.in_background(async move {
+            let recorded = reply.await;
+            drop(share);
+            recorded
+        });
     }
 }
 

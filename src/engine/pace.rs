@@ -24,7 +24,8 @@ impl Coordinator<'_> {
         let is_held_back = self.net.free_budget() < BYTES_IN_FLIGHT / 2;
         let mut slow: Vec<TaskId> = Vec::new();
         for (&id, task) in &mut self.net.tasks {
-            let is_measured = !task.ended && task.aim.block().is_none();
+            let is_read = task.first_byte.is_some();
+            let is_measured = !task.ended && is_read && task.aim.block().is_none();
             if is_measured && is_too_slow(task, least, is_held_back, now) {
                 slow.push(id);
             }

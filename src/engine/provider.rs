@@ -182,6 +182,11 @@ impl Provider {
         &self.receipt.url
     }
 
+    /// Whether it has failed since it last brought something.
+    pub fn has_just_failed(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Why it is not asked any more, if so.
     pub fn out(&self) -> Option<&Out> {
         self.out.as_ref()

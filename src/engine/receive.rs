@@ -1,6 +1,6 @@
 //! What arrives: blocks and leaves to be proved, and proofs that came out right or wrong.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -142,6 +142,8 @@ impl Coordinator<'_> {
         self.tally.reached_provider = true;
         if let Some(task) = self.net.tasks.get_mut(&id) {
             task.first_byte = Some(after);
+            task.reading_since = Instant::now();
+            task.mark = (task.reading_since, task.received);
         }
     }
 
@@ -168,8 +170,8 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Expands the plan by a verified block; `false` if that ended the download. File bytes in it
-    /// keep its share of the budget until they are written.
+    /// Expands the plan by a verified block; `false` if that ended the download. Its share of the
+    /// budget is kept until file bytes in it are written, and what it brought is recorded.
     pub(super) fn take_node(&mut self, id: TaskId, block: &VerifiedBlock, permit: Permit) -> bool {
         let hash = block.cid().hash();
         if self.plan.is_crowded()
@@ -177,6 +179,9 @@ impl Coordinator<'_> {
             && self.plan.would_grow(hash, block.data())
         {
             self.journal.keep_block(hash.to_bytes(), block.data());
+            permit
+                .into_iter()
+                .for_each(|share| self.journal.hold(share));
             self.plan.put_aside(hash);
             return true;
         }
@@ -210,8 +215,14 @@ impl Coordinator<'_> {
         if self.stop.is_some() {
             return false;
         }
+        let share = permit
+            .as_mut()
+            .and_then(|permit| permit.split(BLOCK_OVERHEAD as usize));
         for inline in expansion.inline {
             self.write_inline(id, block, inline, permit.take());
+        }
+        for share in share.into_iter().chain(permit) {
+            self.journal.hold(share);
         }
         for (twin, first) in twins {
             self.on_twin(twin, first);

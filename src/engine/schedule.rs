@@ -181,13 +181,17 @@ impl Coordinator<'_> {
         let (cid, tsize) = (entry.cid, entry.tsize);
         if self.providers[index].serves(Transport::Car) && self.options.filter.takes_all() {
             if let Some((directory, root)) = self.tree_around(id) {
-                return load.bulk == 0 && self.fetch_tree(index, directory, root);
+                return self.fetch_tree(index, load, directory, root);
             }
-            let max_block = self.options.limits.max_block;
+            // A shard has more below it for sure; anything else, if it claims more than a block.
+            let least = match entry.state {
+                State::Shard(_) => 0,
+                _ => self.options.limits.max_block,
+            };
             let is_tree = cid.codec() == codec::DAG_PB
-                && tsize.is_some_and(|size| size > max_block && size <= SUBTREE);
+                && tsize.is_some_and(|size| size > least && size <= SUBTREE);
             if is_tree && !self.plan.was_tried(id) {
-                return load.bulk == 0 && self.fetch_tree(index, id, cid);
+                return self.fetch_tree(index, load, id, cid);
             }
         }
         self.fetch_block(index, load, Aim::Entry(id, cid))
@@ -214,7 +218,10 @@ impl Coordinator<'_> {
         best
     }
 
-    fn fetch_tree(&mut self, index: usize, id: EntryId, root: Cid) -> bool {
+    fn fetch_tree(&mut self, index: usize, load: Load, id: EntryId, root: Cid) -> bool {
+        if !load.has_room_for_bulk() {
+            return false;
+        }
         let Place::Http(gateway) = self.providers[index].place.clone() else {
             return false;
         };
@@ -223,10 +230,17 @@ impl Coordinator<'_> {
             cid: root,
             scope: Scope::All,
         };
+        let entry = self.plan.entry(id).and_then(|entry| entry.tsize);
+        let directory = self.plan.directory(id).map(|directory| directory.claimed);
+        let claimed = entry.or(directory).unwrap_or(0);
         self.plan.claim_tree(id, line.task);
         let max_block = self.options.limits.max_block;
+        let task = line.task;
         let work = fetch::car(gateway, request, max_block, line.clone());
         self.start(index, Transport::Car, Aim::Tree(id, root), line, work);
+        if let Some(task) = self.net.tasks.get_mut(&task) {
+            task.claimed = claimed;
+        }
         true
     }
 
@@ -577,12 +591,18 @@ fn has_open_work(file: &FilePlan) -> bool {
 fn needs_help(task: &Task, helper: &Provider, now: Instant) -> bool {
     let age = now.duration_since(task.started).as_secs_f64();
     let latency = helper.latency.max(0.05);
+    if matches!(task.aim, Aim::Tree(..)) {
+        // Nobody knows what of it is missing.
+        return false;
+    }
     if task.aim.block().is_some() {
         return !task.helped && age > (3.0 * latency).max(1.0);
     }
     let remaining = task.missing() as f64 / task.rate(now).max(1.0);
     let helpers = task.missing() as f64 / helper.assumed_throughput() + latency;
-    age > 2.0 * latency && remaining > 0.25 && remaining > 1.5 * helpers
+    // Who failed last would most likely leave a hole: it helps only where nobody else moves.
+    let least = if helper.has_just_failed() { 10.0 } else { 0.25 };
+    age > 2.0 * latency && remaining > least && remaining > 1.5 * helpers
 }
 
 /// The leaves from the first on that follow each other without a gap.

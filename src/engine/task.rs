@@ -57,6 +57,8 @@ pub struct Task {
     pub transport: Transport,
     /// What it is after.
     pub aim: Aim,
+    /// Bytes of a tree, as a directory claims; 0 where nobody does.
+    pub claimed: u64,
     /// Bytes received that the plan had a use for.
     pub useful: u64,
     /// Received bytes of any kind.
@@ -67,6 +69,8 @@ pub struct Task {
     pub pending: usize,
     /// Whether the network part is over.
     pub ended: bool,
+    /// Whether everything that it handed on was looked at.
+    pub is_drained: bool,
     /// Whether another provider was asked for the same already.
     pub helped: bool,
     /// Blocks that nothing was waiting for when they came: their parents may follow.
@@ -77,6 +81,8 @@ pub struct Task {
     pub started: Instant,
     /// Time to the first byte.
     pub first_byte: Option<Duration>,
+    /// Since when its bytes come; when it was sent, as long as none has come.
+    pub reading_since: Instant,
     /// When its pace was last measured, and what it had received by then.
     pub mark: (Instant, u64),
     /// How it ended, for the history.
@@ -92,33 +98,37 @@ impl Task {
             provider,
             transport,
             aim,
+            claimed: 0,
             useful: 0,
             received: 0,
             overhead: 0,
             pending: 0,
             ended: false,
+            is_drained: false,
             helped: false,
             early: Vec::new(),
             early_bytes: 0,
             started: Instant::now(),
             mark: (Instant::now(), 0),
             first_byte: None,
+            reading_since: Instant::now(),
             outcome: None,
             abort,
         }
     }
 
-    /// Bytes of its window that have not arrived.
+    /// Bytes of its window that have not arrived, or of a tree, as far as its size is known.
     pub fn missing(&self) -> u64 {
         match self.aim {
             Aim::Window(_, range) => range.len().saturating_sub(self.useful),
+            Aim::Tree(..) => self.claimed.saturating_sub(self.received),
             _ => 0,
         }
     }
 
     /// Bytes per second so far.
     pub fn rate(&self, now: Instant) -> f64 {
-        let seconds = now.duration_since(self.started).as_secs_f64();
+        let seconds = now.duration_since(self.reading_since).as_secs_f64();
         self.received as f64 / seconds.max(0.001)
     }
 }

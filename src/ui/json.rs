@@ -12,7 +12,7 @@ use crate::download::{DownloadId, Failure};
 use crate::event::{Event, What};
 use crate::ui::escape;
 use crate::ui::state::Download;
-use crate::ui::view::{ReceiptFacts, lossy, millis};
+use crate::ui::view::{PlanView, ReceiptFacts, lossy, millis};
 
 /// The version of every object.
 const VERSION: u32 = 1;
@@ -33,6 +33,7 @@ struct Object<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Body<'a> {
+    Planned(&'a PlanView),
     Started {
         source: &'a str,
         resumed_from: u64,
@@ -199,6 +200,11 @@ fn failed<'a>(source: &'a str, failure: &'a Failure, resumable: bool) -> Body<'a
 /// The `queued` event.
 pub fn queued(id: DownloadId, source: &str) -> String {
     object("queued", Some(id), Body::Source { source })
+}
+
+/// The `planned` event.
+pub fn planned(plan: &PlanView) -> String {
+    object("planned", None, Body::Planned(plan))
 }
 
 /// The event at the very end.

@@ -29,6 +29,7 @@ use crate::ui::bar::Bars;
 use crate::ui::lines::Lines;
 use crate::ui::out::{Closed, Out, Stderr};
 use crate::ui::state::State;
+use crate::ui::view::PlanView;
 
 /// How progress is shown on stderr, after flags and terminal have been looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,6 +154,19 @@ impl Reporter {
             id.to_string()
         };
         self.print(|out| out.line(&line));
+        self.flow()
+    }
+
+    /// Tells what would be done with a source: the `planned` event, or words on stderr.
+    pub fn planned(&mut self, plan: &PlanView) -> ControlFlow<()> {
+        if self.options.json_events {
+            let json = json::planned(plan);
+            self.print(|out| out.line(&json));
+        } else {
+            for line in table::plan(plan).lines() {
+                self.tell(line);
+            }
+        }
         self.flow()
     }
 

@@ -14,7 +14,7 @@ use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
     AttemptView, CapabilitiesView, CheckedView, DownloadDetail, DownloadView, FileView,
-    GatewayView, ListingView, NamedView, PruneView, ReceiptView,
+    GatewayView, ListingView, NamedView, PlanView, PruneView, ReceiptView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
@@ -168,6 +168,35 @@ pub fn attempts(rows: &[AttemptView], width: Option<u16>) -> String {
     };
     let rows = rows.iter().map(row).collect();
     draw(Draft { columns, rows }, width)
+}
+
+/// The words of `get --dry-run`, without a line feed at its end.
+pub fn plan(plan: &PlanView) -> String {
+    let what = match (plan.kind, plan.size, plan.entries) {
+        ("directory", _, entries) => format!(
+            "a directory of {} entries, about {}",
+            entries.unwrap_or(0),
+            human::size(plan.claimed.unwrap_or(0))
+        ),
+        (kind, size, _) => format!("a {kind} of {} bytes", size.unwrap_or(0)),
+    };
+    let path = plan.path.as_ref();
+    let path = path.map_or("standard output".into(), |path| path.to_string_lossy());
+    let path = escape::text(&path);
+    let action = match plan.action {
+        "none" => format!("in place already: {path}"),
+        "resume" => format!("would go on with {path}"),
+        _ => format!("would go to {path}"),
+    };
+    let mut lines = vec![format!("{}: {what}, {action}", escape::text(&plan.source))];
+    for provider in &plan.providers {
+        let can = match can(&provider.capabilities).as_str() {
+            "-" => String::new(),
+            can => format!(" ({can})"),
+        };
+        lines.push(format!("  would ask {}{can}", escape::text(&provider.url)));
+    }
+    lines.join("\n")
 }
 
 /// The lines of `ls`, without a line feed at its end: kind, exact size, name. Nothing is cut, and

@@ -76,6 +76,43 @@ pub struct ListingView {
     pub entries: Vec<NamedView>,
 }
 
+/// What would be done with a source: the event of `get --dry-run`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlanView {
+    /// As the user typed it.
+    pub source: String,
+    /// Where the way begins.
+    pub cid: String,
+    /// Path under the CID.
+    pub content_path: Option<String>,
+    /// What the path means.
+    pub content_cid: String,
+    /// Where it would go, absolute; `null` for standard output.
+    #[serde(serialize_with = "path_or_null")]
+    pub path: Option<PathBuf>,
+    /// `file`, `directory` or `symlink`.
+    pub kind: &'static str,
+    /// Size in bytes, of a file.
+    pub size: Option<u64>,
+    /// Of a directory, what its entries claim to hold.
+    pub claimed: Option<u64>,
+    /// Of a directory, how many names it has.
+    pub entries: Option<u64>,
+    /// `fetch`, `resume`, or `none` if it is in place.
+    pub action: &'static str,
+    /// Who would be asked, in this order.
+    pub providers: Vec<PlannedProviderView>,
+}
+
+/// A provider that would be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedProviderView {
+    /// Base URL or path.
+    pub url: String,
+    /// What it can do.
+    pub capabilities: CapabilitiesView,
+}
+
 /// A CAR that was written: the document of `export`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ExportedView {

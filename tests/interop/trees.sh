@@ -69,7 +69,7 @@ car_handed_on() { # CID KUBO_CAR
   run get "$1" --gateway "$gateway" -o out > /dev/null
   run export 1 -o out.car
   cmp out.car "$2"
-  must "root that Kubo reads" "$("$ipfs" dag import --pin-roots=false out.car | awk '/root/ { print $NF }')" ""
+  must "root that Kubo reads" "$("$ipfs" dag import out.car | awk '/^Pinned root/ { print $3 }')" "$1"
   "$fetchd" --state-dir other --progress none import out.car -o again > /dev/null
   diff -r --no-dereference out again
 }

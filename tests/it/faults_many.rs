@@ -339,9 +339,9 @@ fn who_dies_is_replaced() {
                 .start();
             let honest = Gateway::of(&dag).features(features).start();
             let output = arrives(&dag, &[&dying, &honest]);
-            let sent = dying.sent() + honest.sent();
-            let allowed = dag.data.len() as u64 + 4 * MIB as u64;
-            assert!(sent < allowed, "{sent}\n{}", output.transcript());
+            let finished = &output.events_of("finished")[0];
+            let wasted = count(finished, "bytes_wasted");
+            assert!(wasted <= 4 * MIB as u64, "{}", output.transcript());
         }
     }
 }

@@ -6,6 +6,7 @@ mod crash;
 mod crash_many;
 mod dag_self;
 mod dnslink;
+mod dry_run;
 mod faults;
 mod faults_many;
 mod faults_stream;

@@ -1,0 +1,99 @@
+//! `get --dry-run`: what would be done, without doing it.
+//!
+//! Proves what is wanted by its first blocks, fetches no file, and leaves no record and nothing
+//! on disk.
+
+use std::path::Path;
+
+use crate::cli::Get;
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::get::{self, Wanted};
+use crate::commands::options;
+use crate::commands::transfer::Transfer;
+use crate::content::cid;
+use crate::disk::inspect;
+use crate::download::Failure;
+use crate::engine::{Blocks, ListedKind, Listing, Provider};
+use crate::ui::view::{CapabilitiesView, PlanView, PlannedProviderView};
+
+/// Says what `get` of one source would do.
+pub fn one(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    get: &Get,
+    text: &str,
+) -> Result<(), CommandError> {
+    let wanted = get::wanted(context, transfer, get, text)?;
+    let recorded = get::recorded(get, &wanted);
+    let providers = transfer.providers(&recorded)?;
+    for notice in &providers.notices {
+        transfer.reporter.notice(notice);
+    }
+    let views = providers.list.iter().map(provider).collect();
+    let options = options::engine(&context.settings, &recorded, None)?;
+    let mut blocks = Blocks::new(providers.list, options);
+    let (cid, listing) = transfer.wait_for(look(&mut blocks, &wanted))??;
+    let view = PlanView {
+        source: wanted.source.clone(),
+        cid: cid::text(&wanted.root),
+        content_path: Some(wanted.names.join("/")).filter(|path| !path.is_empty()),
+        content_cid: cid,
+        path: wanted.path.clone(),
+        kind: listing.kind.name(),
+        size: listing.size,
+        claimed: claimed(&listing),
+        entries: (listing.kind == ListedKind::Directory).then_some(listing.entries.len() as u64),
+        action: action(context, get, &wanted)?,
+        providers: views,
+    };
+    transfer.planned(&view);
+    Ok(())
+}
+
+async fn look(blocks: &mut Blocks, wanted: &Wanted) -> Result<(String, Listing), Failure> {
+    let cid = blocks.resolve(wanted.root, wanted.names.clone()).await?;
+    Ok((cid::text(&cid), blocks.look(&cid).await?))
+}
+
+/// What the entries of a directory claim to hold, blocks and all.
+fn claimed(listing: &Listing) -> Option<u64> {
+    let sizes = listing.entries.iter().map(|entry| entry.tsize.unwrap_or(0));
+    let is_directory = listing.kind == ListedKind::Directory;
+    is_directory.then(|| sizes.fold(0, u64::saturating_add))
+}
+
+/// What would become of it.
+fn action(context: &Context, get: &Get, wanted: &Wanted) -> Result<&'static str, CommandError> {
+    let recorded = get::recorded(get, wanted);
+    if get::in_place(context, wanted, &recorded)?.is_some() {
+        return Ok("none");
+    }
+    // A directory that is missing would be made.
+    let parent = wanted.path.as_deref().and_then(Path::parent);
+    if parent.is_some_and(inspect::exists) {
+        get::check_target(wanted, get.force)?;
+    }
+    let under_way = match &wanted.path {
+        Some(path) => context.store.unfinished_at(path).wait()?,
+        None => None,
+    };
+    Ok(if under_way.is_some() {
+        "resume"
+    } else {
+        "fetch"
+    })
+}
+
+fn provider(provider: &Provider) -> PlannedProviderView {
+    let can = &provider.capabilities;
+    PlannedProviderView {
+        url: provider.url().to_owned(),
+        capabilities: CapabilitiesView {
+            raw: can.raw.answer(),
+            car: can.car.answer(),
+            entity_bytes: can.entity_bytes.answer(),
+            range: can.range.answer(),
+        },
+    }
+}

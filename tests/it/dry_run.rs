@@ -1,0 +1,87 @@
+//! `get --dry-run`: what would be done, and nothing done.
+
+use serde_json::json;
+
+use crate::support::dag::{Dag, Dir, Recipe};
+use crate::support::gateway::Gateway;
+use crate::support::sandbox::{Output, Sandbox};
+
+fn dry_run(sandbox: &Sandbox, source: &str, gateway: &Gateway) -> Output {
+    let args = ["--json", "get", "--dry-run", source, "-d", "deep/er"];
+    let gateway = ["--gateway", gateway.url()];
+    sandbox.run(args.into_iter().chain(gateway))
+}
+
+#[test]
+fn the_plan_is_told_and_nothing_is_left() {
+    let sandbox = Sandbox::new();
+    let large = Recipe::default().chunk(1000).build(20_000);
+    let dag = Dir::new()
+        .entry("large", &large)
+        .entry("raw", &Dag::single(b"raw"))
+        .build();
+    let gateway = Gateway::of(&dag).start();
+    let output = dry_run(&sandbox, &dag.source(), &gateway).exits(0);
+    let plan = output.events_of("planned").pop().expect("a plan");
+    assert_eq!(
+        (&plan["kind"], &plan["entries"]),
+        (&"directory".into(), &2.into())
+    );
+    assert_eq!(
+        (&plan["size"], &plan["action"]),
+        (&json!(null), &"fetch".into())
+    );
+    assert_eq!(plan["providers"][0]["url"], gateway.url());
+    assert_eq!(gateway.requests().len(), 1, "the root block");
+    let file = format!("{}/large", dag.source());
+    let output = dry_run(&sandbox, &file, &gateway).exits(0);
+    let plan = output.events_of("planned").pop().expect("a plan");
+    assert_eq!(
+        (&plan["kind"], &plan["size"]),
+        (&"file".into(), &20_000.into())
+    );
+    let path = plan["path"].as_str().expect("a path");
+    assert!(path.ends_with("/out/deep/er/large"), "{path}");
+    let list = sandbox.run(["--json", "list", "--all"]).document();
+    assert_eq!(list["downloads"], json!([]));
+    assert_eq!(
+        std::fs::read_dir(sandbox.out())
+            .expect("a directory")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn it_ends_as_the_resolution_would() {
+    let (sandbox, dag) = (Sandbox::new(), Dag::single(b"bytes"));
+    dry_run(&sandbox, &dag.source(), &Gateway::empty().start()).exits(69);
+    dry_run(&sandbox, "nonsense", &Gateway::empty().start()).exits(2);
+}
+
+#[test]
+fn people_read_it_on_stderr() {
+    let (sandbox, dag) = (Sandbox::new(), Dag::single(b"bytes"));
+    let gateway = Gateway::of(&dag).start();
+    let args = [
+        "get",
+        "--dry-run",
+        &dag.source(),
+        "-o",
+        "x",
+        "--gateway",
+        gateway.url(),
+    ];
+    let output = sandbox.run(args).exits(0);
+    assert_eq!(output.text(), "");
+    assert!(
+        output.stderr.contains("a file of 5 bytes, would go to "),
+        "{}",
+        output.transcript()
+    );
+    assert!(
+        output
+            .stderr
+            .contains(&format!("would ask {}", gateway.url()))
+    );
+}
