@@ -108,6 +108,7 @@ pub enum ProgressStyle {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once, by the parser")]
 pub enum Command {
     /// Download and prove
     #[command(after_help = help::GET)]
@@ -193,14 +194,29 @@ pub struct Get {
     /// Replaces the configured gateways, and is recorded with the download.
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+    /// Ask this URL too, which holds the same bytes; repeatable
+    #[arg(long, value_name = "URL")]
+    pub mirror: Vec<String>,
     /// Also demand this SHA-256 of the file
     #[arg(long, value_name = "HEX", value_parser = values::sha256)]
     pub sha256: Option<[u8; 32]>,
+    /// Also demand this digest of the file (sha256, sha512 or blake3)
+    #[arg(long, value_name = "ALG:HEX", value_parser = values::checksum, conflicts_with = "sha256")]
+    pub checksum: Option<values::Checksum>,
+    /// Send this header to the source and its mirrors; repeatable, never stored
+    #[arg(long, value_name = "NAME: VALUE", value_parser = values::header)]
+    pub header: Vec<values::Header>,
+    /// Take logins for the source and its mirrors from ~/.netrc
+    #[arg(long)]
+    pub netrc: bool,
+    /// Keep what nothing proves; the record and the output say so
+    #[arg(long)]
+    pub allow_unverified: bool,
     /// Save the blocks, proved, as a CAR file: NAME.car, or --output
     ///
     /// Version 1, depth first, each block once: the same bytes whoever served them. The content
     /// is kept beside it until the CAR is complete, so there must be room for both.
-    #[arg(long, conflicts_with_all = ["sha256", "include", "exclude", "preserve"])]
+    #[arg(long, conflicts_with_all = ["sha256", "checksum", "include", "exclude", "preserve"])]
     pub car: bool,
     /// Of a directory, take only what matches; repeatable
     ///

@@ -318,8 +318,8 @@ pub struct ProviderReceipt {
 pub struct Receipt {
     /// Final path, absolute.
     pub path: PathBuf,
-    /// Root CID in canonical text.
-    pub cid: String,
+    /// Root CID in canonical text; `None` for a plain file.
+    pub cid: Option<String>,
     /// File size in bytes.
     pub size: u64,
     /// SHA-256 of the whole file, unless switched off.

@@ -30,8 +30,8 @@ pub enum What {
     },
     /// Fact: the root block is proved, so type and size are known.
     Resolved {
-        /// Root CID, canonical text.
-        cid: String,
+        /// Root CID, canonical text; `None` for a plain file.
+        cid: Option<String>,
         /// Final path, absolute; `None` for standard output.
         path: Option<PathBuf>,
         /// Size in bytes of all files, where it is known already.

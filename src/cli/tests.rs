@@ -53,7 +53,12 @@ fn get_reads_its_options() {
         output: None,
         dir: Some("out".into()),
         gateway: vec!["http://g".into(), "x.car".into()],
+        mirror: vec![],
         sha256: Some([0xaa; 32]),
+        checksum: None,
+        header: vec![],
+        netrc: false,
+        allow_unverified: false,
         include: vec!["*.md".into()],
         exclude: vec!["drafts".into(), "tmp/**".into()],
         dry_run: false,
@@ -284,22 +289,29 @@ fn help_of_get() {
       [SOURCE]...  CID, CID/path, ipfs:// or ipns:// address, or gateway URL
 
     Options:
-      -i, --input <FILE>       Read sources from FILE, one a line (# begins a comment, - is stdin)
-      -o, --output <PATH>      Name of the file, relative to --dir; - writes the bytes to stdout
-      -d, --dir <DIR>          Directory to download to, created if missing
-          --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file; repeatable
-          --sha256 <HEX>       Also demand this SHA-256 of the file
-          --car                Save the blocks, proved, as a CAR file: NAME.car, or --output
-          --include <GLOB>     Of a directory, take only what matches; repeatable
-          --exclude <GLOB>     Of a directory, leave out what matches; repeatable
-          --preserve           Keep the modes and times that the entries of a directory have in the DAG
-          --force              Replace other content at the target
-          --dry-run            Only say what would be done: kind, size, place, providers
-          --limit-rate <RATE>  Most bytes per second, all connections together (500K, 2M, off)
-          --connections <N>    Most connections at once
-          --max-size <SIZE>    Refuse content that is larger (20M, 1.5GiB, off)
-          --max-time <TIME>    Pause after this time in all (90s, 5m, 1h30m)
-      -h, --help               Print help (see more with '--help')
+      -i, --input <FILE>          Read sources from FILE, one a line (# begins a comment, - is stdin)
+      -o, --output <PATH>         Name of the file, relative to --dir; - writes the bytes to stdout
+      -d, --dir <DIR>             Directory to download to, created if missing
+          --gateway <URL|CAR>     Ask only this gateway (URL) or CAR file; repeatable
+          --mirror <URL>          Ask this URL too, which holds the same bytes; repeatable
+          --sha256 <HEX>          Also demand this SHA-256 of the file
+          --checksum <ALG:HEX>    Also demand this digest of the file (sha256, sha512 or blake3)
+          --header <NAME: VALUE>  Send this header to the source and its mirrors; repeatable, never
+                                  stored
+          --netrc                 Take logins for the source and its mirrors from ~/.netrc
+          --allow-unverified      Keep what nothing proves; the record and the output say so
+          --car                   Save the blocks, proved, as a CAR file: NAME.car, or --output
+          --include <GLOB>        Of a directory, take only what matches; repeatable
+          --exclude <GLOB>        Of a directory, leave out what matches; repeatable
+          --preserve              Keep the modes and times that the entries of a directory have in the
+                                  DAG
+          --force                 Replace other content at the target
+          --dry-run               Only say what would be done: kind, size, place, providers
+          --limit-rate <RATE>     Most bytes per second, all connections together (500K, 2M, off)
+          --connections <N>       Most connections at once
+          --max-size <SIZE>       Refuse content that is larger (20M, 1.5GiB, off)
+          --max-time <TIME>       Pause after this time in all (90s, 5m, 1h30m)
+      -h, --help                  Print help (see more with '--help')
 
     Global options:
           --json              Print JSON on standard output: one event a line, or one document

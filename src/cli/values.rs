@@ -40,6 +40,9 @@ pub enum ValueError {
     /// Not 64 hexadecimal digits.
     #[error("not a SHA-256: 64 hexadecimal digits are needed")]
     Sha256,
+    /// Not a function that is known, or not its digest.
+    #[error("not a checksum like sha256:HEX, sha512:HEX or blake3:HEX")]
+    Checksum,
 }
 
 /// A size or rate that can be switched off; `None` when it is.
@@ -150,6 +153,71 @@ pub fn positive_duration(text: &str) -> Result<Duration, ValueError> {
         Duration::ZERO => Err(ValueError::Zero),
         time => Ok(time),
     }
+}
+
+/// A digest and its function, as `--checksum` takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// The name of the function as it was typed, in lower case.
+    pub name: &'static str,
+    /// Function and digest.
+    pub digest: crate::engine::Checksum,
+}
+
+impl std::fmt::Display for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{}:{}",
+            self.name,
+            crate::content::hash::hex(&self.digest.digest)
+        )
+    }
+}
+
+/// The functions of `--checksum`: name, multihash code, bytes of a digest.
+const FUNCTIONS: [(&str, u64, usize); 3] = [
+    ("sha256", 0x12, 32),
+    ("sha512", 0x13, 64),
+    ("blake3", 0x1e, 32),
+];
+
+/// A digest as `function:hex`.
+pub fn checksum(text: &str) -> Result<Checksum, ValueError> {
+    let (name, digest) = text.trim().split_once(':').ok_or(ValueError::Checksum)?;
+    let function = FUNCTIONS
+        .into_iter()
+        .find(|known| known.0 == name.to_ascii_lowercase());
+    let (name, code, len) = function.ok_or(ValueError::Checksum)?;
+    let digits = digest.trim().as_bytes();
+    if digits.len() != 2 * len {
+        return Err(ValueError::Checksum);
+    }
+    let byte = |pair: &[u8]| Ok(hex_digit(pair[0])? << 4 | hex_digit(pair[1])?);
+    let digest = digits
+        .chunks_exact(2)
+        .map(byte)
+        .collect::<Result<_, ValueError>>();
+    let digest = digest.map_err(|_| ValueError::Checksum)?;
+    Ok(Checksum {
+        name,
+        digest: crate::engine::Checksum { code, digest },
+    })
+}
+
+/// A header that is sent along; its value is a secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Header(pub (String, String));
+
+impl std::fmt::Debug for Header {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Header({}: …)", self.0.0)
+    }
+}
+
+/// A header as curl takes it.
+pub fn header(line: &str) -> Result<Header, crate::gateway::plain::HeaderError> {
+    crate::gateway::plain::header(line).map(Header)
 }
 
 /// A SHA-256 as 64 hexadecimal digits of either case.

@@ -123,7 +123,9 @@ fn take_up(
 
 /// Whether a record is of the same content, saved in the same form.
 fn is_same(row: &DownloadRow, new: &NewDownload) -> bool {
-    row.root_cid == new.root_cid
+    let has_same_name = row.root_cid.is_some() || row.source == new.source;
+    has_same_name
+        && row.root_cid == new.root_cid
         && row.content_path == new.content_path
         && (row.kind == "car") == (new.kind == "car")
 }

@@ -11,10 +11,11 @@ use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
 use crate::commands::options;
 use crate::commands::transfer::Transfer;
-use crate::content::cid;
+use crate::content::cid::{self, Cid};
 use crate::disk::inspect;
-use crate::download::Failure;
-use crate::engine::{Blocks, ListedKind, Listing, Provider};
+use crate::download::{Failure, chain};
+use crate::engine::{Blocks, ListedKind, Listing, Place, Provider};
+use crate::exit::ExitKind;
 use crate::ui::view::{CapabilitiesView, PlanView, PlannedProviderView};
 
 /// Says what `get` of one source would do.
@@ -31,28 +32,55 @@ pub fn one(
         transfer.reporter.notice(notice);
     }
     let views = providers.list.iter().map(provider).collect();
-    let options = options::engine(&context.settings, &recorded, None)?;
-    let mut blocks = Blocks::new(providers.list, options);
-    let (cid, listing) = transfer.wait_for(look(&mut blocks, &wanted))??;
-    let view = PlanView {
+    let mut view = PlanView {
         source: wanted.source.clone(),
-        cid: cid::text(&wanted.root),
+        cid: wanted.root.as_ref().map(cid::text),
         content_path: Some(wanted.names.join("/")).filter(|path| !path.is_empty()),
-        content_cid: cid,
+        content_cid: None,
         path: wanted.path.clone(),
-        kind: listing.kind.name(),
-        size: listing.size,
-        claimed: claimed(&listing),
-        entries: (listing.kind == ListedKind::Directory).then_some(listing.entries.len() as u64),
+        kind: ListedKind::File.name(),
+        size: None,
+        claimed: None,
+        entries: None,
         action: action(context, get, &wanted)?,
         providers: views,
     };
+    match wanted.root {
+        None => view.size = transfer.wait_for(size_of_first(&providers.list))??,
+        Some(root) => {
+            let options = options::engine(&context.settings, &recorded, None)?;
+            let mut blocks = Blocks::new(providers.list, options);
+            let names = wanted.names.clone();
+            let (cid, listing) = transfer.wait_for(look(&mut blocks, root, names))??;
+            let is_directory = listing.kind == ListedKind::Directory;
+            view.content_cid = Some(cid);
+            view.kind = listing.kind.name();
+            view.size = listing.size;
+            view.claimed = claimed(&listing);
+            view.entries = is_directory.then_some(listing.entries.len() as u64);
+        }
+    }
     transfer.planned(&view);
     Ok(())
 }
 
-async fn look(blocks: &mut Blocks, wanted: &Wanted) -> Result<(String, Listing), Failure> {
-    let cid = blocks.resolve(wanted.root, wanted.names.clone()).await?;
+/// The size of a plain file, as the first of its places says.
+async fn size_of_first(providers: &[Provider]) -> Result<Option<u64>, CommandError> {
+    let Some(Place::Plain(plain)) = providers.first().map(|provider| &provider.place) else {
+        return Ok(None);
+    };
+    let facts = plain.look().await.map_err(|error| {
+        CommandError::new(ExitKind::Retry, format!("{}: {}", error.url, chain(&error)))
+    })?;
+    Ok(facts.total)
+}
+
+async fn look(
+    blocks: &mut Blocks,
+    root: Cid,
+    names: Vec<String>,
+) -> Result<(String, Listing), Failure> {
+    let cid = blocks.resolve(root, names).await?;
     Ok((cid::text(&cid), blocks.look(&cid).await?))
 }
 

@@ -37,7 +37,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
         &Event {
             id: None,
             what: What::Resolved {
-                cid: root.clone(),
+                cid: Some(root.clone()),
                 path: Some(target.path().to_path_buf()),
                 size: row.bytes_total,
             },

@@ -17,13 +17,16 @@ use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::{EntryKind, TreePath, TreeView};
-use crate::disk::{DiskError, host, inspect};
+use crate::disk::{DiskError, host, inspect, whole_file};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
+use crate::gateway::netrc::Netrc;
 use crate::store::{DownloadRow, FileKind, FileRow, NewDownload};
 
 /// Entries of a directory that are looked at together.
 const PAGE: u32 = 4096;
+/// Longest `~/.netrc` that is read.
+const MAX_NETRC: u64 = 1 << 20;
 /// Bytes hashed at once.
 const PIECE: usize = 256 << 10;
 
@@ -31,8 +34,8 @@ const PIECE: usize = 256 << 10;
 pub struct Wanted {
     /// As the user typed it.
     pub source: String,
-    /// Where the way begins.
-    pub root: Cid,
+    /// Where the way begins; `None` for a plain file at a URL.
+    pub root: Option<Cid>,
     /// The names along it.
     pub names: Vec<String>,
     /// Whether its blocks are wanted, as a CAR.
@@ -51,12 +54,13 @@ impl Wanted {
             filename: None,
             hint: None,
         };
+        let name = || SafeName::new(&name_of(&content));
         Ok(Self {
             source: cid::text(&root),
-            root,
+            root: Some(root),
             names: Vec::new(),
             is_car: false,
-            path: Some(target(context, get, get.output.as_deref(), &content)?),
+            path: Some(target(context, get, get.output.as_deref(), name)?),
             hint: None,
         })
     }
@@ -72,6 +76,7 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
         );
     }
     let mut transfer = Transfer::begin(&context, get.max_time)?;
+    transfer.take_secrets(headers(&get), logins(&get)?);
     for text in &sources {
         if transfer.is_over(text, None) {
             continue;
@@ -81,6 +86,29 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
         }
     }
     transfer.end()
+}
+
+fn headers(get: &Get) -> Vec<(String, String)> {
+    get.header.iter().map(|header| header.0.clone()).collect()
+}
+
+/// The logins of `~/.netrc`, if they are wanted; none if there is no such file.
+fn logins(get: &Get) -> Result<Netrc, CommandError> {
+    if !get.netrc {
+        return Ok(Netrc::default());
+    }
+    let Some(home) = directories::BaseDirs::new() else {
+        return Ok(Netrc::default());
+    };
+    let path = home.home_dir().join(".netrc");
+    let bytes = match whole_file::read_small(&path, MAX_NETRC) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_missing() => return Ok(Netrc::default()),
+        Err(error) => return Err(CommandError::new(ExitKind::Config, chain(&error))),
+    };
+    Netrc::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
+        CommandError::new(ExitKind::Config, format!("{}: {error}", path.display()))
+    })
 }
 
 fn one(
@@ -110,7 +138,7 @@ pub fn is_there(
     wanted: &Wanted,
 ) -> Result<bool, CommandError> {
     if let Some((row, path)) = in_place(context, wanted, &recorded(get, wanted))? {
-        if let Some(expected) = get.sha256 {
+        if let Some(expected) = expected_sha256(get) {
             check_sum(&row, &path, expected)?;
         }
         transfer.already_there(&row);
@@ -143,23 +171,72 @@ pub fn wanted(
 ) -> Result<Wanted, CommandError> {
     let content = match source::parse(text)? {
         Source::Content(content) => content,
-        Source::Url(_) => return Err(later("a plain https file by its checksum")),
+        Source::Url(url) => return wanted_file(context, get, url),
         Source::Catalog(_) => return Err(later("a name from the catalogue")),
     };
     // A name is looked up once; from then on the record holds what it led to.
     let resolved = transfer.resolve(&content, &get.gateway)?;
     let path = match get.output.as_deref() {
         Some(output) if output == Path::new("-") => None,
-        output => Some(target(context, get, output, &content)?),
+        output => {
+            let offered = content.filename.as_deref().and_then(place::sanitize_name);
+            let name = || offered.map_or_else(|| SafeName::new(&name_of(&content)), Ok);
+            Some(target(context, get, output, name)?)
+        }
     };
     Ok(Wanted {
         source: text.to_owned(),
-        root: resolved.cid,
+        root: Some(resolved.cid),
         names: resolved.path,
         is_car: get.car,
         path,
         hint: content.hint,
     })
+}
+
+/// A plain file at a URL: proved by its checksum, or, if the user consents, by nothing.
+fn wanted_file(context: &Context, get: &Get, url: String) -> Result<Wanted, CommandError> {
+    if get.car {
+        return Err(CommandError::usage(
+            "a plain file has no blocks to save as a CAR",
+        ));
+    }
+    let has_checksum = get.sha256.is_some() || get.checksum.is_some();
+    if !has_checksum && !get.allow_unverified {
+        return Err(CommandError::new(
+            ExitKind::Refused,
+            format!("nothing proves what {url} is"),
+        )
+        .hint("give its checksum with --sha256 HEX, or take it as it comes with --allow-unverified"));
+    }
+    let path = match get.output.as_deref() {
+        Some(output) if output == Path::new("-") => {
+            return Err(CommandError::usage(
+                "a plain file proves itself only at its end, and cannot go to standard output",
+            )
+            .hint("save it with -o PATH: it gets that name only when it is proved"));
+        }
+        output => target(context, get, output, || file_name(&url))?,
+    };
+    Ok(Wanted {
+        source: url,
+        root: None,
+        is_car: false,
+        names: Vec::new(),
+        path: Some(path),
+        hint: None,
+    })
+}
+
+/// The last segment of a URL's path as a file name.
+fn file_name(url: &str) -> Result<SafeName, DiskError> {
+    let parsed = url::Url::parse(url).ok();
+    let last = parsed
+        .as_ref()
+        .and_then(|url| url.path_segments()?.next_back());
+    let decoded = last.map(|last| percent_encoding::percent_decode_str(last).decode_utf8_lossy());
+    let offered = decoded.and_then(|name| place::sanitize_name(&name));
+    offered.map_or_else(|| SafeName::new("download"), Ok)
 }
 
 fn later(what: &str) -> CommandError {
@@ -172,7 +249,7 @@ fn target(
     context: &Context,
     get: &Get,
     output: Option<&Path>,
-    content: &ContentSource,
+    name: impl FnOnce() -> Result<SafeName, DiskError>,
 ) -> Result<PathBuf, CommandError> {
     let dir = get
         .dir
@@ -185,11 +262,7 @@ fn target(
     if let Some(output) = output {
         return Ok(Target::at(&dir.join(output))?.path().to_path_buf());
     }
-    let offered = content.filename.as_deref().and_then(place::sanitize_name);
-    let name = match offered {
-        Some(name) => name,
-        None => SafeName::new(&name_of(content))?,
-    };
+    let name = name()?;
     let name = match get.car {
         true => SafeName::new(&format!("{}.car", name.as_str()))?,
         false => name,
@@ -221,11 +294,12 @@ pub fn in_place(
     let Some(path) = &wanted.path else {
         return Ok(None);
     };
-    let root = cid::text(&wanted.root);
+    let root = wanted.root.as_ref().map(cid::text);
     for id in context.store.find_by_path(path).wait()? {
         if let Some(row) = context.store.download(id).wait()?
             && row.status == Status::Success
-            && row.root_cid.as_deref() == Some(root.as_str())
+            && row.root_cid == root
+            && (root.is_some() || row.source == wanted.source)
             && row.content_path == wanted.names.join("/")
             && (row.kind == "car") == wanted.is_car
         {
@@ -349,6 +423,10 @@ pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
         force: get.force,
         max_size: get.max_size.and_then(|limit| limit.0),
         limit_rate: get.limit_rate.map(Recorded::rate),
+        url: wanted.root.is_none().then(|| wanted.source.clone()),
+        mirrors: providers::recordable(&get.mirror),
+        checksum: get.checksum.as_ref().map(ToString::to_string),
+        allow_unverified: get.allow_unverified,
         connections: get.connections,
         include: get.include.clone(),
         exclude: get.exclude.clone(),
@@ -356,16 +434,26 @@ pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
     }
 }
 
+/// The SHA-256 that is demanded, however it was given.
+fn expected_sha256(get: &Get) -> Option<[u8; 32]> {
+    let other = get
+        .checksum
+        .as_ref()
+        .filter(|checksum| checksum.name == "sha256");
+    get.sha256
+        .or_else(|| other?.digest.digest.as_slice().try_into().ok())
+}
+
 fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload {
     NewDownload {
         source: wanted.source.clone(),
-        root_cid: Some(cid::text(&wanted.root)),
+        root_cid: wanted.root.as_ref().map(cid::text),
         content_path: wanted.names.join("/"),
         path: wanted.path.clone(),
         nonce: Nonce::random().to_string(),
         kind: if wanted.is_car { "car" } else { "file" }.to_owned(),
         options_json: recorded.to_json(),
-        expected_sha256: get.sha256,
+        expected_sha256: expected_sha256(get),
         priority: 0,
         uid: host::uid(),
         created: Timestamp::now(),

@@ -27,6 +27,14 @@ pub struct Recorded {
     pub max_size: Option<u64>,
     /// `--limit-rate` in bytes per second, 0 for `off`; `None`: as configured.
     pub limit_rate: Option<u64>,
+    /// The URL, where a plain file is wanted.
+    pub url: Option<String>,
+    /// `--mirror`, in order.
+    pub mirrors: Vec<String>,
+    /// `--checksum`, as `function:hex`.
+    pub checksum: Option<String>,
+    /// `--allow-unverified`.
+    pub allow_unverified: bool,
     /// `--connections`; `None`: as configured.
     pub connections: Option<u32>,
     /// `--include`.
@@ -102,6 +110,9 @@ pub fn engine(
         stream_ahead: STREAM_AHEAD,
         max_resume_attempts: keys.max_resume_attempts,
         filter: engine::Filter::new(&recorded.include, &recorded.exclude),
+        allow_unverified: recorded.allow_unverified,
+        resume_threshold: keys.resume_threshold,
+        max_source_switches: keys.max_source_switches,
         asks_others_later: false,
         preserve: recorded.preserve,
         connections: usize::try_from(recorded.connections.unwrap_or(keys.connections)).unwrap_or(1),

@@ -21,6 +21,9 @@ use crate::gateway::capability::Capabilities;
 use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
 use crate::gateway::defaults;
+use crate::gateway::error::GatewayError;
+use crate::gateway::netrc::Netrc;
+use crate::gateway::plain::Plain;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
 use crate::settings::{GatewayEntry, Origin, Settings};
@@ -45,6 +48,9 @@ pub struct Network {
     client: Client,
     settings: Settings,
     store: Store,
+    /// Sent to plain files and their mirrors; never stored.
+    headers: Vec<(String, String)>,
+    logins: Arc<Netrc>,
     /// One for each rate that was asked for, since it counts for all downloads together.
     rates: Arc<Mutex<HashMap<u64, Arc<RateLimit>>>>,
 }
@@ -67,8 +73,20 @@ impl Network {
             client,
             settings: context.settings.clone(),
             store: context.store.clone(),
+            headers: Vec::new(),
+            logins: Arc::default(),
             rates: Arc::default(),
         })
+    }
+
+    /// The same connections, with headers and logins for plain files and their mirrors.
+    #[must_use]
+    pub fn with_secrets(self, headers: Vec<(String, String)>, logins: Netrc) -> Self {
+        Self {
+            headers,
+            logins: Arc::new(logins),
+            ..self
+        }
     }
 
     /// The connections.
@@ -82,6 +100,9 @@ impl Network {
     /// Code 2 for a gateway that cannot be used, 65 for a file that is no CAR, 74 for one that
     /// cannot be read.
     pub fn providers(&self, recorded: &Recorded) -> Result<Providers, CommandError> {
+        if let Some(url) = &recorded.url {
+            return self.plain_providers(url, recorded);
+        }
         let known = self.store.gateways().wait()?;
         let are_named = !recorded.gateways.is_empty();
         let mut entries = self.settings.providers(&recorded.gateways)?;
@@ -110,7 +131,43 @@ impl Network {
                 Err(error) => return Err(error),
             }
         }
+        for mirror in &recorded.mirrors {
+            providers.list.push(self.plain(mirror, recorded)?);
+        }
         Ok(providers)
+    }
+
+    /// A plain file and its mirrors.
+    fn plain_providers(&self, url: &str, recorded: &Recorded) -> Result<Providers, CommandError> {
+        let urls = std::iter::once(url).chain(recorded.mirrors.iter().map(String::as_str));
+        let list = urls
+            .map(|url| self.plain(url, recorded))
+            .collect::<Result<_, _>>()?;
+        Ok(Providers {
+            list,
+            notices: Vec::new(),
+            asks_others_later: false,
+        })
+    }
+
+    fn plain(&self, url: &str, recorded: &Recorded) -> Result<Provider, CommandError> {
+        let bad = |error: &GatewayError| {
+            CommandError::usage(format!("cannot use {url}: {}", chain(error)))
+        };
+        let rate = self.rate(recorded);
+        let plain = Plain::new(self.client.clone(), url, self.headers.clone(), rate);
+        let mut plain = plain.map_err(|error| bad(&error))?;
+        let host = Url::parse(url)
+            .ok()
+            .and_then(|url| url.host_str().map(str::to_owned));
+        if let Some(login) = host.and_then(|host| self.logins.login(&host)) {
+            plain = plain.with_login(login);
+        }
+        Ok(Provider::new(
+            Place::Plain(plain),
+            url.to_owned(),
+            Capabilities::default(),
+        ))
     }
 
     fn provider(

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cli::values;
 use crate::commands::context::{Context, HEARTBEAT, Run};
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
@@ -24,9 +25,10 @@ use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::{DiskError, tree};
 use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
-use crate::engine::{self, Destination, Ending, Job, Saved};
+use crate::engine::{self, Destination, Ending, Job, Saved, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
+use crate::gateway::netrc::Netrc;
 use crate::store::{self, DownloadRow, Store};
 use crate::ui::Reporter;
 use crate::ui::view::PlanView;
@@ -132,6 +134,11 @@ impl<'a> Transfer<'a> {
             started: Instant::now(),
             tally: Tally::default(),
         })
+    }
+
+    /// Takes headers and logins for plain files and their mirrors.
+    pub fn take_secrets(&mut self, headers: Vec<(String, String)>, logins: Netrc) {
+        self.network = self.network.clone().with_secrets(headers, logins);
     }
 
     /// The run's number.
@@ -438,11 +445,25 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
             format!("the record of download {} has no {what}", row.id),
         )
     };
+    let recorded = Recorded::from_json(&row.options_json);
+    let names = row.content_path.split('/').filter(|name| !name.is_empty());
     let root = row
         .root_cid
         .as_deref()
-        .and_then(|text| cid::parse(text).ok())
-        .ok_or_else(|| broken("valid CID"))?;
+        .and_then(|text| cid::parse(text).ok());
+    let subject = match root {
+        Some(root) => Subject::Content {
+            root,
+            names: names.map(str::to_owned).collect(),
+        },
+        None if recorded.url.is_some() => Subject::File,
+        None => return Err(broken("valid CID")),
+    };
+    let checksum = recorded
+        .checksum
+        .as_deref()
+        .map(values::checksum)
+        .transpose();
     let destination = match (&row.path, part_path(row)) {
         (Some(target), Some(part)) => {
             if !matches!(row.kind.as_str(), "directory" | "car") {
@@ -457,16 +478,17 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         (None, _) => Destination::Stdout,
         (Some(_), None) => return Err(broken("valid name of its part file")),
     };
-    let names = row.content_path.split('/').filter(|name| !name.is_empty());
     Ok(Job {
         id: row.id,
         run,
         source: row.source.clone(),
-        root,
-        names: names.map(str::to_owned).collect(),
+        subject,
         destination,
         car_part: car_part_path(row),
         expected_sha256: row.expected_sha256,
+        checksum: checksum
+            .map_err(|_| broken("valid checksum"))?
+            .map(|checksum| checksum.digest),
         is_resuming: row.status == Status::Resuming,
         saved: Saved {
             bytes_fetched: row.bytes_fetched,

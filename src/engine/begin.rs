@@ -37,11 +37,15 @@ impl Coordinator<'_> {
     pub(super) async fn begin(&mut self, signals: &mut Signals) -> Result<(), Stop> {
         let (fetched, wasted) = (self.tally.fetched, self.tally.wasted);
         self.checkpointing.begin_traffic(fetched, wasted);
-        self.follow_stored_way().await?;
-        if self.way.wanted().is_none() {
-            self.restore(signals).await?;
+        if self.way.is_some() {
+            self.follow_stored_way().await?;
+            if self.wanted_step().is_none() {
+                self.restore(signals).await?;
+            }
+            self.tally.resumed_from = self.plan.proved_bytes();
+        } else {
+            self.begin_file().await?;
         }
-        self.tally.resumed_from = self.plan.proved_bytes();
         self.announce(What::Started {
             source: self.job.source.clone(),
             resumed_from: self.tally.resumed_from,
@@ -74,23 +78,25 @@ impl Coordinator<'_> {
 
     /// Goes along the way as far as the store, or the CIDs themselves, hold its blocks.
     async fn follow_stored_way(&mut self) -> Result<(), Stop> {
-        while let Some(cid) = self.way.wanted() {
+        while let Some(cid) = self.wanted_step() {
             let Some(block) = self.stored_node(&cid).await? else {
                 break;
             };
-            if let Err(error) = self.way.feed(block.data()) {
-                return Err(Stop::Failed(path_failure(&error)));
-            }
+            let fed = self
+                .way
+                .as_mut()
+                .map_or(Ok(()), |way| way.feed(block.data()));
+            fed.map_err(|error| Stop::Failed(path_failure(&error)))?;
         }
         Ok(())
     }
 
     /// The end of the way is reached: what is wanted there is the root of the plan.
     pub(super) fn arrive(&mut self) {
-        if self.way.wanted().is_some() || self.stop.is_some() {
+        if self.wanted_step().is_some() || self.stop.is_some() {
             return;
         }
-        let root = self.way.here();
+        let Some(root) = self.root() else { return };
         let (limits, filter) = (self.options.limits.clone(), self.options.filter.clone());
         match Plan::new(root, limits, filter) {
             Ok(plan) => self.plan = plan,
@@ -185,7 +191,7 @@ impl Coordinator<'_> {
         Ok(())
     }
 
-    fn open_part(&self, path: &Path) -> Result<PartFile, Stop> {
+    pub(super) fn open_part(&self, path: &Path) -> Result<PartFile, Stop> {
         let id = self.job.id;
         let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
         let part = match PartFile::open(path).map_err(fail)? {
@@ -216,10 +222,13 @@ impl Coordinator<'_> {
     /// Finds out what is there, on a thread of its own, so that it can be stopped meanwhile.
     async fn recover(&mut self, access: Access, signals: &mut Signals) -> Result<Recovered, Stop> {
         let is_stopped = Arc::new(AtomicBool::new(false));
+        let Some(root) = self.root() else {
+            unreachable!("only content has something to recover");
+        };
         let recovery = Recovery {
             id: self.job.id,
             run: self.job.run,
-            root: self.way.here(),
+            root,
             store: self.store.clone(),
             output: self.output.clone(),
             access,
@@ -336,17 +345,20 @@ impl Coordinator<'_> {
 
     /// The size of everything, where it is exact.
     pub(super) fn known_size(&self) -> Option<u64> {
+        if let Some(whole) = &self.whole {
+            return whole.size();
+        }
         let is_exact = !self.plan.is_directory() || self.plan.is_fully_known();
         self.plan.size().filter(|_| is_exact)
     }
 
-    fn announce_resolved(&mut self) {
+    pub(super) fn announce_resolved(&mut self) {
         let path = match &self.job.destination {
             Destination::Disk { target, .. } => Some(target.clone()),
             Destination::Stdout => None,
         };
         self.announce(What::Resolved {
-            cid: cid::text(&self.way.here()),
+            cid: self.root_text(),
             path,
             size: self.known_size(),
         });
@@ -357,7 +369,7 @@ impl Coordinator<'_> {
             return match self.plan.root_kind() {
                 Some("file") => Ok(Output::Stdout),
                 kind => Err(Stop::Failed(not_a_file(
-                    &self.way.here(),
+                    self.root_text(),
                     kind.unwrap_or_default(),
                 ))),
             };
@@ -369,7 +381,7 @@ impl Coordinator<'_> {
                 self.cut(&part)?;
                 Ok(Output::File(part))
             }
-            _ => Err(Stop::Failed(link_failure(&self.way.here()))),
+            _ => Err(Stop::Failed(link_failure(self.root_text()))),
         }
     }
 

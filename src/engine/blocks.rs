@@ -196,7 +196,7 @@ impl Blocks {
             cid: cid::text(cid),
             source,
         };
-        checked.map_err(|source| content_failure(&error(source), cid))
+        checked.map_err(|source| content_failure(&error(source), &cid::text(cid)))
     }
 
     /// Nobody is left to ask.

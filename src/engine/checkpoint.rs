@@ -166,8 +166,10 @@ impl Coordinator<'_> {
     fn sync(&mut self, trigger: Trigger, mut sha_states: HashMap<EntryId, Vec<u8>>) {
         self.write_journal();
         let bytes = self.plan.proved_bytes();
+        let whole = self.whole_state();
         let mut paths: Vec<Arc<str>> = Vec::new();
         let mut states = Vec::new();
+        let is_changed = !self.checkpointing.changed.is_empty();
         for id in std::mem::take(&mut self.checkpointing.finished) {
             if let Some(file) = self.hashing.finished.get(&id) {
                 paths.push(file.path.clone());
@@ -194,6 +196,10 @@ impl Coordinator<'_> {
                     ..FileState::default()
                 });
             }
+        }
+        if let Some(state) = whole.filter(|_| !states.is_empty() || is_changed) {
+            states = vec![state];
+            paths = vec!["".into()];
         }
         self.checkpointing.stage = Stage::Sync(trigger, states, bytes);
         let (output, inputs) = (self.output.clone(), self.inputs.clone());

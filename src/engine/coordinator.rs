@@ -10,8 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
+use crate::content::cid::{self, Cid};
 use crate::content::path::Resolution;
-use crate::download::{Action, Failure};
+use crate::download::{Action, Failure, Proof};
 use crate::engine::checkpoint::Checkpointing;
 use crate::engine::export::Saving;
 use crate::engine::failure::{chain, how_to_go_on, plan_failure, timed_out};
@@ -24,7 +25,8 @@ use crate::engine::plan::{Plan, PlanError};
 use crate::engine::prove;
 use crate::engine::provider::{Budget, Provider};
 use crate::engine::task::Task;
-use crate::engine::{Ending, Job, Options};
+use crate::engine::whole::Whole;
+use crate::engine::{Ending, Job, Options, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::store::{Store, StoreError};
@@ -80,6 +82,8 @@ pub struct Tally {
     pub resumed_from: u64,
     /// Bytes proved by this run.
     pub new_bytes: u64,
+    /// How a file that proves itself only at its end was proved.
+    pub proof: Option<Proof>,
     /// Whether anything was proved as a leaf around plain bytes.
     pub used_leaves: bool,
     /// Whether any provider answered anything.
@@ -96,8 +100,14 @@ pub struct Coordinator<'a> {
     pub(super) store: Store,
     pub(super) on_event: &'a mut dyn FnMut(&Event) -> ControlFlow<()>,
 
-    /// The way from the root of the source to what is wanted, until that is known.
-    pub(super) way: Resolution,
+    /// The way from the root of the source to what is wanted; none to a plain file.
+    pub(super) way: Option<Resolution>,
+    /// A file that proves itself only at its end.
+    pub(super) whole: Option<Whole>,
+    /// Whether nobody serves the content in a form that proves itself, but somebody may as a file.
+    pub(super) falls_back: bool,
+    /// Whether what is wanted is announced and recorded.
+    pub(super) is_resolved: bool,
     pub(super) plan: Plan,
     pub(super) output: Output,
     /// Whether the output is the target itself, found complete.
@@ -136,7 +146,13 @@ impl<'a> Coordinator<'a> {
                 wasted: job.saved.bytes_wasted,
                 ..Tally::default()
             },
-            way: Resolution::new(job.root, job.names.clone()),
+            way: match &job.subject {
+                Subject::Content { root, names } => Some(Resolution::new(*root, names.clone())),
+                Subject::File => None,
+            },
+            whole: None,
+            falls_back: false,
+            is_resolved: false,
             plan: Plan::empty(options.limits.clone(), options.filter.clone()),
             job,
             options,
@@ -175,7 +191,15 @@ impl<'a> Coordinator<'a> {
         if let Err(stop) = self.begin(&mut signals).await {
             self.halt(stop);
         }
-        self.transfer(&mut receiver, &mut signals).await;
+        if self.way.is_some() {
+            self.transfer(&mut receiver, &mut signals).await;
+        }
+        if std::mem::take(&mut self.falls_back) && self.stop.is_none() {
+            self.fall_back().await;
+        }
+        if self.whole.is_some() {
+            self.transfer_whole(&mut receiver, &mut signals).await;
+        }
         if self.stop.is_none() {
             self.complete(&mut receiver, &mut signals).await;
         }
@@ -192,7 +216,7 @@ impl<'a> Coordinator<'a> {
         while self.stop.is_none() && !self.is_complete() {
             self.recall().await;
             self.schedule();
-            if self.stop.is_some() || self.is_complete() {
+            if self.stop.is_some() || self.falls_back || self.is_complete() {
                 return;
             }
             self.step(receiver, signals, &mut tick).await;
@@ -235,6 +259,9 @@ impl<'a> Coordinator<'a> {
                 permit,
             } => self.on_block(task, cid, data, permit),
             Input::Leaf(leaf) => self.on_leaf(leaf),
+            Input::Opened(opened) => self.on_opened(opened),
+            Input::Chunk { task, data, permit } => self.on_chunk(task, data, permit),
+            Input::Whole(report) => self.on_whole(report),
             Input::FirstByte { task, after } => self.on_first_byte(task, after),
             Input::Ended { task, end } => self.on_ended(task, end),
             Input::Done(done) => self.on_done(done),
@@ -329,9 +356,24 @@ impl<'a> Coordinator<'a> {
         }
     }
 
+    /// The next block on the way to what is wanted.
+    pub(super) fn wanted_step(&self) -> Option<Cid> {
+        self.way.as_ref().and_then(Resolution::wanted)
+    }
+
+    /// The root of what is wanted, or as near to it as the way has come; none of a plain file.
+    pub(super) fn root(&self) -> Option<Cid> {
+        self.way.as_ref().map(Resolution::here)
+    }
+
+    /// The same as text.
+    pub(super) fn root_text(&self) -> Option<String> {
+        self.root().map(|root| cid::text(&root))
+    }
+
     /// Whether the way has ended and nothing is missing.
     pub(super) fn is_complete(&self) -> bool {
-        self.way.wanted().is_none() && self.plan.is_complete()
+        self.wanted_step().is_none() && self.plan.is_complete()
     }
 
     pub(super) fn announce(&mut self, what: What) {
@@ -351,9 +393,10 @@ impl<'a> Coordinator<'a> {
     pub(super) fn announce_progress(&mut self) {
         let totals = self.plan.totals();
         let files = self.plan.is_directory();
+        let whole = self.whole.as_ref();
         self.announce(What::Progress {
-            bytes: self.plan.proved_bytes(),
-            total: self.plan.size(),
+            bytes: whole.map_or_else(|| self.plan.proved_bytes(), Whole::position),
+            total: whole.map_or_else(|| self.plan.size(), Whole::size),
             files: files.then_some((totals.files_done, totals.files_known)),
         });
     }

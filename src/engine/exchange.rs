@@ -34,8 +34,18 @@ impl Coordinator<'_> {
         if !self.end_task(id) {
             return self.retire(id);
         }
+        if self
+            .net
+            .tasks
+            .get(&id)
+            .is_some_and(|task| task.aim == Aim::Whole)
+        {
+            self.whole_ended(id, end);
+            return self.retire(id);
+        }
         match end {
-            TaskEnd::Complete => {}
+            // Only whole files end like the last two.
+            TaskEnd::Complete | TaskEnd::Past { .. } | TaskEnd::Changed => {}
             TaskEnd::CarEnded { was_empty } => self.car_ended(id, was_empty),
             TaskEnd::BadCar(error @ CarError::SectionTooLarge { .. }) => {
                 self.block_too_large(id, &chain(&error));
@@ -133,7 +143,7 @@ impl Coordinator<'_> {
     /// Whether nothing of what the task was sent for is still missing.
     pub(super) fn is_settled(&self, task: &Task) -> bool {
         match task.aim {
-            Aim::Step(cid) => self.way.wanted() != Some(cid),
+            Aim::Step(cid) => self.wanted_step() != Some(cid),
             Aim::Entry(_, cid) | Aim::Node(_, cid, _) | Aim::Leaf(_, cid, _) => {
                 self.plan.expects(cid.hash()) == Expected::No
             }
@@ -141,7 +151,7 @@ impl Coordinator<'_> {
                 .plan
                 .file(entry)
                 .is_none_or(|file| file.proved().contains(range.start(), range.end())),
-            Aim::Tree(..) => false,
+            Aim::Tree(..) | Aim::Whole => false,
         }
     }
 

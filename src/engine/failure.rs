@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use crate::content::cid::{self, Cid};
+use crate::content::cid;
 use crate::content::path::PathError;
 use crate::content::unixfs::Fault;
 use crate::disk::DiskError;
 pub use crate::download::chain;
 use crate::download::{DownloadId, Failure};
 use crate::engine::plan::PlanError;
-use crate::engine::{Destination, Job};
+use crate::engine::{Destination, Job, Subject};
 use crate::exit::ExitKind;
 use crate::store::StoreError;
 
@@ -98,24 +98,24 @@ pub fn timed_out(job: &Job) -> Failure {
 }
 
 /// Something else than a file is to go to standard output.
-pub fn not_a_file(root: &Cid, what: &str) -> Failure {
+pub fn not_a_file(root: Option<String>, what: &str) -> Failure {
     Failure {
         kind: ExitKind::Usage,
         message: format!(
             "{} is a {what}, and standard output takes single files only",
-            cid::text(root)
+            root.unwrap_or_default()
         ),
         hint: Some("save it with: fetchd get … -o PATH, or name a file in it".to_owned()),
     }
 }
 
 /// The root is a symbolic link.
-pub fn link_failure(root: &Cid) -> Failure {
+pub fn link_failure(root: Option<String>) -> Failure {
     Failure {
         kind: ExitKind::Refused,
         message: format!(
             "{} is a symbolic link, which means nothing by itself",
-            cid::text(root)
+            root.unwrap_or_default()
         ),
         hint: Some("fetch the directory that holds it".to_owned()),
     }
@@ -142,11 +142,11 @@ pub fn path_failure(error: &PathError) -> Failure {
 
 /// The content is not sound, or not wanted.
 pub fn plan_failure(error: &PlanError, job: &Job) -> Failure {
-    content_failure(error, &job.root)
+    content_failure(error, &subject_text(job))
 }
 
 /// The same below any root.
-pub fn content_failure(error: &PlanError, root: &Cid) -> Failure {
+pub fn content_failure(error: &PlanError, root: &str) -> Failure {
     let (kind, hint) = match error {
         PlanError::Malformed { source, .. } if source.fault() == Fault::Unsafe => {
             (ExitKind::Refused, one_by_one_below(root))
@@ -188,12 +188,46 @@ pub fn content_failure(error: &PlanError, root: &Cid) -> Failure {
 
 /// What can be done where one name of a tree cannot be saved.
 pub fn one_by_one(job: &Job) -> String {
-    one_by_one_below(&job.root)
+    one_by_one_below(&subject_text(job))
 }
 
-fn one_by_one_below(root: &Cid) -> String {
-    format!(
-        "take the rest with --exclude NAME, or one file with: fetchd get {}/PATH -o NAME",
-        cid::text(root)
-    )
+fn subject_text(job: &Job) -> String {
+    match &job.subject {
+        Subject::Content { root, .. } => cid::text(root),
+        Subject::File => job.source.clone(),
+    }
+}
+
+fn one_by_one_below(root: &str) -> String {
+    format!("take the rest with --exclude NAME, or one file with: fetchd get {root}/PATH -o NAME")
+}
+
+/// What proves itself only at its end is to go to standard output.
+pub fn needs_a_file() -> Failure {
+    Failure {
+        kind: ExitKind::Refused,
+        message: "what proves itself only at its end cannot go to standard output".to_owned(),
+        hint: Some("save it with -o PATH: it gets that name only when it is proved".to_owned()),
+    }
+}
+
+/// The file is longer than it may be.
+pub fn too_large(size: u64, limit: u64) -> Failure {
+    Failure {
+        kind: ExitKind::Refused,
+        message: format!("the file is {size} bytes long and max_size allows {limit}"),
+        hint: Some("allow more with --max-size".to_owned()),
+    }
+}
+
+/// Nothing would prove the file.
+pub fn unverifiable(source: &str) -> Failure {
+    Failure {
+        kind: ExitKind::Refused,
+        message: format!("nothing proves what {source} is"),
+        hint: Some(
+            "give its checksum with --sha256 HEX, or take it as it comes with --allow-unverified"
+                .to_owned(),
+        ),
+    }
 }

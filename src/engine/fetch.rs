@@ -13,13 +13,15 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::content::car::{CarParser, Limits, Section};
 use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
-use crate::engine::input::{Input, Leaf, TaskEnd, TaskId};
+use crate::engine::input::{Input, Leaf, Opened, TaskEnd, TaskId};
 use crate::engine::plan::{EntryId, Piece};
 use crate::engine::prove::Permit;
 use crate::engine::provider::Place;
 use crate::gateway::body::Body;
 use crate::gateway::error::GatewayError;
+use crate::gateway::plain::{Plain, Reply};
 use crate::gateway::request::{CarRequest, Gateway, Scope};
+use crate::gateway::validator::Validator;
 
 /// Received bytes that may wait to be proved and written, all tasks together. Large enough to keep
 /// all threads busy: twice as much made nothing faster.
@@ -98,6 +100,8 @@ pub async fn block(place: Place, cid: Cid, max_block: u64, line: Line) {
             Ok(None) => TaskEnd::NotInCar,
             Err(error) => TaskEnd::CarFile(error),
         },
+        // A plain file has no blocks: it is never asked for one.
+        Place::Plain(_) => TaskEnd::NotInCar,
     };
     line.end(end);
 }
@@ -182,15 +186,15 @@ pub struct Wanted {
 
 /// Fetches consecutive leaves as plain file bytes. There must be leaves, and each must
 /// begin where the one before ends.
-pub async fn range(gateway: Gateway, wanted: Wanted, line: Line) {
-    let end = match stream_range(&gateway, wanted, &line).await {
+pub async fn range(place: Place, wanted: Wanted, line: Line) {
+    let end = match stream_range(&place, wanted, &line).await {
         Ok(()) => TaskEnd::Complete,
         Err(error) => TaskEnd::Failed(error),
     };
     line.end(end);
 }
 
-async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<(), GatewayError> {
+async fn stream_range(place: &Place, wanted: Wanted, line: &Line) -> Result<(), GatewayError> {
     let Wanted {
         entry,
         root,
@@ -203,7 +207,11 @@ async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<
         .zip(leaves.last())
         .and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
     let Some(bounds) = bounds else { return Ok(()) };
-    let mut body = gateway.range(&root, bounds, size).await?;
+    let mut body = match place {
+        Place::Http(gateway) => gateway.range(&root, bounds, size).await?,
+        Place::Plain(plain) => plain.range(bounds, size, None).await?,
+        Place::Car(_) => return Ok(()),
+    };
     let _turn = line.turn(&mut started).await;
     let mut received = Received::default();
     let mut is_first = true;
@@ -233,6 +241,63 @@ async fn stream_range(gateway: &Gateway, wanted: Wanted, line: &Line) -> Result<
         }));
     }
     finish(&mut body).await
+}
+
+/// From where a whole file is wanted.
+pub struct From {
+    /// The first byte that is missing.
+    pub position: u64,
+    /// Bytes of the file, as far as that is known.
+    pub total: Option<u64>,
+    /// The version that the bytes before belong to.
+    pub validator: Option<Validator>,
+}
+
+/// Fetches a file from some byte on to its end, or all of it where the source wants it so.
+pub async fn whole(plain: Plain, from: From, line: Line) {
+    let end = match stream_whole(&plain, from, &line).await {
+        Ok(end) => end,
+        Err(error) => TaskEnd::Failed(error),
+    };
+    line.end(end);
+}
+
+async fn stream_whole(plain: &Plain, from: From, line: &Line) -> Result<TaskEnd, GatewayError> {
+    let started = Instant::now();
+    let reply = match from.position {
+        0 => Reply::Whole(plain.whole().await?),
+        position => {
+            plain
+                .rest(position, from.total, from.validator.as_ref())
+                .await?
+        }
+    };
+    let (offset, answer) = match reply {
+        Reply::Rest(answer) => (from.position, answer),
+        Reply::Whole(answer) => (0, answer),
+        Reply::Past { total } => return Ok(TaskEnd::Past { total }),
+        Reply::Changed => return Ok(TaskEnd::Changed),
+    };
+    line.send(Input::FirstByte {
+        task: line.task,
+        after: started.elapsed(),
+    });
+    line.send(Input::Opened(Opened {
+        task: line.task,
+        offset,
+        total: answer.total,
+        validator: answer.validator,
+    }));
+    let mut body = answer.body;
+    while let Some(data) = body.chunk().await? {
+        let permit = line.permit(data.len() as u64).await;
+        line.send(Input::Chunk {
+            task: line.task,
+            data,
+            permit,
+        });
+    }
+    Ok(TaskEnd::Complete)
 }
 
 /// Reads the end of the body, so that the connection can serve the next request.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::cid;
 use crate::content::hash;
+use crate::disk::part::PartFile;
 use crate::disk::{DiskError, inspect, install, tree};
 use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
@@ -17,6 +17,7 @@ use crate::engine::failure::{
 use crate::engine::input::Input;
 use crate::engine::output::{self, Output};
 use crate::engine::provider::Out;
+use crate::engine::whole::Whole;
 use crate::engine::{Destination, Ending};
 use crate::event::What;
 use crate::exit::ExitKind;
@@ -36,6 +37,7 @@ impl Coordinator<'_> {
             return;
         }
         self.compare_checksum();
+        self.compare_other_checksum().await;
         if self.stop.is_none() && self.job.car_part.is_none() {
             self.build_tree(signals).await;
         }
@@ -89,10 +91,37 @@ impl Coordinator<'_> {
         }
     }
 
+    /// The same for a function whose digest is not made on the way: the part is read once more.
+    async fn compare_other_checksum(&mut self) {
+        let (Some(checksum), Output::File(part)) = (self.job.checksum.clone(), &self.output) else {
+            return;
+        };
+        if self.whole.is_some() || self.stop.is_some() || checksum.function().is_none() {
+            return;
+        }
+        let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
+        match on_a_thread(move || digest_of(&part, code, size)).await {
+            Ok(digest) if digest == checksum.digest => {}
+            Ok(digest) => self.fail(Failure {
+                kind: ExitKind::Verification,
+                message: format!(
+                    "the file that the CID names has the digest {}, not {}",
+                    hash::hex(&digest),
+                    hash::hex(&checksum.digest)
+                ),
+                hint: Some(
+                    "the CID and the checksum contradict each other: ask where they come from"
+                        .to_owned(),
+                ),
+            }),
+            Err(error) => self.fail(disk_failure(&error, self.job.id)),
+        }
+    }
+
     /// The last look before the final name: the part is as long as the file, whoever may have
     /// touched it meanwhile.
     fn check_length(&mut self) {
-        let (Output::File(part), Some(size)) = (&self.output, self.plan.size()) else {
+        let (Output::File(part), Some(size)) = (&self.output, self.known_size()) else {
             return;
         };
         match part.len() {
@@ -122,6 +151,7 @@ impl Coordinator<'_> {
         // The threads that write are done: what they hold of the output goes with them.
         self.prover = None;
         self.hashing.sender = None;
+        self.whole.iter_mut().for_each(Whole::close);
         let threads = std::mem::take(&mut self.threads);
         on_a_thread(move || threads.join()).await;
         let failure = match std::mem::replace(&mut self.output, Output::Undecided) {
@@ -246,7 +276,7 @@ impl Coordinator<'_> {
             Destination::Disk { target, .. } => Some(Install {
                 path: target.clone(),
                 // A CAR is not what the CID names, only all of its blocks.
-                cid: Some(receipt.cid.clone()).filter(|_| self.job.car_part.is_none()),
+                cid: receipt.cid.clone().filter(|_| self.job.car_part.is_none()),
                 size: receipt.size,
                 mtime_ns: inspect::fingerprint(target).map_or(0, |(_, mtime)| mtime),
                 sha256: receipt.sha256,
@@ -294,16 +324,17 @@ impl Coordinator<'_> {
         }
         let (size, sha256) = match self.saved_car() {
             Some((len, sha256)) => (len, Some(sha256)),
-            None => (self.plan.size().unwrap_or(0), self.hashing.digest(0)),
+            None => (self.known_size().unwrap_or(0), self.hashing.digest(0)),
         };
         Receipt {
             path,
-            cid: cid::text(&self.way.here()),
+            cid: self.root_text(),
             size,
             sha256,
-            proof: match self.tally.used_leaves {
-                true => Proof::Leaves,
-                false => Proof::Blocks,
+            proof: match (self.tally.proof, self.tally.used_leaves) {
+                (Some(proof), _) => proof,
+                (None, true) => Proof::Leaves,
+                (None, false) => Proof::Blocks,
             },
             bytes_fetched: self.tally.fetched,
             bytes_wasted: self.tally.wasted,
@@ -514,4 +545,21 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
+}
+
+fn digest_of(part: &PartFile, code: u64, size: u64) -> Result<Vec<u8>, DiskError> {
+    let Some(mut hasher) = hash::Hasher::new(code) else {
+        return Ok(Vec::new());
+    };
+    let mut buffer = vec![0; 256 << 10];
+    let mut at = 0;
+    while at < size {
+        let len = buffer
+            .len()
+            .min(usize::try_from(size - at).unwrap_or(usize::MAX));
+        part.read_at(at, &mut buffer[..len])?;
+        hasher.update(&buffer[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finish())
 }

@@ -10,9 +10,11 @@ use crate::disk::DiskError;
 use crate::download::Action;
 use crate::engine::plan::EntryId;
 use crate::engine::prove::{Outcome, Permit, Place, ShaReport, Shape};
+use crate::engine::whole::Report;
 use crate::exit::ExitKind;
 use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::GatewayError;
+use crate::gateway::validator::Validator;
 use crate::store::{FileRow, StoreError};
 
 /// Number of a network task within one run of the engine.
@@ -33,6 +35,19 @@ pub enum Input {
     },
     /// A task received the file bytes of a leaf: proved by nobody yet.
     Leaf(Leaf),
+    /// A stream of a whole file begins.
+    Opened(Opened),
+    /// The next bytes of a whole file.
+    Chunk {
+        /// The task.
+        task: TaskId,
+        /// The bytes.
+        data: Bytes,
+        /// Their share of the byte budget.
+        permit: Permit,
+    },
+    /// The thread that writes a whole file reports.
+    Whole(Report),
     /// The first byte of an answer arrived.
     FirstByte {
         /// The task.
@@ -78,6 +93,18 @@ pub enum Input {
     Signal(ExitKind),
 }
 
+/// What a source says when it begins to send a file.
+pub struct Opened {
+    /// The task.
+    pub task: TaskId,
+    /// Where in the file its bytes begin: where they were asked for, or 0.
+    pub offset: u64,
+    /// Bytes of the whole file.
+    pub total: Option<u64>,
+    /// Which version of the file it is.
+    pub validator: Option<Validator>,
+}
+
 /// The file bytes of a leaf, as they came.
 pub struct Leaf {
     /// The task.
@@ -121,6 +148,13 @@ pub enum TaskEnd {
         /// Whether it held no block at all.
         was_empty: bool,
     },
+    /// A file ends before the offset that was asked for, or at it.
+    Past {
+        /// Bytes of the file, if the source says it.
+        total: Option<u64>,
+    },
+    /// It is not the file any more that was begun.
+    Changed,
     /// A CAR that is none, or that broke off.
     BadCar(CarError),
     /// The exchange failed.

@@ -35,6 +35,7 @@ mod recover;
 mod schedule;
 mod task;
 mod tree;
+mod whole;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -63,22 +64,70 @@ pub struct Job {
     pub run: RunId,
     /// As the user typed it.
     pub source: String,
-    /// Where the way to what is wanted begins.
-    pub root: Cid,
-    /// The names along that way; none if the root itself is wanted.
-    pub names: Vec<String>,
+    /// What to fetch.
+    pub subject: Subject,
     /// Where to put it.
     pub destination: Destination,
     /// Where the CAR is written that all of it is to be saved as; `None` to save the content.
     pub car_part: Option<PathBuf>,
     /// What the user says the file's SHA-256 is.
     pub expected_sha256: Option<[u8; 32]>,
+    /// What the user says its digest by another function is.
+    pub checksum: Option<Checksum>,
     /// Whether the record says `resuming`, and not yet `in_progress`.
     pub is_resuming: bool,
     /// What earlier runs left.
     pub saved: Saved,
     /// Tries so far that reached a provider and brought nothing.
     pub attempts: u32,
+}
+
+/// What is to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// Content by its CID.
+    Content {
+        /// Where the way to it begins.
+        root: Cid,
+        /// The names along that way; none if the root itself is wanted.
+        names: Vec<String>,
+    },
+    /// The file that the first provider has, and others may have too.
+    File,
+}
+
+/// The digest that a file is to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checksum {
+    /// Multihash code of the function.
+    pub code: u64,
+    /// The digest.
+    pub digest: Vec<u8>,
+}
+
+/// Multihash code of SHA-256, which is computed of every file anyway.
+const SHA2_256: u64 = 0x12;
+
+impl Checksum {
+    /// Of a SHA-256.
+    pub fn sha256(digest: [u8; 32]) -> Self {
+        Self {
+            code: SHA2_256,
+            digest: digest.to_vec(),
+        }
+    }
+
+    /// The function that has to be computed besides SHA-256.
+    fn function(&self) -> Option<u64> {
+        (self.code != SHA2_256).then_some(self.code)
+    }
+
+    fn is_met(&self, sha256: &[u8; 32], digest: Option<&[u8]>) -> bool {
+        match self.function() {
+            None => self.digest == sha256,
+            Some(_) => digest == Some(&self.digest),
+        }
+    }
 }
 
 /// Where the file goes.
@@ -126,6 +175,13 @@ pub struct Options {
     pub max_resume_attempts: u32,
     /// What of a directory is wanted.
     pub filter: Filter,
+    /// Whether bytes that nothing proves may be kept.
+    pub allow_unverified: bool,
+    /// The share of a file, 0 to 1, from which on a broken stream is gone on with although
+    /// nothing says that the rest belongs to the same bytes.
+    pub resume_threshold: f64,
+    /// Sources that may be given up for sending another file.
+    pub max_source_switches: u32,
     /// Whether there are others to ask, another time: nobody here having it is then not the end.
     pub asks_others_later: bool,
     /// Whether modes and times of a directory's entries are kept.

@@ -15,6 +15,7 @@ use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
 use crate::gateway::error::Advice;
+use crate::gateway::plain::Plain;
 use crate::gateway::request::Gateway;
 use crate::gateway::retry_after;
 
@@ -35,6 +36,8 @@ pub enum Place {
     Http(Gateway),
     /// A CAR file on this machine.
     Car(Arc<CarFile>),
+    /// A plain file at a URL.
+    Plain(Plain),
 }
 
 /// The forms in which bytes can be asked for.
@@ -46,6 +49,8 @@ pub enum Transport {
     Car,
     /// Plain file bytes by `Range`.
     Range,
+    /// A plain file, from some byte on to its end.
+    Whole,
 }
 
 impl Transport {
@@ -55,6 +60,7 @@ impl Transport {
             Transport::Raw => "raw",
             Transport::Car => "car",
             Transport::Range => "range",
+            Transport::Whole => "whole",
         }
     }
 
@@ -63,6 +69,8 @@ impl Transport {
         match self {
             Transport::Raw | Transport::Car => Proof::Blocks,
             Transport::Range => Proof::Leaves,
+            // Until its end says more.
+            Transport::Whole => Proof::Unverified,
         }
     }
 }
@@ -236,13 +244,18 @@ impl Provider {
 
     /// Whether it may be asked in this form.
     pub fn serves(&self, form: Transport) -> bool {
-        let is_http = matches!(self.place, Place::Http(_));
+        let can = match self.place {
+            Place::Http(_) => true,
+            Place::Car(_) => form == Transport::Raw,
+            Place::Plain(_) => matches!(form, Transport::Range | Transport::Whole),
+        };
         let known = match form {
             Transport::Raw => self.capabilities.raw,
             Transport::Car => self.capabilities.car,
             Transport::Range => self.capabilities.range,
+            Transport::Whole => Known::Unknown,
         };
-        (is_http || form == Transport::Raw) && known != Known::No && !self.is_banned(form)
+        can && known != Known::No && !self.is_banned(form)
     }
 
     /// Bytes per second that it is expected to send.
@@ -274,12 +287,50 @@ impl Provider {
         if !self.receipt.rungs.contains(&form.rung()) {
             self.receipt.rungs.push(form.rung());
         }
-        let known = match form {
-            Transport::Raw => &mut self.capabilities.raw,
-            Transport::Car => &mut self.capabilities.car,
-            Transport::Range => &mut self.capabilities.range,
-        };
-        *known = Known::Yes;
+        match form {
+            Transport::Raw => self.capabilities.raw = Known::Yes,
+            Transport::Car => self.capabilities.car = Known::Yes,
+            Transport::Range => self.capabilities.range = Known::Yes,
+            Transport::Whole => {}
+        }
+    }
+
+    /// It sent bytes of a file that proves itself only at its end: its budget of failures is full
+    /// again.
+    pub fn made_progress(&mut self) {
+        self.failures = 0;
+        self.rest = self.rest.filter(|rest| rest.was_asked);
+    }
+
+    /// Bytes of a file that has come out right, on this rung.
+    pub fn kept(&mut self, bytes: u64, rung: Proof) {
+        self.receipt.bytes += bytes;
+        if bytes > 0 && !self.receipt.rungs.contains(&rung) {
+            self.receipt.rungs.push(rung);
+        }
+    }
+
+    /// It sent a file that came out wrong: it is not asked any more.
+    pub fn sent_another_file(&mut self) -> Consequence {
+        self.receipt.rejected += 1;
+        self.leave(Out::Lied)
+    }
+
+    /// It is of no use to this download.
+    pub fn rule_out(&mut self) {
+        self.out.get_or_insert(Out::Unprovable);
+    }
+
+    /// Whether it might send the plain file, although it serves it in no form that proves itself.
+    pub fn may_send_whole(&self) -> bool {
+        matches!(self.place, Place::Http(_)) && *self.ending() == Out::Unprovable
+    }
+
+    /// It gets another chance, in another form.
+    pub fn revive(&mut self) {
+        self.out = None;
+        self.failures = 0;
+        self.rest = self.rest.filter(|rest| rest.was_asked);
     }
 
     /// It sent bytes that did not prove right: it is not asked in this form any more. Of a file on
@@ -287,7 +338,7 @@ impl Provider {
     pub fn lied(&mut self, form: Transport, block: &Cid) -> Consequence {
         self.receipt.rejected += 1;
         match self.place {
-            Place::Http(_) => self.ban(form, Out::Lied),
+            Place::Http(_) | Place::Plain(_) => self.ban(form, Out::Lied),
             Place::Car(_) => {
                 self.lied_once = true;
                 self.lack(form, Some(block))
@@ -319,7 +370,7 @@ impl Provider {
             // Many serve blocks to everybody, and plain files to their own users only.
             Advice::Credentials => self.ban(form, Out::Credentials),
             Advice::Stop => self.leave(match self.place {
-                Place::Http(_) => Out::Exhausted,
+                Place::Http(_) | Place::Plain(_) => Out::Exhausted,
                 Place::Car(_) => Out::Unreadable,
             }),
         }
@@ -354,8 +405,8 @@ impl Provider {
     fn lack(&mut self, form: Transport, subject: Option<&Cid>) -> Consequence {
         let limit = match self.place {
             Place::Car(_) => usize::MAX,
-            Place::Http(_) if self.has_served() => MAX_LACKING,
-            Place::Http(_) => MAX_LACKING_AT_FIRST,
+            _ if self.has_served() => MAX_LACKING,
+            Place::Http(_) | Place::Plain(_) => MAX_LACKING_AT_FIRST,
         };
         let Some(cid) = subject else {
             return self.ban(form, Out::Absent);
@@ -418,7 +469,8 @@ impl Provider {
         if !self.is_banned(form) {
             self.banned.push((form, why.clone()));
         }
-        if self.bulk_transport(None).is_some() {
+        // A whole file has no other form.
+        if form != Transport::Whole && self.bulk_transport(None).is_some() {
             return Consequence::OtherForm;
         }
         self.leave(why)
@@ -434,6 +486,7 @@ impl Provider {
             Transport::Raw => self.capabilities.raw = Known::No,
             Transport::Car => self.capabilities.car = Known::No,
             Transport::Range => self.capabilities.range = Known::No,
+            Transport::Whole => {}
         }
     }
 }
@@ -462,7 +515,7 @@ pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
         .collect();
     ready.sort_by(|&one, &other| {
         let (one, other) = (&providers[one], &providers[other]);
-        let rank = |it: &Provider| (matches!(it.place, Place::Http(_)), it.failures);
+        let rank = |it: &Provider| (!matches!(it.place, Place::Car(_)), it.failures);
         let by_rank = rank(one).cmp(&rank(other));
         by_rank.then(one.cost().total_cmp(&other.cost()))
     });

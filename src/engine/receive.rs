@@ -53,14 +53,13 @@ impl Coordinator<'_> {
     }
 
     fn is_on_the_way(&self, cid: &Cid) -> bool {
-        self.way
-            .wanted()
+        self.wanted_step()
             .is_some_and(|wanted| wanted.hash() == cid.hash())
     }
 
     /// A block on the way from the root to what is wanted below it.
     fn on_step(&mut self, id: TaskId, cid: Cid, block: &Bytes) {
-        let wanted = self.way.wanted().unwrap_or(cid);
+        let wanted = self.wanted_step().unwrap_or(cid);
         let Ok(verified) = VerifiedBlock::check(wanted, block.clone()) else {
             return self.rejected(id, &cid, None, block.len() as u64);
         };
@@ -72,7 +71,11 @@ impl Coordinator<'_> {
     pub(super) fn take_step(&mut self, block: &VerifiedBlock) {
         self.journal
             .keep_block(block.cid().hash().to_bytes(), block.data());
-        if let Err(error) = self.way.feed(block.data()) {
+        let fed = self
+            .way
+            .as_mut()
+            .map_or(Ok(()), |way| way.feed(block.data()));
+        if let Err(error) = fed {
             return self.fail(path_failure(&error));
         }
         self.arrive();
@@ -468,7 +471,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn count_received(&mut self, id: TaskId, bytes: u64) {
+    pub(super) fn count_received(&mut self, id: TaskId, bytes: u64) {
         self.tally.fetched += bytes;
         if let Some(task) = self.net.tasks.get_mut(&id) {
             task.received += bytes;

@@ -122,7 +122,7 @@ impl Coordinator<'_> {
     /// Hands out one piece of work to this provider; whether there was any.
     fn hand_out(&mut self, index: usize) -> bool {
         let load = self.load(index);
-        if let Some(cid) = self.way.wanted() {
+        if let Some(cid) = self.wanted_step() {
             return self.fetch_block(index, load, Aim::Step(cid));
         }
         let mut after = None;
@@ -265,7 +265,7 @@ impl Coordinator<'_> {
             Some(Transport::Range) => self.fetch_leaves(index, load, id, window),
             Some(Transport::Car) => self.fetch_window(index, load, id, window),
             Some(Transport::Raw) => self.fetch_piece(index, load, id),
-            None => false,
+            Some(Transport::Whole) | None => false,
         }
     }
 
@@ -312,9 +312,11 @@ impl Coordinator<'_> {
     }
 
     fn fetch_run(&mut self, index: usize, id: EntryId, leaves: Vec<Piece>) -> bool {
-        let Place::Http(gateway) = self.providers[index].place.clone() else {
+        let place = self.providers[index].place.clone();
+        // A mirror holds the file that was asked for, and no other.
+        if matches!(place, Place::Plain(_)) && id != 0 {
             return false;
-        };
+        }
         let ends = leaves.first().zip(leaves.last());
         let bounds =
             ends.and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
@@ -329,7 +331,7 @@ impl Coordinator<'_> {
             size,
             leaves,
         };
-        let work = fetch::range(gateway, wanted, line.clone());
+        let work = fetch::range(place, wanted, line.clone());
         self.start(index, Transport::Range, Aim::Window(id, bounds), line, work);
         true
     }
@@ -449,7 +451,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn start(
+    pub(super) fn start(
         &mut self,
         index: usize,
         transport: Transport,
@@ -571,7 +573,7 @@ impl Coordinator<'_> {
                 let range = piece_range(piece);
                 range.is_some_and(|range| self.ask_twice(index, Aim::Leaf(entry, piece.cid, range)))
             }),
-            None => false,
+            Some(Transport::Whole) | None => false,
         };
         if let (true, Some(task), Some(keeps)) = (helped, self.net.tasks.get_mut(&slow), keeps)
             && form != Some(Transport::Raw)

@@ -25,6 +25,8 @@ pub enum Aim {
     Window(EntryId, ByteRange),
     /// Everything below an entry, or below a directory.
     Tree(EntryId, Cid),
+    /// The rest of a file that proves itself only at its end.
+    Whole,
 }
 
 impl Aim {
@@ -34,7 +36,7 @@ impl Aim {
             Aim::Step(cid) | Aim::Entry(_, cid) | Aim::Node(_, cid, _) | Aim::Leaf(_, cid, _) => {
                 Some(cid)
             }
-            Aim::Window(..) | Aim::Tree(..) => None,
+            Aim::Window(..) | Aim::Tree(..) | Aim::Whole => None,
         }
     }
 

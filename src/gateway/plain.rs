@@ -15,6 +15,7 @@ use reqwest::header::{ACCEPT_RANGES, HeaderMap, IF_MATCH, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
+use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
 use crate::gateway::body::{Body, Extent};
 use crate::gateway::client::{Client, Traffic};
@@ -102,6 +103,14 @@ impl Plain {
         Ok(Self {
             inner: Gateway::new(client, &origin, headers, rate)?,
             url: parsed,
+        })
+    }
+
+    /// The plain bytes of `cid` behind a path gateway; `None` if its base URL bears no path.
+    pub fn behind(gateway: &Gateway, cid: &Cid) -> Option<Self> {
+        Some(Self {
+            url: Url::parse(&gateway.plain_url(cid)).ok()?,
+            inner: gateway.clone(),
         })
     }
 

@@ -161,6 +161,11 @@ impl Gateway {
         self.inner.sunset.get().copied()
     }
 
+    /// Where the plain bytes of a file are.
+    pub(super) fn plain_url(&self, cid: &Cid) -> String {
+        format!("{}{}", self.inner.root, cid::text(cid))
+    }
+
     /// Where a block is.
     pub(super) fn block_url(&self, cid: &Cid) -> String {
         format!("{}{}?format=raw", self.inner.root, cid::text(cid))
@@ -222,7 +227,7 @@ impl Gateway {
         range: ByteRange,
         total: u64,
     ) -> Result<Body, GatewayError> {
-        let url = format!("{}{}", self.inner.root, cid::text(cid));
+        let url = self.plain_url(cid);
         let ask = Ask::get(&url, "*/*", Traffic::Bulk).with(RANGE, &format!("bytes={range}"));
         let response = self.ask(ask).await?;
         let wanted = [StatusCode::PARTIAL_CONTENT, StatusCode::OK];

@@ -109,6 +109,7 @@ fn state_hash(checkpoint: &Checkpoint) -> [u8; 32] {
         part(&state.rungs);
         part(state.sha_state.as_deref().unwrap_or_default());
         part(state.sha256.as_ref().map_or(&[], |sum| sum.as_slice()));
+        part(state.source.as_deref().unwrap_or_default().as_bytes());
         part(&[u8::from(state.done)]);
     }
     hasher.finalize().into()

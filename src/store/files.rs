@@ -111,6 +111,8 @@ pub struct FileState {
     /// Length and modification time, in nanoseconds since 1970, of the part on disk when this
     /// was recorded: while they are the same, nobody has touched it since.
     pub fingerprint: Option<(u64, i64)>,
+    /// How far a file has come that proves itself only at its end: opaque to the store.
+    pub source: Option<String>,
     /// Whether every byte is proved.
     pub done: bool,
 }
@@ -266,7 +268,7 @@ pub(super) fn record_state(
     let touched = sql::execute(
         tx,
         "UPDATE files SET verified = :verified, rungs = :rungs, sha_state = :sha_state,
-                sha256 = :sha256, done = :done, part_len = :part_len, part_mtime = :part_mtime
+                sha256 = :sha256, done = :done, part_len = :part_len, part_mtime = :part_mtime, source = :source
          WHERE download_id = :id AND idx = :idx",
         named_params! {
             ":id": id.get(),
@@ -276,6 +278,7 @@ pub(super) fn record_state(
             ":sha_state": state.sha_state,
             ":sha256": state.sha256,
             ":done": state.done,
+            ":source": state.source,
             ":part_len": state.fingerprint.map(|(len, _)| int(len)),
             ":part_mtime": state.fingerprint.map(|(_, mtime)| mtime),
         },
@@ -312,6 +315,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         sha_state: row.get("sha_state")?,
         sha256: sql::digest(row, "sha256")?,
         fingerprint: part_len.zip(part_mtime),
+        source: row.get("source")?,
         done,
     };
     Ok(FileRow { file, state })

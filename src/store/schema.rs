@@ -110,6 +110,7 @@ CREATE TABLE files (
     sha_state   BLOB,
     part_len    INTEGER,           -- of the part, as the checkpoint left it
     part_mtime  INTEGER,           -- nanoseconds since 1970 UTC
+    source      TEXT,              -- of a file that proves itself only at its end; JSON, opaque here
     UNIQUE (download_id, idx)
 ) STRICT;
 CREATE INDEX files_unfinished ON files(download_id, idx) WHERE done = 0;

@@ -230,7 +230,7 @@ mod tests {
             start,
         );
         let resolved = What::Resolved {
-            cid: "bafy".to_owned(),
+            cid: Some("bafy".to_owned()),
             path: Some(path.into()),
             size: Some(1 << 30),
         };

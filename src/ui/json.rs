@@ -39,7 +39,7 @@ enum Body<'a> {
         resumed_from: u64,
     },
     Resolved {
-        cid: &'a str,
+        cid: Option<&'a str>,
         path: Option<String>,
         size: Option<u64>,
     },
@@ -148,7 +148,7 @@ fn body(what: &What) -> Option<Body<'_>> {
         What::Resolved { cid, path, size } => {
             let path = path.as_deref().map(lossy);
             Body::Resolved {
-                cid,
+                cid: cid.as_deref(),
                 path,
                 size: *size,
             }
@@ -305,7 +305,7 @@ mod tests {
     fn receipt() -> Receipt {
         Receipt {
             path: PathBuf::from("/data/model.bin"),
-            cid: "bafy".to_owned(),
+            cid: Some("bafy".to_owned()),
             size: 1024,
             sha256: Some([0xab; 32]),
             proof: Proof::Leaves,
@@ -339,12 +339,12 @@ mod tests {
                 resumed_from: 7,
             },
             What::Resolved {
-                cid: "bafy".to_owned(),
+                cid: Some("bafy".to_owned()),
                 path: Some("/data/model.bin".into()),
                 size: Some(1024),
             },
             What::Resolved {
-                cid: "bafy".to_owned(),
+                cid: Some("bafy".to_owned()),
                 path: None,
                 size: Some(1024),
             },

@@ -166,7 +166,8 @@ fn words(what: &What) -> String {
             let path = path
                 .as_ref()
                 .map_or("standard output".into(), |path| path.to_string_lossy());
-            let (cid, path) = (escape::text(cid), escape::text(&path));
+            let name = cid.as_deref().unwrap_or("the file");
+            let (cid, path) = (escape::text(name), escape::text(&path));
             match size {
                 Some(size) => format!("{} of {cid} to {path}", human::size(*size)),
                 None => format!("the directory {cid} to {path}"),
@@ -271,7 +272,7 @@ mod tests {
         };
         Receipt {
             path: "/data/model.bin".into(),
-            cid: "bafy".to_owned(),
+            cid: Some("bafy".to_owned()),
             size: 1 << 30,
             sha256: None,
             proof: Proof::Leaves,
@@ -319,7 +320,7 @@ mod tests {
             (
                 0,
                 What::Resolved {
-                    cid: "bafy".to_owned(),
+                    cid: Some("bafy".to_owned()),
                     path: Some("/data/model.bin".into()),
                     size: Some(1 << 30),
                 },

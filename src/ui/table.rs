@@ -178,7 +178,8 @@ pub fn plan(plan: &PlanView) -> String {
             entries.unwrap_or(0),
             human::size(plan.claimed.unwrap_or(0))
         ),
-        (kind, size, _) => format!("a {kind} of {} bytes", size.unwrap_or(0)),
+        (kind, Some(size), _) => format!("a {kind} of {size} bytes"),
+        (kind, None, _) => format!("a {kind} of a size that nobody says"),
     };
     let path = plan.path.as_ref();
     let path = path.map_or("standard output".into(), |path| path.to_string_lossy());

@@ -81,12 +81,12 @@ pub struct ListingView {
 pub struct PlanView {
     /// As the user typed it.
     pub source: String,
-    /// Where the way begins.
-    pub cid: String,
+    /// Where the way begins; `null` for a plain file.
+    pub cid: Option<String>,
     /// Path under the CID.
     pub content_path: Option<String>,
     /// What the path means.
-    pub content_cid: String,
+    pub content_cid: Option<String>,
     /// Where it would go, absolute; `null` for standard output.
     #[serde(serialize_with = "path_or_null")]
     pub path: Option<PathBuf>,
@@ -249,7 +249,7 @@ pub struct ReceiptView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReceiptFacts {
     /// Root CID.
-    pub cid: String,
+    pub cid: Option<String>,
     /// Final path on disk, absolute.
     #[serde(serialize_with = "path")]
     pub path: PathBuf,

@@ -280,7 +280,7 @@ impl Names {
         match self.count > limit {
             true => Err(content_failure(
                 &PlanError::TooManyEntries { limit },
-                directory,
+                &cid::text(directory),
             )),
             false => Ok(()),
         }
@@ -292,7 +292,7 @@ fn malformed(cid: &Cid, source: UnixFsError) -> Failure {
         cid: cid::text(cid),
         source,
     };
-    content_failure(&error, cid)
+    content_failure(&error, &cid::text(cid))
 }
 
 /// What a block says of itself; a malformed one says nothing.

@@ -57,7 +57,7 @@ impl Coordinator<'_> {
         if !inspect::exists(&target) {
             return Ok(());
         }
-        let (root, max_block) = (self.way.here(), self.options.limits.max_block);
+        let (root, max_block) = (self.saved_root(), self.options.limits.max_block);
         let look = move |is_stopped: &AtomicBool| is_car_of(&target, &root, max_block, is_stopped);
         if let Some((len, sha256)) = self.watched(signals, look).await? {
             self.saving = Saving::Done(len, sha256);
@@ -122,10 +122,17 @@ impl Coordinator<'_> {
         };
         Ok(Export {
             store: self.store.clone(),
-            root: self.way.here(),
+            root: self.saved_root(),
             origin,
             max_block: self.options.limits.max_block,
         })
+    }
+
+    fn saved_root(&self) -> Cid {
+        match self.root() {
+            Some(root) => root,
+            None => unreachable!("only content is saved as a CAR"),
+        }
     }
 
     /// Gives the CAR its final name; the part is needed no more.
@@ -137,7 +144,7 @@ impl Coordinator<'_> {
         let Saving::Written(car) = std::mem::take(&mut self.saving) else {
             return Ok(());
         };
-        let (id, root, len) = (self.job.id, self.way.here(), car.position());
+        let (id, root, len) = (self.job.id, self.saved_root(), car.position());
         let max_block = self.options.limits.max_block;
         let installed = on_a_thread(move || match car.install(&target, overwrite) {
             Ok(sha256) => Ok((len, sha256)),

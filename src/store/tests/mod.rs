@@ -148,6 +148,7 @@ fn proved(until: u64) -> FileState {
         sha256: None,
         fingerprint: Some((7, -1)),
         done: false,
+        source: None,
     }
 }
 
