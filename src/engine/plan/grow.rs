@@ -14,6 +14,10 @@ use crate::engine::plan::index::{self, Spot};
 use crate::engine::plan::tree::{First, Plan};
 use crate::engine::plan::{EntryId, PlanError, check_hash};
 
+/// Bytes that are fetched at most where the user sets no limit: the largest number that every
+/// reader of JSON holds exactly, and more than any disk. A DAG of a few blocks can claim more.
+const LARGEST: u64 = 1 << 53;
+
 impl Plan {
     /// Takes a block that was proved to have this multihash, wherever it is waited for.
     ///
@@ -230,10 +234,11 @@ impl Plan {
         self.totals.files_known += 1;
         self.totals.known_bytes = self.totals.known_bytes.saturating_add(size);
         let size = self.totals.known_bytes;
-        match self.limits.max_size.filter(|&limit| size > limit) {
-            Some(limit) => Err(PlanError::TooLarge { size, limit }),
-            None => Ok(()),
+        let limit = self.limits.max_size.unwrap_or(LARGEST);
+        if size > limit {
+            return Err(PlanError::TooLarge { size, limit });
         }
+        Ok(())
     }
 
     fn found_directory(
