@@ -231,13 +231,17 @@ impl<'a> Coordinator<'a> {
         tick: &mut tokio::time::Interval,
     ) {
         let wake = self.net.wake.map(tokio::time::Instant::from_std);
+        let is_behind = self.journal.is_behind();
         tokio::select! {
             Some(kind) = signals.recv() => self.accept(Input::Signal(kind)),
-            Some(input) = receiver.recv() => self.accept(input),
+            () = self.journal.catch_up(), if is_behind => {}
+            Some(input) = receiver.recv(), if !is_behind => self.accept(input),
             _ = tick.tick() => self.on_tick(),
             () = sleep_until(wake) => self.net.wake = None,
         }
-        while let Ok(input) = receiver.try_recv() {
+        while !self.journal.is_behind()
+            && let Ok(input) = receiver.try_recv()
+        {
             self.accept(input);
         }
         while self.net.set.try_join_next().is_some() {}

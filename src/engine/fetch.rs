@@ -27,9 +27,9 @@ use crate::gateway::validator::Validator;
 /// all threads busy: twice as much made nothing faster.
 pub const BYTES_IN_FLIGHT: usize = 4 << 20;
 
-/// What a block costs beside its bytes, while it waits, and what it brings while that waits to be
-/// recorded: a flood of empty blocks must fill a budget too.
-pub const BLOCK_OVERHEAD: u64 = 512;
+/// What a block costs beside its bytes, while it waits: a flood of empty blocks must fill a budget
+/// too.
+pub const BLOCK_OVERHEAD: u64 = 256;
 
 /// Header of a CAR: the largest that is read.
 pub const MAX_CAR_HEADER: u64 = 1 << 20;

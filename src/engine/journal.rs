@@ -4,14 +4,15 @@
 //! transactions; written several times a second, and always before a checkpoint. What is lost with
 //! the process is a block or two that are fetched again.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use crate::content::cid;
 use crate::content::hash::VerifiedBlock;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::plan::{Expansion, Found, FoundKind};
-use crate::engine::prove::Permit;
 use crate::store::{FileKind, Kept, NewFile, Wrapping};
 
 /// Facts that make the journal worth writing at once.
@@ -19,15 +20,20 @@ const ENOUGH_FACTS: usize = 512;
 /// Bytes of nodes that make it worth writing at once.
 const ENOUGH_BYTES: usize = 1 << 20;
 
+/// Facts on their way to the store before no more are taken up: a disk that is slower than the
+/// network must not fill the memory. A directory of many small files has most.
+const FACTS_AHEAD: usize = 16_384;
+/// About what a fact costs in memory.
+const FACT_BYTES: usize = 256;
+
 /// Facts that wait to be written.
 #[derive(Debug, Default)]
 pub struct Journal {
     files: Vec<NewFile>,
     kept: Vec<(Vec<u8>, Kept)>,
     kept_bytes: usize,
-    /// The share of the byte budget that all this holds until it is recorded: a slow store stops
-    /// the reading, and with it the sender.
-    share: Permit,
+    /// What the store has not answered: how many facts, and who will say that it has.
+    under_way: VecDeque<(usize, oneshot::Receiver<()>)>,
 }
 
 impl Journal {
@@ -46,12 +52,32 @@ impl Journal {
         }
     }
 
-    /// Holds a share of the byte budget for what was noted.
-    pub fn hold(&mut self, share: OwnedSemaphorePermit) {
-        match &mut self.share {
-            Some(held) => held.merge(share),
-            None => self.share = Some(share),
+    /// Whether the store is so far behind that no more is to be taken up.
+    pub fn is_behind(&self) -> bool {
+        let facts = self.under_way.iter().map(|(facts, _)| facts);
+        facts.sum::<usize>() > FACTS_AHEAD
+    }
+
+    /// Waits for the next answer of the store.
+    pub async fn catch_up(&mut self) {
+        if let Some((_, answer)) = self.under_way.front_mut() {
+            // Without an answer the store is gone, and its failure comes as an input.
+            let _ = answer.await;
+            self.under_way.pop_front();
         }
+    }
+
+    /// What is noted goes to the store; whom to tell when it is there.
+    fn begin_write(&mut self) -> oneshot::Sender<()> {
+        while let Some((_, answer)) = self.under_way.front_mut()
+            && answer.try_recv() != Err(TryRecvError::Empty)
+        {
+            self.under_way.pop_front();
+        }
+        let facts = self.files.len() + std::mem::take(&mut self.kept_bytes) / FACT_BYTES;
+        let (told, answer) = oneshot::channel();
+        self.under_way.push_back((facts, answer));
+        told
     }
 
     /// Notes what was found while nothing could be recorded.
@@ -95,15 +121,16 @@ impl Coordinator<'_> {
         if self.journal.is_empty() {
             return;
         }
-        let Journal {
-            files, kept, share, ..
-        } = std::mem::take(&mut self.journal);
+        let told = self.journal.begin_write();
+        let files = std::mem::take(&mut self.journal.files);
+        let kept = std::mem::take(&mut self.journal.kept);
         let reply = self
             .store
             .record_found(self.job.id, self.job.run, files, kept);
         self.in_background(async move {
             let recorded = reply.await;
-            drop(share);
+            // Nobody waits for it only when the download is over.
+            let _ = told.send(());
             recorded
         });
     }

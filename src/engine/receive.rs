@@ -173,8 +173,8 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Expands the plan by a verified block; `false` if that ended the download. Its share of the
-    /// budget is kept until file bytes in it are written, and what it brought is recorded.
+    /// Expands the plan by a verified block; `false` if that ended the download. File bytes in it
+    /// keep its share of the budget until they are written.
     pub(super) fn take_node(&mut self, id: TaskId, block: &VerifiedBlock, permit: Permit) -> bool {
         let hash = block.cid().hash();
         if self.plan.is_crowded()
@@ -182,9 +182,6 @@ impl Coordinator<'_> {
             && self.plan.would_grow(hash, block.data())
         {
             self.journal.keep_block(hash.to_bytes(), block.data());
-            permit
-                .into_iter()
-                .for_each(|share| self.journal.hold(share));
             self.plan.put_aside(hash);
             return true;
         }
@@ -218,14 +215,8 @@ impl Coordinator<'_> {
         if self.stop.is_some() {
             return false;
         }
-        let share = permit
-            .as_mut()
-            .and_then(|permit| permit.split(BLOCK_OVERHEAD as usize));
         for inline in expansion.inline {
             self.write_inline(id, block, inline, permit.take());
-        }
-        for share in share.into_iter().chain(permit) {
-            self.journal.hold(share);
         }
         for (twin, first) in twins {
             self.on_twin(twin, first);
