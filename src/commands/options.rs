@@ -110,6 +110,7 @@ pub fn engine(
         stream_ahead: STREAM_AHEAD,
         max_resume_attempts: keys.max_resume_attempts,
         filter: engine::Filter::new(&recorded.include, &recorded.exclude),
+        discovery: None,
         allow_unverified: recorded.allow_unverified,
         resume_threshold: keys.resume_threshold,
         max_source_switches: keys.max_source_switches,

@@ -15,8 +15,9 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::disk::place::Target;
 use crate::download::chain;
-use crate::engine::{Place, Provider};
+use crate::engine::{self, Place, Provider};
 use crate::exit::ExitKind;
+use crate::gateway::address::Reach;
 use crate::gateway::capability::Capabilities;
 use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
@@ -26,7 +27,8 @@ use crate::gateway::netrc::Netrc;
 use crate::gateway::plain::Plain;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
-use crate::settings::{GatewayEntry, Origin, Settings};
+use crate::gateway::routing::Router;
+use crate::settings::{Discovery, GatewayEntry, Origin, Settings};
 use crate::store::{self, GatewayRow, Store};
 
 /// How long the local node may take to accept a connection before it counts as absent.
@@ -92,6 +94,41 @@ impl Network {
     /// The connections.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Where further providers can be found; nowhere if the user named those to be asked. A router
+    /// of a private network may name providers of private networks.
+    ///
+    /// # Errors
+    /// Code 78 for a router that cannot be used.
+    pub fn discovery(
+        &self,
+        recorded: &Recorded,
+    ) -> Result<Option<engine::Discovery>, CommandError> {
+        let keys = &self.settings.keys;
+        if !recorded.gateways.is_empty()
+            || recorded.url.is_some()
+            || keys.discovery == Discovery::Off
+        {
+            return Ok(None);
+        }
+        let routers = keys.routers.iter().map(|url| {
+            let host = Url::parse(url.as_str()).ok();
+            let host = host.as_ref().and_then(Url::host);
+            let is_public = host.is_some_and(|host| Reach::Public.allows_host(&host));
+            let reach = if is_public { Reach::Public } else { Reach::Any };
+            let router = Router::new(self.client.clone(), url.as_str());
+            router.map(|router| (router, reach)).map_err(|error| {
+                let message = format!("cannot use {}: {}", error.url, chain(&error));
+                CommandError::new(ExitKind::Config, message)
+            })
+        });
+        Ok(Some(engine::Discovery {
+            routers: routers.collect::<Result<_, _>>()?,
+            client: self.client.clone(),
+            rate: self.rate(recorded),
+            is_eager: keys.discovery == Discovery::Always,
+        }))
     }
 
     /// The providers for a download. May take long: a CAR file is read whole the first time.

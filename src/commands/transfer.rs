@@ -341,6 +341,7 @@ impl<'a> Transfer<'a> {
         // The file is the CAR then, which is hashed as it is written.
         options.file_sha256 &= row.kind != "car";
         options.asks_others_later = providers.asks_others_later;
+        options.discovery = self.network.discovery(&recorded)?;
         let job = job(&self.context.store, row, self.run.id, recorded.force)?;
         for notice in &providers.notices {
             self.reporter.notice(notice);

@@ -14,6 +14,7 @@ use crate::content::cid::{self, Cid};
 use crate::content::path::Resolution;
 use crate::download::{Action, Failure, Proof};
 use crate::engine::checkpoint::Checkpointing;
+use crate::engine::discover::Search;
 use crate::engine::export::Saving;
 use crate::engine::failure::{chain, how_to_go_on, plan_failure, timed_out};
 use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
@@ -106,6 +107,8 @@ pub struct Coordinator<'a> {
     pub(super) whole: Option<Whole>,
     /// Whether nobody serves the content in a form that proves itself, but somebody may as a file.
     pub(super) falls_back: bool,
+    /// How far the search for further providers has come.
+    pub(super) search: Search,
     /// Whether what is wanted is announced and recorded.
     pub(super) is_resolved: bool,
     pub(super) plan: Plan,
@@ -152,6 +155,7 @@ impl<'a> Coordinator<'a> {
             },
             whole: None,
             falls_back: false,
+            search: Search::default(),
             is_resolved: false,
             plan: Plan::empty(options.limits.clone(), options.filter.clone()),
             job,
@@ -213,6 +217,10 @@ impl<'a> Coordinator<'a> {
         signals: &mut UnboundedReceiver<ExitKind>,
     ) {
         let mut tick = tokio::time::interval(TICK);
+        let discovery = self.options.discovery.as_ref();
+        if discovery.is_some_and(|discovery| discovery.is_eager) {
+            self.search();
+        }
         while self.stop.is_none() && !self.is_complete() {
             self.recall().await;
             self.schedule();
@@ -266,6 +274,7 @@ impl<'a> Coordinator<'a> {
             Input::Opened(opened) => self.on_opened(opened),
             Input::Chunk { task, data, permit } => self.on_chunk(task, data, permit),
             Input::Whole(report) => self.on_whole(report),
+            Input::Discovered(found) => self.on_discovered(found),
             Input::FirstByte { task, after } => self.on_first_byte(task, after),
             Input::Ended { task, end } => self.on_ended(task, end),
             Input::Done(done) => self.on_done(done),

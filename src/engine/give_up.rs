@@ -8,6 +8,9 @@ use crate::exit::ExitKind;
 impl Coordinator<'_> {
     /// Nobody is left to ask: the providers' own endings decide how this one is called.
     pub(super) fn give_up(&mut self) {
+        if self.search() {
+            return;
+        }
         if self.may_fall_back() {
             self.falls_back = true;
             return;

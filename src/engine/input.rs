@@ -12,6 +12,7 @@ use crate::engine::plan::EntryId;
 use crate::engine::prove::{Outcome, Permit, Place, ShaReport, Shape};
 use crate::engine::whole::Report;
 use crate::exit::ExitKind;
+use crate::gateway::address::Reach;
 use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::GatewayError;
 use crate::gateway::validator::Validator;
@@ -46,6 +47,8 @@ pub enum Input {
         /// Their share of the byte budget.
         permit: Permit,
     },
+    /// Routers named further providers: base URLs, and where those may lie.
+    Discovered(Vec<(String, Reach)>),
     /// The thread that writes a whole file reports.
     Whole(Report),
     /// The first byte of an answer arrived.

@@ -15,6 +15,7 @@ mod begin;
 mod blocks;
 mod checkpoint;
 mod coordinator;
+mod discover;
 mod exchange;
 mod export;
 mod failure;
@@ -51,6 +52,7 @@ use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
 pub use blocks::{Blocks, Listed, ListedKind, Listing};
+pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
 pub use plan::Limits;
@@ -175,6 +177,8 @@ pub struct Options {
     pub max_resume_attempts: u32,
     /// What of a directory is wanted.
     pub filter: Filter,
+    /// Where further providers can be found, if they may be looked for.
+    pub discovery: Option<Discovery>,
     /// Whether bytes that nothing proves may be kept.
     pub allow_unverified: bool,
     /// The share of a file, 0 to 1, from which on a broken stream is gone on with although

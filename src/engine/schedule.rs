@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::content::cid::{Cid, codec};
 use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
+use crate::engine::discover::Search;
 use crate::engine::fetch::{self, Line, Wanted};
 use crate::engine::input::TaskId;
 use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
@@ -91,7 +92,9 @@ impl Coordinator<'_> {
     /// Whether something under way may still bring what is missing. Bytes that wait for their turn
     /// on a stream do not count: what they wait for, nobody brings.
     fn is_under_way(&self) -> bool {
-        if self.net.tasks.values().any(|task| !task.ended) || self.hashing.is_busy() {
+        let is_searching = self.search == Search::UnderWay;
+        let is_fetching = self.net.tasks.values().any(|task| !task.ended);
+        if is_searching || is_fetching || self.hashing.is_busy() {
             return true;
         }
         let is_proving = |(_, file): (EntryId, &FilePlan)| {

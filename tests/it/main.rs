@@ -5,6 +5,7 @@ mod control;
 mod crash;
 mod crash_many;
 mod dag_self;
+mod discovery;
 mod dnslink;
 mod dry_run;
 mod faults;
