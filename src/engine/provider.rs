@@ -323,7 +323,13 @@ impl Provider {
 
     /// Whether it might send the plain file, although it serves it in no form that proves itself.
     pub fn may_send_whole(&self) -> bool {
-        matches!(self.place, Place::Http(_)) && *self.ending() == Out::Unprovable
+        // A path gateway answers the wish for a block with the whole file.
+        let sends_no_blocks = match self.ending() {
+            Out::Unprovable => true,
+            Out::TooLarge => self.capabilities.car == Known::No,
+            _ => false,
+        };
+        matches!(self.place, Place::Http(_)) && sends_no_blocks
     }
 
     /// It gets another chance, in another form.
