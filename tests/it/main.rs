@@ -23,6 +23,7 @@ mod http2;
 mod importer;
 mod kubo_names;
 mod ls;
+mod plain;
 mod records;
 mod refusals;
 mod snapshots;

@@ -6,6 +6,7 @@
 //! of the machine), since the sum at the end decides over all of it. A file that comes out wrong is
 //! deleted, its source is asked no more, and another one begins anew.
 
+mod judge;
 mod progress;
 mod writer;
 
@@ -17,14 +18,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::content::cid::{Cid, codec};
-use crate::content::hash;
-use crate::content::ranges::RangeSet;
 use crate::disk::{host, inspect, room};
 use crate::download::{Proof, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{self, chain, disk_failure, exists_failure, store_failure};
 use crate::engine::fetch;
-use crate::engine::files::FinishedFile;
 use crate::engine::input::{Input, Opened, TaskEnd, TaskId};
 use crate::engine::output::Output;
 use crate::engine::prove::Permit;
@@ -41,7 +39,7 @@ use crate::store::{FileKind, FileRow, FileState, Resolved};
 use progress::{Progress, Saved};
 pub use writer::Report;
 
-use writer::{Sums, Wanted, Work};
+use writer::{Wanted, Work};
 
 /// What proves a file at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +74,18 @@ enum Phase {
     Proved,
 }
 
+/// Whether bytes of two answers were put together without a validator that says they belong to one
+/// file. Then nobody is to blame if they do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Joins {
+    /// Not so far.
+    Untried,
+    /// They were.
+    Made,
+    /// They were, and did not fit: never again.
+    Forbidden,
+}
+
 /// A file on its way.
 pub struct Whole {
     goal: Goal,
@@ -91,6 +101,7 @@ pub struct Whole {
     number: u32,
     /// Bytes in the part, by the provider that sent them.
     sent: Vec<u64>,
+    joins: Joins,
     switches: u32,
     /// To the thread that writes; `None` when nothing more is to be written.
     writer: Option<mpsc::Sender<Work>>,
@@ -156,6 +167,7 @@ impl Coordinator<'_> {
             written: 0,
             number: 0,
             sent: vec![0; self.providers.len()],
+            joins: Joins::Untried,
             switches: saved.switches,
             writer: Some(writer::spawn(
                 part.clone(),
@@ -271,8 +283,15 @@ impl Coordinator<'_> {
         if whole.source != Some(index) {
             whole.progress.validator = None;
         }
-        let progress = whole.progress.clone();
         (whole.source, whole.stream) = (Some(index), Some(line.task));
+        if whole.progress.validator.is_none() && whole.joins == Joins::Forbidden {
+            self.restart();
+        }
+        let Some(whole) = &mut self.whole else { return };
+        if whole.progress.validator.is_none() && whole.progress.position > 0 {
+            whole.joins = Joins::Made;
+        }
+        let progress = whole.progress.clone();
         let from = fetch::From {
             position: progress.position,
             total: progress.total,
@@ -313,12 +332,17 @@ impl Coordinator<'_> {
             provider.receipt.wasted += std::mem::take(sent);
         }
         (whole.progress.position, whole.written) = (0, 0);
+        if whole.joins == Joins::Made {
+            whole.joins = Joins::Untried;
+        }
         whole.number += 1;
         let number = whole.number;
         whole.ask(Work::Begin {
             position: 0,
             number,
         });
+        // Nobody is to be told of bytes that are gone.
+        self.announce_progress();
     }
 
     /// Whether the file may be as long as it is said to be, and whether it fits.
@@ -451,71 +475,6 @@ impl Coordinator<'_> {
             self.tally.new_bytes += position.saturating_sub(whole.written);
             whole.written = position;
             self.checkpointing.note_progress(0);
-        }
-    }
-
-    /// The file is here: is it what was wanted?
-    fn judge(&mut self, sums: Sums) {
-        let Some(whole) = &mut self.whole else { return };
-        let is_right = match &whole.goal {
-            Goal::Profile(_) => sums.profile.is_some(),
-            Goal::Checksum(wanted) => wanted.is_met(&sums.sha256, sums.digest.as_deref()),
-            Goal::Nothing => true,
-        };
-        let consents = self.options.allow_unverified && matches!(whole.goal, Goal::Profile(_));
-        if !is_right && !consents {
-            return self.reject_whole(&sums);
-        }
-        let proof = if is_right {
-            whole.goal.proof()
-        } else {
-            Proof::Unverified
-        };
-        whole.phase = Phase::Proved;
-        for (provider, sent) in self.providers.iter_mut().zip(&mut whole.sent) {
-            provider.kept(std::mem::take(sent), proof);
-        }
-        let file = FinishedFile {
-            path: "".into(),
-            size: whole.progress.position,
-            sha256: Some(sums.sha256),
-            by_leaves: RangeSet::new(),
-        };
-        self.tally.proof = Some(proof);
-        self.hashing.finished.insert(0, file);
-        self.checkpointing.note_finished(0);
-        tracing::debug!(profile = sums.profile, ?proof, "the file is right");
-    }
-
-    /// It is not: its source is asked no more, and another one begins anew.
-    fn reject_whole(&mut self, sums: &Sums) {
-        let Some(whole) = &mut self.whole else { return };
-        let what = match &whole.goal {
-            Goal::Profile(_) => {
-                "the file has another root under every known importer profile".to_owned()
-            }
-            _ => format!("the file has the SHA-256 {}", hash::hex(&sums.sha256)),
-        };
-        whole.phase = Phase::Fetching;
-        whole.switches += 1;
-        let (is_over, source) = (
-            whole.switches > self.options.max_source_switches,
-            whole.source,
-        );
-        whole.progress.total = None;
-        self.restart();
-        let Some(index) = source else { return };
-        let url = self.providers[index].url().to_owned();
-        self.providers[index].last_error = Some(what.clone());
-        self.announce(What::Rejected {
-            url,
-            cid: self.root_text().unwrap_or_default(),
-            offset: None,
-        });
-        let consequence = self.providers[index].sent_another_file();
-        self.tell(index, &what, consequence);
-        if is_over {
-            self.give_up();
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an honest gateway answers: content and headers, before any fault and before the wire.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -100,7 +101,7 @@ impl Answer {
 #[derive(Debug, Default)]
 pub(super) struct Site {
     blocks: Blocks,
-    files: HashMap<String, (Bytes, Option<String>)>,
+    files: Mutex<HashMap<String, (Bytes, Option<String>)>>,
     pub(super) features: Features,
 }
 
@@ -109,8 +110,15 @@ impl Site {
         self.blocks.add(dag);
     }
 
-    pub(super) fn add_file(&mut self, path: String, bytes: Bytes, etag: Option<String>) {
-        self.files.insert(path, (bytes, etag));
+    /// Puts a file at a path, in place of an older one.
+    pub(super) fn add_file(&self, path: String, bytes: Bytes, etag: Option<String>) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(path, (bytes, etag));
+    }
+
+    fn file_at(&self, path: &str) -> Option<(Bytes, Option<String>)> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(path).cloned()
     }
 
     /// What an honest gateway with these features says.
@@ -118,8 +126,8 @@ impl Site {
         if request.method != "GET" && request.method != "HEAD" {
             return Answer::text(405, Vec::new(), "method not allowed\n".into());
         }
-        if let Some((bytes, etag)) = self.files.get(&request.path) {
-            return self.file(request, bytes.clone(), etag.as_deref());
+        if let Some((bytes, etag)) = self.file_at(&request.path) {
+            return self.file(request, bytes, etag.as_deref());
         }
         let Some(address) = Address::parse(&request.path) else {
             return Answer::text(404, Vec::new(), "no such page\n".into());

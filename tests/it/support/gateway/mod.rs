@@ -201,7 +201,7 @@ impl Builder {
     }
 
     /// Adds a plain file at a path of its own, as a mirror has it.
-    pub fn file(mut self, path: &str, bytes: impl Into<Bytes>, etag: Option<&str>) -> Self {
+    pub fn file(self, path: &str, bytes: impl Into<Bytes>, etag: Option<&str>) -> Self {
         self.site
             .add_file(path.into(), bytes.into(), etag.map(str::to_owned));
         self
@@ -332,6 +332,12 @@ impl Gateway {
             .iter()
             .map(|request| request.sent)
             .sum()
+    }
+
+    /// Puts another version of a file at a path.
+    pub fn put(&self, path: &str, bytes: impl Into<Bytes>, etag: Option<&str>) {
+        let site = &self.shared.site;
+        site.add_file(path.into(), bytes.into(), etag.map(str::to_owned));
     }
 
     /// Adds a rule behind the others.

@@ -1,0 +1,140 @@
+//! Streams that break off, and files that are other ones by then.
+
+use super::{SIZE, data, finished, get, receipt, server, url};
+use crate::support::dag::seeded;
+use crate::support::gateway::{Fault, Gateway, On, Request};
+use crate::support::sandbox::{Running, Sandbox};
+use crate::support::scenario::sha256;
+
+const ETAG: Option<&str> = Some("\"a\"");
+const LOW: u64 = 1 << 20;
+const HIGH: u64 = 2 << 20;
+
+fn second(server: &Gateway) -> Request {
+    let mut requests = server.requests();
+    assert_eq!(requests.len(), 2, "{}", server.story());
+    requests.remove(1)
+}
+
+#[test]
+fn what_a_break_costs() {
+    let data = data();
+    // Broken off where, with which validator, and gone on with where.
+    let table = [
+        (LOW, None, None),
+        (HIGH, None, Some(HIGH)),
+        (LOW, ETAG, Some(LOW)),
+        (HIGH, ETAG, Some(HIGH)),
+        (LOW, Some("W/\"weak\""), None),
+    ];
+    for (at, etag, goes_on) in table {
+        let sandbox = Sandbox::new();
+        let rules = server(&data, etag).on(On::any().nth(1), Fault::ShortBody(at));
+        let server = rules.start();
+        let output = get(&sandbox, &server, &["--sha256", &sha256(&data)]);
+        let done = finished(&sandbox, output, &data);
+        let asked = second(&server);
+        let range = goes_on.map(|at| format!("bytes={at}-"));
+        assert_eq!(asked.range, range, "{at} {etag:?}");
+        let if_range = goes_on.and(etag.filter(|etag| !etag.starts_with('W')));
+        assert_eq!(asked.if_range.as_deref(), if_range);
+        let wasted = if goes_on.is_some() { 0 } else { at };
+        assert_eq!(done["bytes_wasted"], wasted, "{at} {etag:?}");
+    }
+}
+
+#[test]
+fn servers_that_will_not_go_on() {
+    let data = data();
+    let other_length = Fault::status(416).with_header("Content-Range", "bytes */5");
+    for fault in [Fault::RangeIgnored, Fault::status(416), other_length] {
+        let sandbox = Sandbox::new();
+        let server = server(&data, ETAG)
+            .on(On::any().nth(1), Fault::ShortBody(HIGH))
+            .on(On::range().nth(1), fault)
+            .start();
+        let output = get(&sandbox, &server, &["--sha256", &sha256(&data)]);
+        let done = finished(&sandbox, output, &data);
+        assert_eq!(done["bytes_wasted"], HIGH, "{}", server.story());
+    }
+}
+
+#[test]
+fn silence_is_a_break() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let silence = Fault::StallAfter(HIGH);
+    let server = server(&data, ETAG).on(On::any().nth(1), silence).start();
+    let output = get(&sandbox, &server, &["--sha256", &sha256(&data)]);
+    finished(&sandbox, output, &data);
+    assert_eq!(second(&server).range, Some(format!("bytes={HIGH}-")));
+}
+
+/// A `get` that has what it got from a server that holds the rest back.
+fn stuck(sandbox: &Sandbox, server: &Gateway, sum: &str) -> Running {
+    let url = url(server);
+    let args = ["--json", "get", &url, "-o", "file", "--sha256", sum];
+    let mut running = sandbox.fetchd(args).spawn();
+    server.held();
+    running.wait_event(|event| {
+        event["type"] == "progress" && event["bytes"].as_u64() >= Some(HIGH - (64 << 10))
+    });
+    running
+}
+
+#[cfg(unix)]
+#[test]
+fn a_kill_costs_what_was_in_flight() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let rules = server(&data, ETAG).on(On::any(), Fault::HoldAfter(HIGH));
+    let server = rules.start();
+    stuck(&sandbox, &server, &sha256(&data)).kill9();
+    assert!(!sandbox.target("file").exists());
+    server.heal();
+    let output = sandbox.run(["--json", "resume", "1"]);
+    let done = finished(&sandbox, output, &data);
+    let resumed = done["resumed_from"].as_u64().unwrap_or_default();
+    assert!(resumed >= LOW, "{done}");
+    let asked = second(&server);
+    assert_eq!(asked.if_range.as_deref(), ETAG);
+    assert_eq!(asked.sent, SIZE as u64 - resumed);
+    // Of all runs, without what the killed one could not record.
+    assert!(
+        done["bytes_fetched"].as_u64() <= Some(SIZE as u64 + asked.sent),
+        "{done}"
+    );
+    assert_eq!(done["bytes_wasted"], 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn another_file_by_the_next_run() {
+    let (old, new) = (seeded(8, SIZE), data());
+    // With a validator the server says so; without one the sum does, and nobody is to blame.
+    for etags in [(ETAG, Some("\"b\"")), (None, None)] {
+        let sandbox = Sandbox::new();
+        let rules = server(&old, etags.0).on(On::any(), Fault::HoldAfter(HIGH));
+        let server = rules.start();
+        let running = stuck(&sandbox, &server, &sha256(&new));
+        running.signal("TERM");
+        running.wait().exits(143);
+        server.heal();
+        server.put("/file", new.clone(), etags.1);
+        let output = sandbox.run(["--json", "resume", "1"]);
+        let done = finished(&sandbox, output, &new);
+        assert_eq!(receipt(&done, &url(&server))["rejected"], 0);
+    }
+}
+
+/// Bytes of two sources that do not fit: the one that sent the right ones is not to blame.
+#[test]
+fn a_joined_file_blames_nobody() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let liar = server(&seeded(8, SIZE), None)
+        .on(On::any(), Fault::ShortBody(HIGH))
+        .start();
+    let mirror = server(&data, None).start();
+    let args = ["--sha256", &sha256(&data), "--mirror", &url(&mirror)];
+    let done = finished(&sandbox, get(&sandbox, &liar, &args), &data);
+    assert_eq!(receipt(&done, &url(&mirror))["rejected"], 0);
+    assert_eq!(receipt(&done, &url(&mirror))["bytes"], SIZE);
+}

@@ -1,0 +1,89 @@
+//! Content by its CID, from servers that know nothing of blocks.
+
+use super::{SIZE, server, url};
+use crate::support::dag::{Dag, Leaf, Recipe, Version};
+use crate::support::gateway::{Fault, Features, Gateway, On};
+use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario::{arrived, get};
+
+fn profiles() -> [Dag; 2] {
+    let recipe = || Recipe::default().chunk(256 << 10).width(174);
+    let v0 = recipe().leaf(Leaf::File).version(Version::V0);
+    [v0.build(SIZE), recipe().build(SIZE)]
+}
+
+#[test]
+fn a_whole_file_is_proved_by_its_profile() {
+    for dag in profiles() {
+        let sandbox = Sandbox::new();
+        let rules = Gateway::of(&dag).features(Features::PLAIN_WHOLE);
+        let gateway = rules.start();
+        let output = get(&sandbox, &dag, &[&gateway]);
+        let done = output.events_of("finished").pop().unwrap_or_default();
+        arrived(&sandbox, &dag, output);
+        assert_eq!(done["proof"], "profile");
+    }
+}
+
+#[test]
+fn a_wrong_whole_file_is_refused() {
+    for dag in profiles() {
+        let sandbox = Sandbox::new();
+        let gateway = Gateway::of(&dag)
+            .features(Features::PLAIN_WHOLE)
+            .on(On::any(), Fault::FlipBit(1 << 20))
+            .start();
+        get(&sandbox, &dag, &[&gateway]).exits(65);
+        assert!(!sandbox.target("file").exists());
+    }
+}
+
+/// A download from these mirrors, beside a gateway that has every node and no leaf.
+fn from_mirrors(dag: &Dag, mirrors: &[&Gateway]) -> (Sandbox, Output) {
+    let sandbox = Sandbox::new();
+    let mut gateway = Gateway::of(dag).features(Features::RAW);
+    for leaf in dag.leaves() {
+        gateway = gateway.on(On::raw().with(leaf.to_string()), Fault::status(404));
+    }
+    let gateway = gateway.start();
+    let mut args: Vec<String> = ["--json", "get", &dag.source(), "-o", "file", "--gateway"]
+        .map(str::to_owned)
+        .into();
+    args.push(gateway.url().to_owned());
+    for mirror in mirrors {
+        args.extend(["--mirror".to_owned(), url(mirror)]);
+    }
+    let output = sandbox.run(args);
+    (sandbox, output)
+}
+
+#[test]
+fn a_mirror_serves_leaves() {
+    for dag in profiles() {
+        let mirror = server(&dag.data, None).start();
+        let (sandbox, output) = from_mirrors(&dag, &[&mirror]);
+        let done = output.events_of("finished").pop().unwrap_or_default();
+        arrived(&sandbox, &dag, output);
+        assert_eq!(done["proof"], "leaves", "{}", mirror.story());
+    }
+}
+
+#[test]
+fn a_wrong_bit_of_a_mirror_is_named() {
+    for dag in profiles() {
+        let mut wrong = dag.data.clone();
+        wrong[100] ^= 1;
+        let [wrong, right] = [&wrong, &dag.data].map(|data| server(data, None).start());
+        let (sandbox, output) = from_mirrors(&dag, &[&wrong, &right]);
+        let rejected = output.events_of("rejected");
+        arrived(&sandbox, &dag, output);
+        let named = |event: &serde_json::Value| event["url"] == url(&wrong);
+        assert!(rejected.iter().all(named), "{rejected:?}");
+        // Only who was asked for the bytes with the wrong bit can be found out.
+        let asked = wrong.requests().iter().any(|request| {
+            let range = request.range.as_deref().unwrap_or_default();
+            range.starts_with("bytes=0-") && request.sent > 256 << 10
+        });
+        assert!(!asked || !rejected.is_empty(), "{}", wrong.story());
+    }
+}
