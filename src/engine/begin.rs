@@ -142,6 +142,14 @@ impl Coordinator<'_> {
         if self.is_in_place {
             return Ok(());
         }
+        if kind == Some(FileKind::File) {
+            let rows = self.store.files(id).await;
+            let rows = rows.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+            // A part that proves itself only at its end holds no leaf that could be proved now.
+            if rows.first().is_some_and(|row| row.state.source.is_some()) {
+                return Ok(());
+            }
+        }
         match kind {
             Some(FileKind::File) => self.output = Output::File(self.open_part(&part)?),
             Some(FileKind::Directory) => self.output = Output::tree(self.open_tree(&part)?),

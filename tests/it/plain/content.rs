@@ -25,6 +25,32 @@ fn a_whole_file_is_proved_by_its_profile() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn killed_it_goes_on_with_the_whole_file() {
+    let [_, dag] = profiles();
+    let sandbox = Sandbox::new();
+    let held = 2 << 20;
+    let gateway = Gateway::of(&dag)
+        .features(Features::PLAIN)
+        .on(On::plain(), Fault::HoldAfter(held))
+        .start();
+    let source = dag.source();
+    let args = ["--json", "get", &source, "-o", "file"];
+    let args = args.iter().copied().chain(["--gateway", gateway.url()]);
+    let mut running = sandbox.fetchd(args).spawn();
+    running.wait_event(|event| {
+        event["type"] == "progress" && event["bytes"].as_u64() >= Some(held - (64 << 10))
+    });
+    running.kill9();
+    gateway.heal();
+    let output = sandbox.run(["--json", "resume", "1"]);
+    let done = output.events_of("finished").pop().unwrap_or_default();
+    arrived(&sandbox, &dag, output);
+    assert_eq!(done["proof"], "profile");
+    assert!(done["resumed_from"].as_u64() >= Some(held / 2), "{done}");
+}
+
 #[test]
 fn a_wrong_whole_file_is_refused() {
     for dag in profiles() {
