@@ -16,6 +16,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::cli::values::{Limit, MAX_CONNECTIONS};
+use crate::content::importer::Profile;
 use crate::download::Status;
 
 /// Download content by its CID from any HTTP source, and prove every byte
@@ -128,6 +129,9 @@ pub enum Command {
     /// Show what a directory holds, proved, without fetching its files
     #[command(after_help = help::LS)]
     Ls(Ls),
+    /// Print the CIDs that a file or a tree on disk has under importer profiles
+    #[command(after_help = help::CID)]
+    Cid(CidOf),
     /// Hand finished or unfinished work on as a CAR file
     #[command(after_help = help::EXPORT)]
     Export(Export),
@@ -333,6 +337,17 @@ pub struct Ls {
     /// Ask only this gateway (URL) or CAR file; repeatable
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+}
+
+/// `fetchd cid`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct CidOf {
+    /// File or directory on disk; - reads standard input
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// Importer profile, by name; repeatable [default: the usual three]
+    #[arg(long = "profile", value_name = "PROFILE", value_parser = values::profile)]
+    pub profiles: Vec<Profile>,
 }
 
 /// `fetchd export`.

@@ -130,6 +130,17 @@ Examples:
   fetchd ls bafybei.../photos/2024
   fetchd --json ls bafybei... | jq -r '.entries[] | select(.kind == \"file\").name'";
 
+/// Below the help of `cid`.
+pub(super) const CID: &str = "\
+The same CIDs that `ipfs add` gives. The usual profiles are unixfs-v0-2015 (Kubo without options),
+kubo-cid-v1 and unixfs-v1-2025. Of a directory everything is taken, hidden files too (ipfs add -r
+-H); symlinks in it are kept as links. A - instead of a CID: more than the profile can hold.
+
+Examples:
+  fetchd cid model.gguf
+  fetchd cid --profile unixfs-v1-2025 photos
+  fetchd --json cid - < model.gguf | jq -r '.cids[].cid'";
+
 /// Below the help of `export`.
 pub(super) const EXPORT: &str = "\
 Writes a CAR of version 1, depth first, each block once, with everything that can be proved from

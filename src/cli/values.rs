@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use crate::content::importer::Profile;
+
 use jiff::{Span, SpanRelativeTo};
 
 /// Most connections that one invocation may open, so that a typing error does not become an attack.
@@ -275,6 +277,17 @@ pub fn duration_text(time: Duration) -> String {
     } else {
         text
     }
+}
+
+/// Reads the name of an importer profile.
+///
+/// # Errors
+/// All names, if there is none like it.
+pub fn profile(text: &str) -> Result<Profile, String> {
+    Profile::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Profile::ALL.iter().map(Profile::name).collect();
+        format!("there are the profiles {}", names.join(", "))
+    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! One file a subcommand. Nothing here moves bytes or decides about content; everything that a
 //! user reads on success goes through [`crate::ui`], every failure is one `CommandError`.
 
+mod cid;
 mod claim;
 pub mod completions;
 pub mod config;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
             context::print_raw(&completions::script(*shell))?;
             return Ok(ExitKind::Success);
         }
+        Command::Cid(args) => return cid::run(&cli.global, args),
         Command::Config { command } => return run_config(&cli, *command, &environment),
         _ => {}
     }
@@ -112,7 +114,9 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Prune(prune) => prune::run(&context, &prune),
         Command::Show(show) => show::run(&context, &show.id),
         Command::Gateways { command } => gateways::run(&context, &command),
-        Command::Config { .. } | Command::Completions { .. } => Ok(ExitKind::Success),
+        Command::Cid(_) | Command::Config { .. } | Command::Completions { .. } => {
+            Ok(ExitKind::Success)
+        }
     }
 }
 

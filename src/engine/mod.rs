@@ -26,6 +26,7 @@ mod finish;
 mod give_up;
 mod input;
 mod journal;
+mod naming;
 mod output;
 mod pace;
 mod plan;
@@ -55,6 +56,7 @@ pub use blocks::{Blocks, Listed, ListedKind, Listing};
 pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
+pub use naming::{Names, NamingError, name_file, name_stream, name_tree};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 

@@ -13,8 +13,8 @@ use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
-    AttemptView, CapabilitiesView, CheckedView, DownloadDetail, DownloadView, FileView,
-    GatewayView, ListingView, NamedView, PlanView, PruneView, ReceiptView,
+    AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, FileView,
+    GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView, ReceiptView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
@@ -212,6 +212,15 @@ pub fn listing(view: &ListingView) -> String {
         format!("{kind:<9}  {size:>width$}  {name}{slash}")
     };
     view.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The lines of `cid`, without a line feed at its end: CID, profile.
+pub fn cids(view: &CidsView) -> String {
+    let text = |cid: &Option<String>| cid.clone().unwrap_or_else(|| "-".to_owned());
+    let width = view.cids.iter().map(|one| text(&one.cid).len()).max();
+    let width = width.unwrap_or(0);
+    let line = |one: &ProfileCidView| format!("{:<width$}  {}", text(&one.cid), one.profile);
+    view.cids.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The words of `prune`, without a line feed at its end.

@@ -136,6 +136,29 @@ pub struct ExportedView {
     pub complete: bool,
 }
 
+/// What a file or tree on disk is called: the document of `cid`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CidsView {
+    /// Where it is, absolute; `null` for standard input.
+    #[serde(serialize_with = "path_or_null")]
+    pub path: Option<PathBuf>,
+    /// Bytes of the file, or of all files of the tree.
+    pub size: u64,
+    /// SHA-256 of a file, lower-case hexadecimal; `null` for a tree.
+    pub sha256: Option<String>,
+    /// One for each profile.
+    pub cids: Vec<ProfileCidView>,
+}
+
+/// A CID under a profile, in `cid`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProfileCidView {
+    /// Name of the profile.
+    pub profile: &'static str,
+    /// `null` where the profile cannot hold so much.
+    pub cid: Option<String>,
+}
+
 /// An entry of a directory, in `ls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NamedView {

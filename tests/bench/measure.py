@@ -6,7 +6,8 @@
 The first command is the baseline, which all ratios are of. A round runs every command once, each
 round beginning with another one; the first round is a warm-up and is not counted. A command finds
 a name that does not exist in $OUT, and an empty directory in $STATE; both are removed after it.
-In the warm-up what it wrote to $OUT, if anything, must be the bytes of --expect.
+In the warm-up what it wrote to $OUT, if anything, must be the bytes of --expect, a file or a
+directory.
 """
 
 import argparse
@@ -52,6 +53,12 @@ def remove(path):
         os.remove(path)
 
 
+def is_same(one, other):
+    if os.path.isdir(one) or os.path.isdir(other):
+        return subprocess.run(["diff", "-rq", one, other], stdout=subprocess.DEVNULL).returncode == 0
+    return filecmp.cmp(one, other, shallow=False)
+
+
 class Run:
     """One run of one command: what it took, and how much of the machine others took meanwhile."""
 
@@ -95,7 +102,7 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--place", required=True, help="a directory to make and remove")
-    parser.add_argument("--expect", help="the file that $OUT must equal")
+    parser.add_argument("--expect", help="what $OUT must equal")
     parser.add_argument("--server", type=int, action="append", default=[], help="a process whose CPU time is no noise")
     parser.add_argument("--flush", action="store_true", help="sync the disk before each run")
     parser.add_argument("command", nargs="+")
@@ -114,8 +121,8 @@ def measure(options, commands):
             if options.flush:
                 os.sync()
             run = runs[index] = Run(command, options.place, options.server)
-            if tried == 0 and options.expect and os.path.isfile(run.out):
-                if not filecmp.cmp(run.out, options.expect, shallow=False):
+            if tried == 0 and options.expect and os.path.exists(run.out):
+                if not is_same(run.out, options.expect):
                     sys.exit(f"{name}: wrote wrong bytes")
         remove(options.place)
         noise = statistics.mean(run.noise for run in runs)

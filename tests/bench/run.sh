@@ -3,12 +3,13 @@
 # What is measured and how: README.md beside this file.
 #
 #   run.sh              all sections
-#   run.sh SECTION...   some of them: memory disk car kubo there kill
+#   run.sh SECTION...   some of them: memory disk car kubo small there kill resume
 #
 #   FETCHD         the binary to measure (default: a release build of this tree)
 #   FETCHD_KUBO    the Kubo to measure against (default: what .ci/kubo builds)
 #   LASSIE         a lassie to compare with (default: none)
 #   BENCH_MIB      size of the file (default: 1024)
+#   BENCH_FILES    small files in one directory (default: 10000)
 #   BENCH_ROUNDS   rounds that count (default: 5)
 #   BENCH_DISK     a directory on a disk (default: target/bench), for 7 times the file's size
 #   BENCH_MEMORY   a directory on a memory file system (default: /dev/shm)
@@ -16,7 +17,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-sections=(memory disk car kubo there kill)
+sections=(memory disk car kubo small there kill resume)
 (($# == 0)) || sections=("$@")
 for tool in nginx curl python3 openssl; do
   PATH=$PATH:/usr/sbin command -v "$tool" > /dev/null || { echo "needs $tool" >&2; exit 1; }
@@ -30,6 +31,7 @@ ipfs=$(realpath "$("$root/.ci/kubo")")
 lassie=${LASSIE:+$(realpath "$LASSIE")}
 rounds=${BENCH_ROUNDS:-5}
 size=$((${BENCH_MIB:-1024} << 20))
+files=${BENCH_FILES:-10000}
 
 # A home of its own, so that nothing of the user's is read or changed.
 for name in "${!FETCHD_@}" "${!XDG_@}"; do unset "$name"; done
@@ -88,6 +90,8 @@ make_content() {
   "$ipfs" config --json Addresses.Swarm '[]'
   "$ipfs" config Routing.Type none
   "$ipfs" config --json Gateway.NoFetch true
+  # Ten thousand short names stay one block, twelve thousand long ones do not.
+  "$ipfs" config --json Import.UnixFSHAMTDirectorySizeThreshold '"1MiB"'
   "$ipfs" config Addresses.Gateway /ip4/127.0.0.1/tcp/0
   "$ipfs" config Addresses.API /ip4/127.0.0.1/tcp/0
   "$ipfs" daemon --offline > "$disk/daemon.log" 2>&1 &
@@ -106,6 +110,17 @@ make_content() {
   "$ipfs" dag export -p=false "$raw" > "$disk/www/car/ipfs/$raw"
 }
 
+declare -A trees=()
+make_small() {
+  local name
+  ((${#trees[@]} == 0)) || return 0
+  say "making directories of small files and adding them to Kubo"
+  python3 "$here/small.py" "$disk/small" "$files"
+  for name in flat sharded nested tiny; do
+    trees[$name]=$("$ipfs" add -rQ --cid-version=1 "$disk/small/$name")
+  done
+}
+
 ### nginx: one port as a gateway of blocks and plain bytes, one that knows whole CARs only
 
 free_port() {
@@ -113,11 +128,13 @@ free_port() {
 }
 
 start_nginx() {
-  local gateway_port car_port
+  local gateway_port car_port counted_port
   gateway_port=$(free_port)
   car_port=$(free_port)
+  counted_port=$(free_port)
   plain=http://127.0.0.1:$gateway_port
   whole_car=http://127.0.0.1:$car_port
+  counted=http://127.0.0.1:$counted_port
   cat > "$disk/nginx.conf" << CONF
 daemon off;
 master_process off;
@@ -127,6 +144,7 @@ error_log $disk/error.log;
 events { worker_connections 64; }
 http {
   log_format bytes '\$status \$body_bytes_sent "\$request"';
+  log_format times '\$status \$body_bytes_sent \$msec \$request_time';
   access_log off;
   sendfile on;
   tcp_nopush on;
@@ -151,6 +169,11 @@ http {
     location /car/ { internal; default_type application/vnd.ipld.car; max_ranges 0; }
     location /none/ { return 406; }
   }
+  server {
+    listen 127.0.0.1:$counted_port;
+    access_log $disk/counted.log times;
+    location / { proxy_pass $gateway; proxy_http_version 1.1; proxy_buffering off; }
+  }
 }
 CONF
   PATH=$PATH:/usr/sbin nginx -e "$disk/error.log" -c "$disk/nginx.conf" &
@@ -173,9 +196,13 @@ table() { # TITLE
   echo "|---|---|---|---|---|---|---|---|"
 }
 
+compare_with() { # EXPECTED PLACE OPTION... COMMAND...
+  python3 "$here/measure.py" --rounds "$rounds" --place "$2/case" --expect "$1" \
+    --server "$nginx" --server "$kubo" "${@:3}"
+}
+
 compare() { # PLACE OPTION... COMMAND...
-  python3 "$here/measure.py" --rounds "$rounds" --place "$1/case" --expect "$disk/file" \
-    --server "$nginx" --server "$kubo" "${@:2}"
+  compare_with "$disk/file" "$@"
 }
 
 get() { # CID GATEWAY, prints the command
@@ -225,6 +252,34 @@ section_kubo() {
     "\`curl -o && sha256sum\` | fetchd ≤ 0.5 of it | curl -sfo \$OUT $gateway/ipfs/$raw && sha256sum \$OUT" \
     "\`ipfs get\` | fetchd ≤ 0.5 of it | exec '$ipfs' get --progress=false -o \$OUT $raw" \
     "${more[@]}"
+}
+
+requests() { # STATE, prints how many requests the only download there took
+  "$fetchd" --state-dir "$1" --json show 1 | python3 -c 'import json, sys
+print(sum(provider["requests"] for provider in json.load(sys.stdin)["download"]["providers"]))'
+}
+
+# Directories of small files, from Kubo's gateway, against Kubo's own client.
+section_small() {
+  local name place=$memory/small
+  declare -A titles=(
+    [flat]="$files files of 1 to 100 KB in one directory"
+    [sharded]="$((files * 6 / 5)) files of 1 to 40 KB in a sharded directory"
+    [nested]="$((files / 2)) files of 0.5 to 60 KB in a tree of directories"
+    [tiny]="$((files * 10)) files of 20 to 200 bytes, a thousand in each directory"
+  )
+  make_small
+  for name in flat sharded nested tiny; do
+    rm -rf "$place"
+    mkdir "$place"
+    "$fetchd" --state-dir "$place" --progress none get "${trees[$name]}" --gateway "$gateway" -o "$place/out" > /dev/null
+    table "${titles[$name]}, Kubo's gateway → memory ($(requests "$place") requests)"
+    compare_with "$disk/small/$name" "$memory" \
+      "\`ipfs get\` | | exec '$ipfs' get --progress=false -o \$OUT ${trees[$name]}" \
+      "fetchd | ≤ 1.0, 64 MiB | $(get "${trees[$name]}" "$gateway")" \
+      "\`curl -o\` of the CAR, nothing proved or unpacked | | exec curl -sfo /dev/null '$gateway/ipfs/${trees[$name]}?format=car'"
+  done
+  rm -rf "$place"
 }
 
 # The second `get` of the same path needs no request.
@@ -295,6 +350,54 @@ section_kill() {
   echo "|---|---|---|---|"
   killed_three_times "full speed"
   killed_three_times "100 MiB/s" --limit-rate 100M
+}
+
+# A directory of small files, killed half-way; Kubo's bytes are counted by an nginx in between.
+section_resume() {
+  local place=$memory/resume name begun took again
+  make_small
+  printf '\n**Small files after a SIGKILL half-way, as nginx counts what it sent (aim: ≤ 10 %% again)**\n\n'
+  echo "| what | requests | MiB sent | again | s to the first request of the resume |"
+  echo "|---|---|---|---|---|"
+  for name in flat sharded nested; do
+    begun=${EPOCHREALTIME/./}
+    fresh_tree "$place" "$name"
+    took=$((${EPOCHREALTIME/./} - begun))
+    sleep 0.3
+    whole=$(awk '{ bytes += $2 } END { print bytes }' "$disk/counted.log")
+    echo "| $name, undisturbed | $(wc -l < "$disk/counted.log") | $(mebi "$whole") | – | – |"
+    fresh_tree "$place" "$name" &
+    sleep "$(awk -v took="$took" 'BEGIN { printf "%.3f", took / 2e6 }')"
+    kill -KILL $! 2> /dev/null || echo "it ended before it could be killed" >&2
+    wait $! 2> /dev/null || true
+    begun=$EPOCHREALTIME
+    tree_to "$place" "$name" > /dev/null
+    diff -rq "$place/out" "$disk/small/$name" >&2
+    sleep 0.3
+    again=$(awk -v whole="$whole" '{ bytes += $2 } END { printf "%.1f %%", 100 * (bytes - whole) / whole }' "$disk/counted.log")
+    echo "| $name, SIGKILL half-way | $(wc -l < "$disk/counted.log") | $(mebi "$(awk '{ bytes += $2 } END { print bytes }' "$disk/counted.log")") | $again | $(awk -v begun="$begun" '$3 - $4 >= begun - 0.001 && (!first || $3 - $4 < first) { first = $3 - $4 } END { printf "%.2f", first - begun }' "$disk/counted.log") |"
+  done
+  rm -rf "$place"
+}
+
+mebi() { # BYTES
+  awk -v bytes="$1" 'BEGIN { printf "%.1f", bytes / 1048576 }'
+}
+
+fresh_tree() { # PLACE NAME
+  rm -rf "$1"
+  mkdir "$1"
+  : > "$disk/counted.log"
+  tree_to "$@"
+}
+
+tree_to() { # PLACE NAME
+  local command=("$fetchd" --state-dir "$1/state" --progress none get "${trees[$2]}" --gateway "$counted" -o "$1/out")
+  if [[ $BASHPID == "$$" ]]; then
+    "${command[@]}" > /dev/null
+  else
+    exec "${command[@]}" > /dev/null
+  fi
 }
 
 ### The run

@@ -65,6 +65,35 @@ impl TreeView {
         }
     }
 
+    /// Opens a regular file that a walk found, whatever its name.
+    ///
+    /// # Errors
+    /// [`DiskError::NotRegular`] if something else is there by now.
+    pub fn open_entry(&self, path: &Path) -> Result<RandomFile, DiskError> {
+        let on_disk = self.root.path().join(path);
+        let file = self.at_entry(path, |dir, name| dir.open_file(name, false));
+        RandomFile::of(file.map_err(DiskError::of("open", &on_disk))?, &on_disk)
+    }
+
+    /// What a symlink holds that a walk found, whatever its name.
+    ///
+    /// # Errors
+    /// When it is no symlink by now.
+    pub fn read_link_entry(&self, path: &Path) -> Result<Vec<u8>, DiskError> {
+        let link = self.at_entry(path, |dir, name| dir.read_link(name));
+        link.map_err(DiskError::of("read the link", &self.root.path().join(path)))
+    }
+
+    fn at_entry<T>(
+        &self,
+        path: &Path,
+        op: impl Fn(&Dir, &OsStr) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let name = path.file_name().unwrap_or_default();
+        let parent = path.parent().unwrap_or(Path::new(""));
+        self.root.within_path(parent, |dir| op(dir, name))
+    }
+
     /// All entries, each directory before what it holds, otherwise in no order.
     pub fn walk(&self) -> Walk<'_> {
         Walk::new(&self.root)

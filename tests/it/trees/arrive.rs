@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::sample::Sample;
 use super::{arguments, arrived, get};
 use crate::support::dag::{Dag, Hash, Layout, Leaf, Recipe, Version};
-use crate::support::gateway::{Builder, Features, Gateway, Kind};
+use crate::support::gateway::{Builder, Fault, Features, Gateway, Kind, On};
 use crate::support::pb::{self, UnixFs, kind};
 use crate::support::sandbox::Sandbox;
 
@@ -327,6 +327,28 @@ fn duplicates_are_fetched_once() {
     asked.dedup();
     assert_eq!(asked.len(), all, "{}", gateway.story());
     assert_eq!(all, dag.blocks.len());
+}
+
+/// A file that is recorded as finished, and forgotten, is copied to where it turns up again.
+#[test]
+fn what_turns_up_again_late_is_copied() {
+    let again = small(5, 60_000);
+    let inner = Sample::new().file("again", &again);
+    let sample = Sample::new().file("first", &again).dir("late", &inner);
+    let dag = sample.dag();
+    let late = On::raw().with(inner.dag().root.to_string());
+    let gateway = Gateway::of(&dag)
+        .features(Features::RAW)
+        .on(late, Fault::HoldAfter(0))
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.config("checkpoint_interval = \"1ms\"");
+    let source = dag.source();
+    let mut running = sandbox.fetchd(arguments(&source, &[&gateway], &[])).spawn();
+    running.wait_event(|event| event["type"] == "checkpoint" && event["bytes"] == 60_000);
+    gateway.held();
+    gateway.release();
+    arrived(&sandbox, &sample, running.wait());
 }
 
 /// Roots that are neither file nor directory are saved as the block that they are.
