@@ -46,7 +46,7 @@ pub fn matches<'a>(hash: &Multihash, parts: impl IntoIterator<Item = &'a [u8]>) 
     }
 }
 
-/// [`matches`] for a block of `prefix`, file bytes and `suffix`, which takes the file bytes into the
+/// [`matches()`] for a block of `prefix`, file bytes and `suffix`, which takes the file bytes into the
 /// sum of the whole file meanwhile: cheaper than one after the other. Where the block does not
 /// match, `file` stays as it was.
 pub fn matches_in_file<'a>(

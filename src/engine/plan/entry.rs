@@ -167,7 +167,7 @@ pub struct Expansion {
 pub enum Expected {
     /// Nothing that is missing.
     No,
-    /// An entry, or a node of a file: to be verified and given to [`Plan::expand`].
+    /// An entry, or a node of a file: to be verified and given to [`crate::engine::plan::Plan::expand`].
     Node,
     /// A leaf of this many file bytes, wanted in these places.
     Leaf {
