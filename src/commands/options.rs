@@ -11,7 +11,7 @@ use crate::gateway::backoff::Backoff;
 use crate::settings::Settings;
 
 /// What may be fetched ahead of the next byte of a stream: less than may wait for its turn.
-const STREAM_AHEAD: u64 = 24 << 20;
+const STREAM_AHEAD: u64 = 16 << 20;
 
 /// Flags of `get` that a later `resume` must know.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -495,7 +495,12 @@ impl Coordinator<'_> {
             < 2;
         let least = if is_alone { FIRST_WINDOW } else { FIRST_SHARE };
         let measured = provider.throughput * WINDOW_TIME.as_secs_f64();
-        (measured as u64).clamp(least, MAX_WINDOW)
+        let most = match self.output.is_on_disk() {
+            true => MAX_WINDOW,
+            // What comes early waits in memory.
+            false => self.options.stream_ahead / 2,
+        };
+        (measured as u64).max(least).min(most)
     }
 
     /// An idle provider takes a part of what the slowest has not brought; whether it did.

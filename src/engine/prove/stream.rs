@@ -7,7 +7,7 @@ use crate::engine::input::Input;
 use crate::engine::prove::{Job, Outcome, ProvedJob, Shape, SinkError, done};
 
 /// Proved bytes that arrive out of order may wait up to this many.
-const REORDER_LIMIT: u64 = 32 << 20;
+const REORDER_LIMIT: u64 = 24 << 20;
 
 /// Proved bytes on their way to standard output, put in order.
 pub struct Stream {
