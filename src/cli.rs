@@ -245,7 +245,7 @@ pub struct Get {
     /// Most bytes per second, all connections together (500K, 2M, off)
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub limit_rate: Option<Limit>,
-    /// Most connections at once
+    /// Most connections at once [default: 8 to 16]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_CONNECTIONS)))]
     pub connections: Option<u32>,
     /// Refuse content that is larger (20M, 1.5GiB, off)

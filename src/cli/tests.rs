@@ -310,7 +310,7 @@ fn help_of_get() {
           --force                 Replace other content at the target
           --dry-run               Only say what would be done: kind, size, place, providers
           --limit-rate <RATE>     Most bytes per second, all connections together (500K, 2M, off)
-          --connections <N>       Most connections at once
+          --connections <N>       Most connections at once [default: 8 to 16]
           --max-size <SIZE>       Refuse content that is larger (20M, 1.5GiB, off)
           --max-time <TIME>       Pause after this time in all (90s, 5m, 1h30m)
       -h, --help                  Print help (see more with '--help')

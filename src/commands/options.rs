@@ -8,7 +8,7 @@ use crate::content::hash::HashPolicy;
 use crate::engine;
 use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
-use crate::settings::Settings;
+use crate::settings::{Origin, Settings};
 
 /// What may be fetched ahead of the next byte of a stream: less than may wait for its turn.
 const STREAM_AHEAD: u64 = 16 << 20;
@@ -116,13 +116,24 @@ pub fn engine(
         max_source_switches: keys.max_source_switches,
         asks_others_later: false,
         preserve: recorded.preserve,
-        connections: usize::try_from(recorded.connections.unwrap_or(keys.connections)).unwrap_or(1),
+        connections: connections(settings, recorded),
         per_gateway: usize::try_from(keys.per_gateway.min(keys.connections)).unwrap_or(1),
         checkpoint_bytes: keys.checkpoint_bytes,
         checkpoint_interval: keys.checkpoint_interval,
         file_sha256: keys.file_sha256,
         history_limit: keys.history_limit,
     })
+}
+
+/// What the user chose holds to the letter; the default grows with the providers.
+fn connections(settings: &Settings, recorded: &Recorded) -> engine::Connections {
+    let configured = settings.keys.connections;
+    let is_default = settings.keys.origin("connections") == Some(Origin::Default);
+    let count = usize::try_from(recorded.connections.unwrap_or(configured)).unwrap_or(1);
+    match recorded.connections {
+        None if is_default => engine::Connections::AtLeast(count),
+        _ => engine::Connections::AtMost(count),
+    }
 }
 
 /// Largest block, in bytes.

@@ -81,8 +81,9 @@ impl Blocks {
         let mut waiting = VecDeque::from(cids);
         let mut running = FuturesUnordered::new();
         let mut load = vec![0; self.providers.len()];
+        let connections = self.options.connections.among(self.providers.len());
         loop {
-            while running.len() < self.options.connections
+            while running.len() < connections
                 && let Some(cid) = waiting.pop_front()
             {
                 if let Some(block) = inlined(&cid) {

@@ -14,6 +14,7 @@
 mod begin;
 mod blocks;
 mod checkpoint;
+mod connections;
 mod coordinator;
 mod discover;
 mod exchange;
@@ -53,6 +54,7 @@ use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
 pub use blocks::{Blocks, Listed, ListedKind, Listing};
+pub use connections::Connections;
 pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
@@ -193,7 +195,7 @@ pub struct Options {
     /// Whether modes and times of a directory's entries are kept.
     pub preserve: bool,
     /// Requests under way at once, to all providers together.
-    pub connections: usize,
+    pub connections: Connections,
     /// Bytes that may be asked for ahead of the first missing one where they go to a stream.
     pub stream_ahead: u64,
     /// Single blocks asked of one provider at once.

@@ -70,7 +70,7 @@ impl Coordinator<'_> {
     /// Hands out one piece of work; whether there was any that somebody can do.
     fn hand_out_next(&mut self, now: Instant) -> bool {
         let running = self.net.tasks.values().filter(|task| !task.ended).count();
-        if running >= self.options.connections {
+        if running >= self.connections() {
             return false;
         }
         let ranking = ranking(&self.providers, now);
@@ -417,9 +417,18 @@ impl Coordinator<'_> {
     /// Single blocks that one provider may be asked for at once. Several share the connections, so
     /// that those who keep silent cannot hold all of them.
     fn blocks_each(&self) -> usize {
-        let of_use = self.providers.iter().filter(|other| other.is_of_use());
-        let share = self.options.connections / of_use.count().max(1);
+        let share = self.connections() / self.providers_of_use().max(1);
         self.options.per_gateway.min(share.max(1))
+    }
+
+    fn providers_of_use(&self) -> usize {
+        let of_use = self.providers.iter().filter(|other| other.is_of_use());
+        of_use.count()
+    }
+
+    /// Requests that may be under way at once.
+    fn connections(&self) -> usize {
+        self.options.connections.among(self.providers_of_use())
     }
 
     /// Whether somebody fetches this block, for whatever place: it will fill all that wait for it.

@@ -174,7 +174,8 @@ keys! {
     dns: Dns as One<Dns> = Dns::System;
     /// Where downloads go without --dir; "." is the current directory.
     download_dir: Option<std::path::PathBuf> as Directory = None;
-    /// Connections of one invocation.
+    /// Connections of one invocation; unless this is set, one for each provider where there are
+    /// more of them, up to 16.
     connections: u32 as Count<1, MAX_CONNECTIONS> = 8;
     /// Connections to one gateway.
     per_gateway: u32 as Count<1, MAX_CONNECTIONS> = 4;
