@@ -170,6 +170,9 @@ pub enum Command {
         /// Shell to complete for
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of the program or of a command, as roff
+    #[command(after_help = help::MAN)]
+    Man(Man),
 }
 
 /// `fetchd get`.
@@ -434,18 +437,25 @@ pub struct Show {
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum GatewaysCommand {
     /// List gateways, what they can do and how they fare
+    #[command(after_help = help::GATEWAYS_LIST)]
     List,
     /// Add gateways to the configured ones
+    #[command(after_help = help::GATEWAYS_ADD)]
     Add(GatewayUrls),
     /// Remove gateways; those of the configuration are disabled
+    #[command(after_help = help::GATEWAYS_REMOVE)]
     Remove(GatewayUrls),
     /// Ask disabled gateways again
+    #[command(after_help = help::GATEWAYS_ENABLE)]
     Enable(GatewayUrls),
     /// Ask gateways no longer
+    #[command(after_help = help::GATEWAYS_DISABLE)]
     Disable(GatewayUrls),
     /// Try what gateways can do, how fast, and what is wrong with them
+    #[command(after_help = help::GATEWAYS_CHECK)]
     Check(CheckGateways),
     /// Forget what was said here of gateways, and how they fared
+    #[command(after_help = help::GATEWAYS_RESET)]
     Reset(SomeGatewayUrls),
 }
 
@@ -480,11 +490,25 @@ pub struct GatewayUrls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigCommand {
     /// Print each key, its value and where it comes from
+    #[command(after_help = help::CONFIG_SHOW)]
     Show,
     /// Print where the configuration file is looked for
+    #[command(after_help = help::CONFIG_PATH)]
     Path,
     /// Write a configuration file with every key explained
+    #[command(after_help = help::CONFIG_INIT)]
     Init,
+}
+
+/// `fetchd man`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Man {
+    /// Command to tell of [default: the program]
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+    /// Write every page into this directory, created if missing
+    #[arg(short, long, value_name = "DIR", conflicts_with = "command")]
+    pub dir: Option<PathBuf>,
 }
 
 /// A parser that knows every status by name.

@@ -101,7 +101,8 @@ Returns when the owner has acknowledged; 75 if it has not within 10 seconds. The
 the process does the same.
 
 Examples:
-  fetchd checkpoint 3";
+  fetchd checkpoint 3
+  fetchd checkpoint ./models/llama.gguf";
 
 /// Below the help of `history`.
 pub(super) const HISTORY: &str = "\
@@ -183,6 +184,49 @@ Examples:
   fetchd gateways check http://127.0.0.1:8080
   fetchd gateways reset";
 
+/// Below the help of `gateways list`.
+pub(super) const GATEWAYS_LIST: &str = "\
+Examples:
+  fetchd gateways list
+  fetchd --json gateways list | jq -r '.gateways[] | select(.state == \"cooling\").until'";
+
+/// Below the help of `gateways add`.
+pub(super) const GATEWAYS_ADD: &str = "\
+Examples:
+  fetchd gateways add https://gateway.example.org
+  fetchd gateways add http://127.0.0.1:8080 http://nas.local:8080";
+
+/// Below the help of `gateways remove`.
+pub(super) const GATEWAYS_REMOVE: &str = "\
+Examples:
+  fetchd gateways remove https://gateway.example.org
+  fetchd gateways remove http://127.0.0.1:8080 http://nas.local:8080";
+
+/// Below the help of `gateways enable`.
+pub(super) const GATEWAYS_ENABLE: &str = "\
+Examples:
+  fetchd gateways enable https://gateway.example.org
+  fetchd gateways enable http://127.0.0.1:8080 http://nas.local:8080";
+
+/// Below the help of `gateways disable`.
+pub(super) const GATEWAYS_DISABLE: &str = "\
+Examples:
+  fetchd gateways disable https://gateway.example.org
+  fetchd gateways disable http://127.0.0.1:8080 http://nas.local:8080";
+
+/// Below the help of `gateways check`.
+pub(super) const GATEWAYS_CHECK: &str = "\
+Examples:
+  fetchd gateways check
+  fetchd gateways check http://127.0.0.1:8080
+  fetchd gateways check --cid bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+
+/// Below the help of `gateways reset`.
+pub(super) const GATEWAYS_RESET: &str = "\
+Examples:
+  fetchd gateways reset
+  fetchd gateways reset https://gateway.example.org";
+
 /// Below the help of `config`.
 pub(super) const CONFIG: &str = "\
 Examples:
@@ -191,9 +235,35 @@ Examples:
   FETCHD_CONNECTIONS=16 fetchd config show
   ${EDITOR:-vi} \"$(fetchd config path)\"";
 
+/// Below the help of `config show`.
+pub(super) const CONFIG_SHOW: &str = "\
+Examples:
+  fetchd config show
+  FETCHD_CONNECTIONS=16 fetchd config show
+  fetchd --json config show | jq .state_dir";
+
+/// Below the help of `config path`.
+pub(super) const CONFIG_PATH: &str = "\
+Examples:
+  fetchd config path
+  fetchd config path --config ./ci.toml";
+
+/// Below the help of `config init`.
+pub(super) const CONFIG_INIT: &str = "\
+Examples:
+  fetchd config init
+  fetchd config init --config ./ci.toml";
+
 /// Below the help of `completions`.
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   fetchd completions bash > ~/.local/share/bash-completion/completions/fetchd
   fetchd completions zsh > ~/.zfunc/_fetchd
   fetchd completions fish > ~/.config/fish/completions/fetchd.fish";
+
+/// Below the help of `man`.
+pub(super) const MAN: &str = "\
+Examples:
+  fetchd man | man -l -
+  fetchd man gateways check | man -l -
+  fetchd man --dir ~/.local/share/man/man1";

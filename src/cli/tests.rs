@@ -38,6 +38,51 @@ fn definitions_are_consistent() {
     Cli::command().debug_assert();
 }
 
+/// The commands in the examples of a help: `$(…)` and what stands before a pipe, without the
+/// variables in front.
+fn examples(help: &str) -> Vec<Vec<String>> {
+    let lines = help.lines().skip_while(|line| *line != "Examples:");
+    let lines = lines.skip(1).take_while(|line| line.starts_with("  "));
+    let words = |line: &str| shlex::split(line).expect("an example that a shell takes");
+    lines
+        .map(|line| line.split_once("$(").map_or(line, |(_, inner)| inner))
+        .map(|line| words(&line.replace(")\"", "")))
+        .map(|words| {
+            let words = words.into_iter().skip_while(|word| word.contains('='));
+            let ends = ["|", ">", "<", "&&"];
+            words
+                .take_while(|word| !ends.contains(&word.as_str()))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn every_help_has_examples_that_the_parser_takes() {
+    fn check(command: &clap::Command) {
+        let help = [command.get_after_help(), command.get_after_long_help()];
+        let name = command.get_bin_name().unwrap_or_default().to_owned();
+        for help in help.into_iter().flatten() {
+            let examples = examples(&help.to_string());
+            assert!(examples.len() >= 2, "{name}: show two examples or more");
+            for example in examples {
+                assert_eq!(example[0], "fetchd", "{name}: {example:?}");
+                if let Err(error) = parse(example.clone()) {
+                    panic!("{name}: {example:?}: {error}");
+                }
+                let own = example.iter().filter(|word| !word.starts_with('-'));
+                let own: Vec<&str> = own.map(String::as_str).collect();
+                assert!(own.join(" ").starts_with(&name), "{name}: {example:?}");
+            }
+        }
+        assert!(command.get_after_help().is_some(), "{name}: no examples");
+        command.get_subcommands().for_each(check);
+    }
+    let mut program = Cli::command();
+    program.build();
+    check(&program);
+}
+
 #[test]
 fn get_reads_its_options() {
     let Command::Get(get) = command(
@@ -156,6 +201,7 @@ fn help_of_the_program() {
       gateways     Manage the providers that content is asked of
       config       Show or begin the configuration
       completions  Print a completion script for a shell
+      man          Print the manual page of the program or of a command, as roff
 
     Options:
       -h, --help     Print help (see more with '--help')
@@ -207,6 +253,7 @@ fn long_help_of_the_program() {
       gateways     Manage the providers that content is asked of
       config       Show or begin the configuration
       completions  Print a completion script for a shell
+      man          Print the manual page of the program or of a command, as roff
 
     Options:
       -h, --help
@@ -468,6 +515,7 @@ fn help_of_checkpoint() {
 
     Examples:
       fetchd checkpoint 3
+      fetchd checkpoint ./models/llama.gguf
     ");
 }
 
@@ -659,6 +707,10 @@ fn help_of_gateways() {
                               [possible values: bar, plain, json, none]
           --config <FILE>     Configuration file to read [env: FETCHD_CONFIG]
           --state-dir <DIR>   Directory that holds fetchd's state [env: FETCHD_STATE_DIR]
+
+    Examples:
+      fetchd gateways add https://gateway.example.org
+      fetchd gateways add http://127.0.0.1:8080 http://nas.local:8080
     "#);
 }
 

@@ -19,6 +19,7 @@ mod import;
 mod input;
 mod list;
 mod ls;
+pub mod man;
 mod options;
 mod providers;
 mod prune;
@@ -78,6 +79,7 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
             context::print_raw(&completions::script(*shell))?;
             return Ok(ExitKind::Success);
         }
+        Command::Man(man) => return man::run(man),
         Command::Cid(args) => return cid::run(&cli.global, args),
         Command::Config { command } => return run_config(&cli, *command, &environment),
         _ => {}
@@ -114,9 +116,10 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Prune(prune) => prune::run(&context, &prune),
         Command::Show(show) => show::run(&context, &show.id),
         Command::Gateways { command } => gateways::run(&context, &command),
-        Command::Cid(_) | Command::Config { .. } | Command::Completions { .. } => {
-            Ok(ExitKind::Success)
-        }
+        Command::Cid(_)
+        | Command::Config { .. }
+        | Command::Completions { .. }
+        | Command::Man(_) => Ok(ExitKind::Success),
     }
 }
 

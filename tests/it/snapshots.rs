@@ -371,3 +371,16 @@ fn the_configuration_is_shown() {
     --- stderr
     "#);
 }
+
+#[test]
+fn the_manual_is_printed_or_written() {
+    let sandbox = Sandbox::new();
+    let page = sandbox.run(["man", "gateways", "check"]).exits(0).text();
+    assert!(page.contains(".TH fetchd-gateways-check 1"), "{page}");
+    let written = sandbox.run(["man", "--dir", "man1"]).exits(0).text();
+    let names: Vec<&str> = written.lines().collect();
+    assert!(names.contains(&"man1/fetchd-get.1"), "{written}");
+    let on_disk = std::fs::read_dir(sandbox.target("man1")).expect("the pages");
+    assert_eq!(on_disk.count(), names.len());
+    sandbox.run(["man", "nothing"]).exits(2);
+}
