@@ -4,12 +4,19 @@ use std::path::Path;
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::content::cid;
 use crate::disk::place::Target;
 use crate::download::DownloadId;
-use crate::store::DownloadRow;
+use crate::store::{DownloadRow, Filter, Sort, Which};
 
 /// The shortest prefix of a CID that is looked up.
 const MIN_PREFIX: usize = 8;
+/// Most ids that a message names.
+const MAX_SHOWN: usize = 8;
+/// Most downloads, the newest, that a mistyped name is compared with.
+const MAX_COMPARED: u32 = 500;
+/// Longest text that is compared with a CID: the work grows with the square.
+const MAX_TYPED: usize = 128;
 
 /// The download that `text` names.
 ///
@@ -18,39 +25,121 @@ const MIN_PREFIX: usize = 8;
 pub fn one(context: &Context, text: &str) -> Result<DownloadRow, CommandError> {
     let id = find(context, text)?;
     let row = context.store.download(id).wait()?;
-    row.ok_or_else(|| unknown(text))
+    row.ok_or_else(|| unknown(context, text))
 }
 
 fn find(context: &Context, text: &str) -> Result<DownloadId, CommandError> {
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text
-            .parse()
-            .ok()
-            .and_then(DownloadId::new)
-            .ok_or_else(|| unknown(text));
+    if is_number(text) {
+        let id = text.parse().ok().and_then(DownloadId::new);
+        return id.ok_or_else(|| unknown(context, text));
     }
     let mut found = Vec::new();
     if let Ok(target) = Target::at(Path::new(text)) {
         found = context.store.find_by_path(target.path()).wait()?;
     }
     if found.is_empty() && text.len() >= MIN_PREFIX {
-        found = context.store.find_by_cid(text).wait()?;
+        // Whoever has the CID in another base or version means the same content.
+        let canonical = cid::parse(text).map(|cid| cid::text(&cid));
+        let prefix = canonical.as_deref().unwrap_or(text);
+        found = context.store.find_by_cid(prefix).wait()?;
     }
     match found.as_slice() {
-        [] => Err(unknown(text)),
+        [] => Err(unknown(context, text)),
         [id] => Ok(*id),
-        several => {
-            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-            Err(CommandError::usage(format!(
-                "{text:?} names several downloads: {}",
-                ids.join(", ")
-            ))
-            .hint("give the id of one"))
-        }
+        several => Err(ambiguous(text, several)),
     }
 }
 
-fn unknown(text: &str) -> CommandError {
-    CommandError::usage(format!("no download is known as {text:?}"))
-        .hint("see them all with: fetchd list --all")
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn ambiguous(text: &str, ids: &[DownloadId]) -> CommandError {
+    let shown: Vec<String> = ids
+        .iter()
+        .take(MAX_SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    let more = if ids.len() > MAX_SHOWN { ", …" } else { "" };
+    CommandError::usage(format!(
+        "{text:?} names several downloads: {}{more}",
+        shown.join(", ")
+    ))
+    .hint("give the id of one; see them all with: fetchd list --all")
+}
+
+/// Says what may have been meant, too.
+fn unknown(context: &Context, text: &str) -> CommandError {
+    let error = CommandError::usage(format!("no download is known as {text:?}"));
+    let filter = Filter {
+        which: Which::All,
+        sort: Sort::Newest,
+        limit: Some(MAX_COMPARED),
+    };
+    // A suggestion is a courtesy: without the records there is none.
+    let rows = context.store.downloads(filter).wait().unwrap_or_default();
+    let meant = rows
+        .iter()
+        .filter_map(|row| Some((distance(text, row)?, row)))
+        .min_by_key(|(distance, _)| *distance);
+    error.hint(match meant {
+        Some((_, row)) => format!(
+            "did you mean {}? see them all with: fetchd list --all",
+            describe(row)
+        ),
+        None => "see them all with: fetchd list --all".to_owned(),
+    })
+}
+
+/// The id, and what it is the id of: `3 (model.bin)`.
+fn describe(row: &DownloadRow) -> String {
+    let file = row.path.as_deref().and_then(Path::file_name);
+    let name = file.map_or(row.source.clone(), |name| {
+        name.to_string_lossy().into_owned()
+    });
+    format!("{} ({name})", row.id)
+}
+
+/// How many slips of the finger lie between `text` and the nearest name of a download; `None` if
+/// more than anybody makes.
+fn distance(text: &str, row: &DownloadRow) -> Option<usize> {
+    let slips = |name: &str| {
+        let distance = strsim::osa_distance(text, name);
+        (distance <= most_slips(name)).then_some(distance)
+    };
+    if is_number(text) {
+        return slips(&row.id.to_string());
+    }
+    let file = row.path.as_deref().and_then(Path::file_name);
+    let file = file.and_then(|name| slips(&name.to_string_lossy()));
+    let path = row.path.as_deref().and_then(Path::to_str).and_then(slips);
+    let cid = row.root_cid.as_deref().and_then(|cid| {
+        let length = text.len().clamp(MIN_PREFIX, MAX_TYPED).min(cid.len());
+        let prefix = cid.get(..length)?;
+        (text.len() <= MAX_TYPED).then(|| slips(prefix)).flatten()
+    });
+    [file, path, cid].into_iter().flatten().min()
+}
+
+/// One, and one more for each ten characters.
+fn most_slips(name: &str) -> usize {
+    match name.len() {
+        0..=1 => 0,
+        length => 1 + length / 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_told_from_another_name() {
+        let near = |typed: &str, name: &str| strsim::osa_distance(typed, name) <= most_slips(name);
+        assert!(near("modle.bin", "model.bin"));
+        assert!(near("bafybeigc", "bafybeigd"));
+        assert!(near("13", "12"));
+        assert!(!near("3", "4"), "one digit says nothing");
+        assert!(!near("notes.txt", "model.bin"));
+    }
 }

@@ -419,3 +419,45 @@ fn records_can_be_read_where_nothing_can_be_written() {
     }
     mode(0o700);
 }
+
+#[test]
+fn a_download_is_named_in_many_ways_and_a_slip_is_recognised() {
+    let dag = Recipe::default().build(20_000);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let cid = dag.source();
+    let get = ["get", &cid, "-o", "my file.bin", "--gateway", gateway.url()];
+    sandbox.run(get).exits(0);
+    let path = sandbox.target("my file.bin");
+    let upper = format!("B{}", cid[1..].to_uppercase());
+    let names = ["1", &cid, &cid[..8], &upper, "my file.bin", "./my file.bin"];
+    for name in names.into_iter().chain(path.to_str()) {
+        let shown = sandbox.run(["--json", "show", name]).exits(0);
+        assert_eq!(shown.document()["download"]["id"], 1, "{name}");
+    }
+    let mut slip = cid[..20].to_owned();
+    slip.replace_range(12..14, "00");
+    for name in [&*slip, "my fiel.bin", "my_file.bin"] {
+        let refused = sandbox.run(["show", name]).exits(2);
+        let hint = "hint: did you mean 1 (my file.bin)? see them all with: fetchd list --all";
+        assert!(refused.stderr.contains(hint), "{name}: {}", refused.stderr);
+    }
+    let refused = sandbox.run(["show", &cid[..7]]).exits(2);
+    assert!(
+        refused.stderr.contains("did you mean 1"),
+        "{}",
+        refused.stderr
+    );
+    let refused = sandbox.run(["show", "something-else"]).exits(2);
+    assert!(
+        refused.stderr.contains("hint: see them all"),
+        "{}",
+        refused.stderr
+    );
+    let refused = sandbox.run(["lsit"]).exits(2);
+    assert!(
+        refused.stderr.contains("similar subcommand"),
+        "{}",
+        refused.stderr
+    );
+}
