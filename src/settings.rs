@@ -4,11 +4,13 @@
 //! Everything is checked here and once: whoever holds [`Settings`] holds values that make sense.
 //! Reads the configuration file and the one that curl shares; creates and changes nothing.
 
+mod document;
 mod environment;
 mod error;
 mod format;
 mod gateways;
 mod keys;
+pub mod manifest;
 mod template;
 mod words;
 
@@ -18,6 +20,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use crate::settings::document::{Document, DocumentError};
 pub use crate::settings::environment::Environment;
 pub use crate::settings::error::SettingsError;
 pub(crate) use crate::settings::format::quoted;
@@ -180,28 +183,7 @@ fn read_file(
 }
 
 fn parse_file(path: &Path, bytes: &[u8]) -> Result<File, SettingsError> {
-    let error = |offset: usize, message: String| {
-        let before = String::from_utf8_lossy(bytes.get(..offset).unwrap_or(bytes));
-        let line_start = before.rfind('\n').map_or(0, |index| index + 1);
-        SettingsError::File {
-            path: path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            message,
-        }
-    };
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| error(e.valid_up_to(), "not valid UTF-8".to_owned()))?;
-    toml::from_str(text)
-        .map_err(|e| error(e.span().map_or(0, |span| span.start), brief(e.message())))
-}
-
-/// The message without the list of every key there is.
-fn brief(message: &str) -> String {
-    match message.split_once(", expected one of") {
-        Some((what, _)) => what.replace("unknown field", "unknown key"),
-        None => message.to_owned(),
-    }
+    Ok(Document { path, bytes }.parse()?)
 }
 
 /// What the flags of this invocation say about keys.

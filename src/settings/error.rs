@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::disk::DiskError;
 use crate::exit::ExitKind;
+use crate::settings::document::DocumentError;
 use crate::settings::keys::Origin;
 
 /// Why there is no configuration. No message holds a header value.
@@ -27,17 +28,8 @@ pub enum SettingsError {
         origin: Origin,
     },
     /// The file is not what it should be.
-    #[error("{}:{line}:{column}: {message}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column in characters, from 1.
-        column: usize,
-        /// What is wrong there.
-        message: String,
-    },
+    #[error(transparent)]
+    File(#[from] DocumentError),
     /// A known variable has a wrong value.
     #[error("environment variable {name}: {reason}")]
     Variable {
@@ -98,7 +90,7 @@ impl SettingsError {
                 "Write one with 'fetchd --config {} config init'.",
                 path.display()
             )),
-            SettingsError::File { .. } => Some(
+            SettingsError::File(_) => Some(
                 "'fetchd --config NEW.toml config init' writes a file that explains every key."
                     .to_owned(),
             ),

@@ -203,7 +203,7 @@ fn from_table(
 }
 
 /// A header that can be sent, variables replaced. The reason for a refusal never holds the value.
-fn header(environment: &Environment, name: &str, value: &str) -> Result<String, String> {
+pub(super) fn header(environment: &Environment, name: &str, value: &str) -> Result<String, String> {
     HeaderName::try_from(name).map_err(|_| "not the name of a header".to_owned())?;
     let value = expand(value, |variable| match environment.text(variable) {
         Ok(Some(value)) => Ok(value),

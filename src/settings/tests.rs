@@ -311,7 +311,7 @@ fn wrong_files_name_the_line() {
             "[[gateways]]\nurl = 'ftp://g'",
             "2:7: not a URL that begins with http:// or https://",
         ),
-        ("[[gateways]]\npriority = 1", "1:1: missing field `url`"),
+        ("[[gateways]]\npriority = 1", "1:1: missing key `url`"),
         ("allow_hash = ['md5']", "1:14: \"md5\" is not a weak hash"),
         ("connections = 1\nconnections = 2", "2:1: duplicate key"),
         ("# é\nx", "2:2: key with no value"),

@@ -1,0 +1,236 @@
+//! `fetchd.toml`: the files and trees that are to be in place below its directory.
+//!
+//! Reads text; what is on disk it does not know. Invariant: the targets of entries that hold on one
+//! machine are below the manifest's directory, differ, and none lies in another.
+
+mod lock;
+mod when;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use lock::{Lock, Pin};
+pub use when::{Platform, When};
+
+use crate::cli::values;
+use crate::content::source::{self, Source};
+use crate::disk::tree::TreePath;
+use crate::settings::document::{Document, DocumentError};
+use crate::settings::environment::Environment;
+use crate::settings::gateways;
+use when::WhenTable;
+
+/// Largest manifest or lock that is read: hundreds of thousands of entries.
+pub const MAX_BYTES: u64 = 128 << 20;
+
+/// What is to be in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The entries in their order, those of other platforms too.
+    pub entries: Vec<Entry>,
+}
+
+/// A `[[file]]` table.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// As written; not a name of the catalogue.
+    pub source: String,
+    /// Where it goes, below the manifest's directory.
+    pub target: TreePath,
+    /// What the file's SHA-256 is to be.
+    pub sha256: Option<[u8; 32]>,
+    /// Places with the same bytes: URLs, or files relative to the manifest.
+    pub mirrors: Vec<String>,
+    /// The only gateways to ask: URLs, or CAR files relative to the manifest; none: as configured.
+    pub gateways: Vec<String>,
+    /// Secrets for the source and its mirrors, variables replaced. Empty where the entry does not
+    /// hold.
+    pub headers: Vec<(String, String)>,
+    /// Whether modes and times of the DAG are kept.
+    pub preserve: bool,
+    /// Where it holds.
+    pub when: When,
+    /// Whether that is here.
+    pub holds: bool,
+    /// Line and column of its target, from 1.
+    pub place: (usize, usize),
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry")
+            .field("source", &self.source)
+            .field("target", &self.target.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    file: Vec<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    source: Spanned<String>,
+    target: Spanned<String>,
+    sha256: Option<Spanned<String>>,
+    #[serde(default)]
+    mirrors: Vec<String>,
+    #[serde(default)]
+    gateways: Vec<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    preserve: bool,
+    when: Option<WhenTable>,
+}
+
+impl Manifest {
+    /// Reads a manifest for this platform. Variables in headers come from the environment.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, with line and column.
+    pub fn parse(
+        document: &Document<'_>,
+        platform: Platform,
+        environment: &Environment,
+    ) -> Result<Self, DocumentError> {
+        let file: File = document.parse()?;
+        let mut spans = Vec::with_capacity(file.file.len());
+        let mut entries = Vec::with_capacity(file.file.len());
+        for table in file.file {
+            spans.push(table.target.span());
+            entries.push(entry(document, table, platform, environment)?);
+        }
+        check_targets(document, &entries, &spans)?;
+        Ok(Self { entries })
+    }
+}
+
+fn entry(
+    document: &Document<'_>,
+    table: Table,
+    platform: Platform,
+    environment: &Environment,
+) -> Result<Entry, DocumentError> {
+    let wrong = |span: Range<usize>, reason: String| document.wrong_at(&span, reason);
+    let span = table.source.span();
+    let source = match source::parse(table.source.get_ref()) {
+        Ok(Source::Catalog(name)) => Err(format!(
+            "@{name} is an entry of one user's catalogue; write its source here"
+        )),
+        Ok(_) => Ok(table.source.into_inner()),
+        Err(error) => Err(crate::download::chain(&error)),
+    };
+    let source = source.map_err(|reason| wrong(span, reason))?;
+    let (place, target) = target(document, &table.target)?;
+    let sha256 = table.sha256.map(|text| {
+        values::sha256(text.get_ref()).map_err(|error| wrong(text.span(), error.to_string()))
+    });
+    let when = match table.when {
+        Some(when) => when.read(document)?,
+        None => When::default(),
+    };
+    let holds = when.holds(platform);
+    let mut headers = Vec::new();
+    for (name, value) in table.headers.into_iter().filter(|_| holds) {
+        let sent = gateways::header(environment, &name, value.get_ref())
+            .and_then(|value| {
+                values::header(&format!("{name}: {value}")).map_err(|error| error.to_string())
+            })
+            .map_err(|reason| wrong(value.span(), format!("header {name:?}: {reason}")))?;
+        headers.push(sent.0);
+    }
+    Ok(Entry {
+        source,
+        target,
+        sha256: sha256.transpose()?,
+        mirrors: table.mirrors,
+        gateways: table.gateways,
+        headers,
+        preserve: table.preserve,
+        when,
+        holds,
+        place,
+    })
+}
+
+fn target(
+    document: &Document<'_>,
+    text: &Spanned<String>,
+) -> Result<((usize, usize), TreePath), DocumentError> {
+    let wrong = |reason: String| document.wrong_at(&text.span(), reason);
+    let path = text.get_ref();
+    let is_absolute = path.starts_with('/') || std::path::Path::new(path).is_absolute();
+    if is_absolute || path.split('/').any(|name| name == "..") {
+        return Err(wrong(format!(
+            "the target {path:?} leaves the manifest's directory: targets are relative, and below it"
+        )));
+    }
+    // `./models/` is a usual way to write `models`.
+    let trimmed = path.strip_suffix('/').unwrap_or(path);
+    let names: Vec<&str> = trimmed.split('/').filter(|name| *name != ".").collect();
+    let parsed = TreePath::parse(&names.join("/"));
+    let parsed = parsed.map_err(|error| {
+        let reason = crate::download::chain(&error);
+        wrong(format!("the target {path:?} names no file: {reason}"))
+    })?;
+    Ok((document.place(text.span().start), parsed))
+}
+
+/// How targets are compared: as the disk will, where it folds names.
+fn folded(target: &str) -> String {
+    if cfg!(any(windows, target_os = "macos")) {
+        target.to_lowercase()
+    } else {
+        target.to_owned()
+    }
+}
+
+/// Refuses targets that are the same, or in one another, where both entries can hold.
+fn check_targets(
+    document: &Document<'_>,
+    entries: &[Entry],
+    spans: &[Range<usize>],
+) -> Result<(), DocumentError> {
+    let mut taken: HashMap<String, Vec<usize>> = HashMap::with_capacity(entries.len());
+    let clash = |indexes: &[usize], entry: &Entry| {
+        let is_clash = |index: &&usize| entries[**index].when.meets(&entry.when);
+        indexes.iter().find(is_clash).copied()
+    };
+    for (index, entry) in entries.iter().enumerate() {
+        let same = taken.entry(folded(entry.target.as_str())).or_default();
+        if let Some(other) = clash(same, entry) {
+            let line = entries[other].place.0;
+            let target = entry.target.as_str();
+            let message = format!("the target {target:?} is that of line {line} too");
+            return Err(document.wrong_at(&spans[index], message));
+        }
+        same.push(index);
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        let mut above = entry.target.parent();
+        while let Some(dir) = above {
+            let there = taken.get(&folded(dir.as_str()));
+            if let Some(other) = there.and_then(|indexes| clash(indexes, entry)) {
+                let line = entries[other].place.0;
+                let (inner, outer) = (entry.target.as_str(), dir.as_str());
+                let message =
+                    format!("the target {inner:?} lies in {outer:?}, the target of line {line}");
+                return Err(document.wrong_at(&spans[index], message));
+            }
+            above = dir.parent();
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
