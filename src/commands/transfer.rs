@@ -1,5 +1,8 @@
-//! Running downloads that this invocation owns: one after the other, each to its ending.
+//! Running downloads that this invocation owns, one or several at a time, each to its ending.
 
+mod active;
+
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -9,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::cli::values;
 use crate::commands::context::{Context, HEARTBEAT, Run};
@@ -18,6 +22,7 @@ use crate::commands::options::{self, Recorded};
 use crate::commands::providers::{self, Network, Providers};
 use crate::commands::resolve::{self, Lookup};
 use crate::commands::signals::{Asked, Signals};
+use crate::commands::transfer::active::{Active, News, Start};
 use crate::content::cid;
 use crate::content::names::Resolved;
 use crate::content::source::{ContentSource, Root};
@@ -25,13 +30,15 @@ use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::{DiskError, tree};
 use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
-use crate::engine::{self, Destination, Ending, Job, Saved, Subject};
+use crate::engine::{Destination, Ending, Job, Saved, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::gateway::netrc::Netrc;
 use crate::store::{self, DownloadRow, Store};
 use crate::ui::Reporter;
 use crate::ui::view::PlanView;
+
+pub use active::Ended;
 
 /// One invocation that transfers: its run, its connections, and what it shows.
 pub struct Transfer<'a> {
@@ -40,6 +47,10 @@ pub struct Transfer<'a> {
     network: Network,
     runtime: runtime::Runtime,
     signals: Signals,
+    active: Active,
+    /// Downloads that came to their end, while others were waited for.
+    ended: VecDeque<Ended>,
+    heartbeat: Option<JoinHandle<()>>,
     /// Shows what happens.
     pub reporter: Reporter,
     max_time: Option<Duration>,
@@ -123,6 +134,9 @@ impl<'a> Transfer<'a> {
         Ok(Self {
             context,
             signals,
+            active: Active::new(),
+            ended: VecDeque::new(),
+            heartbeat: None,
             run: context.begin_run()?,
             network: Network::new(context)?,
             runtime: runtime::Builder::new_current_thread()
@@ -215,22 +229,11 @@ impl<'a> Transfer<'a> {
         let (answer, ready) = oneshot::channel();
         // Reading a large CAR cannot be broken off; after a signal nobody waits for its thread.
         std::thread::spawn(move || answer.send(network.providers(&recorded)));
-        let signals = &mut self.signals;
-        self.runtime.block_on(async {
-            let mut ready = pin!(ready);
-            loop {
-                tokio::select! {
-                    answer = &mut ready => {
-                        return answer.unwrap_or_else(|_| Err(CommandError::new(
-                            ExitKind::Internal,
-                            "the providers could not be made ready",
-                        )));
-                    }
-                    asked = signals.next() => if let Asked::End(kind) = asked {
-                        return Err(CommandError::new(kind, "interrupted"));
-                    },
-                }
-            }
+        self.wait_for(ready)?.unwrap_or_else(|_| {
+            Err(CommandError::new(
+                ExitKind::Internal,
+                "the providers could not be made ready",
+            ))
         })
     }
 
@@ -265,20 +268,32 @@ impl<'a> Transfer<'a> {
         Ok(named.resolved)
     }
 
-    /// Waits for work on the network that is no download.
+    /// Waits for work on the network that is no download. The downloads under way go on meanwhile.
     ///
     /// # Errors
     /// A signal came first.
     pub fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CommandError> {
-        let signals = &mut self.signals;
-        self.runtime.block_on(async {
+        let Self {
+            runtime,
+            signals,
+            active,
+            ended,
+            reporter,
+            context,
+            ..
+        } = self;
+        runtime.block_on(async {
             let mut work = pin!(work);
             loop {
                 tokio::select! {
                     done = &mut work => return Ok(done),
-                    asked = signals.next() => if let Asked::End(kind) = asked {
-                        return Err(CommandError::new(kind, "interrupted"));
+                    asked = signals.next() => {
+                        pass_on(asked, active, context);
+                        if let Asked::End(kind) = asked {
+                            return Err(CommandError::new(kind, "interrupted"));
+                        }
                     },
+                    news = active.next() => ended.extend(take(news, active, reporter)),
                 }
             }
         })
@@ -323,16 +338,51 @@ impl<'a> Transfer<'a> {
 
     /// Runs a download that this run has claimed.
     pub fn run(&mut self, row: &DownloadRow, providers: Providers) {
-        match self.try_run(row, providers) {
-            Ok(ending) => self.count(row, &ending),
-            Err(error) => {
-                self.let_go(row, &error);
-                self.refused(&row.source, error.about(row.id));
+        self.start(row, providers);
+        while let Some(ended) = self.next_ended() {
+            self.count(&ended.ending);
+            if let (Ending::Finished(_), Some(path)) = (&ended.ending, &ended.row.path) {
+                self.print_path(path);
             }
         }
     }
 
-    fn try_run(&mut self, row: &DownloadRow, providers: Providers) -> Result<Ending, CommandError> {
+    /// Begins a download that this run has claimed; it goes on whenever this invocation waits for
+    /// something. One that cannot be begun is refused, and `false` says so.
+    pub fn start(&mut self, row: &DownloadRow, providers: Providers) -> bool {
+        match self.try_start(row, providers) {
+            Ok(()) => true,
+            Err(error) => {
+                self.let_go(row, &error);
+                self.refused(&row.source, error.about(row.id));
+                false
+            }
+        }
+    }
+
+    /// Waits until one of the downloads that were begun has ended; `None` if none is left.
+    pub fn next_ended(&mut self) -> Option<Ended> {
+        let Self {
+            runtime,
+            signals,
+            active,
+            ended,
+            reporter,
+            context,
+            ..
+        } = self;
+        runtime.block_on(async {
+            while ended.is_empty() && active.len() > 0 {
+                tokio::select! {
+                    asked = signals.next() => pass_on(asked, active, context),
+                    news = active.next() => ended.extend(take(news, active, reporter)),
+                }
+            }
+        });
+        self.ended.pop_front()
+    }
+
+    fn try_start(&mut self, row: &DownloadRow, providers: Providers) -> Result<(), CommandError> {
         let recorded = Recorded::from_json(&row.options_json);
         let left = self
             .max_time
@@ -346,57 +396,34 @@ impl<'a> Transfer<'a> {
         for notice in &providers.notices {
             self.reporter.notice(notice);
         }
-        let store = self.context.store.clone();
-        let (id, run) = (row.id, self.run.id);
-        let (reporter, signals) = (&mut self.reporter, &mut self.signals);
-        Ok(self.runtime.block_on(async move {
-            let heartbeat = tokio::spawn(beat(store.clone(), run));
-            let mut on_event = |event: &Event| {
-                let now = Instant::now();
-                let flow = reporter.event(event, now);
-                reporter.tick(now);
-                flow
-            };
-            let (ask, asked) = mpsc::unbounded_channel();
-            let mut engine = pin!(engine::run(
-                job,
-                options,
-                providers.list,
-                store.clone(),
-                asked,
-                &mut on_event,
-            ));
-            let ending = loop {
-                tokio::select! {
-                    ending = &mut engine => break ending,
-                    signal = signals.next() => match signal {
-                        // It does not listen any more only if it is just ending.
-                        Asked::End(kind) => drop(ask.send(kind)),
-                        // As `fetchd checkpoint` asks for it. The store does it unwatched.
-                        Asked::Checkpoint => {
-                            drop(store.request(id, Action::Checkpoint, Timestamp::now()));
-                        }
-                    },
-                }
-            };
-            heartbeat.abort();
-            ending
-        }))
+        let (store, run) = (self.context.store.clone(), self.run.id);
+        if self.heartbeat.is_none() {
+            self.heartbeat = Some(self.runtime.spawn(beat(store.clone(), run)));
+        }
+        self.active.start(Start {
+            row: row.clone(),
+            job,
+            options,
+            providers: providers.list,
+            store,
+        });
+        Ok(())
     }
 
-    fn count(&mut self, row: &DownloadRow, ending: &Ending) {
+    /// Counts a download that has ended.
+    pub fn count(&mut self, ending: &Ending) {
         match ending {
-            Ending::Finished(_) => {
-                self.tally.finished();
-                if let Some(path) = &row.path
-                    && let ControlFlow::Break(()) = self.reporter.path(path)
-                {
-                    self.tally.failed(ExitKind::Closed);
-                }
-            }
+            Ending::Finished(_) => self.tally.finished(),
             Ending::Failed { failure, .. } => self.tally.failed(failure.kind),
             Ending::Paused | Ending::Cancelled => self.tally.failed(ExitKind::Stopped),
             Ending::Signalled(kind) => self.tally.failed(*kind),
+        }
+    }
+
+    /// Prints a final path.
+    pub fn print_path(&mut self, path: &Path) {
+        if let ControlFlow::Break(()) = self.reporter.path(path) {
+            self.tally.failed(ExitKind::Closed);
         }
     }
 
@@ -427,6 +454,9 @@ impl<'a> Transfer<'a> {
 
     /// Ends the run, and says how all of it ended.
     pub fn end(mut self) -> Result<ExitKind, CommandError> {
+        if let Some(heartbeat) = self.heartbeat.take() {
+            heartbeat.abort();
+        }
         let mut outcome = self.tally.outcome();
         let failed = self.tally.failures.len() as u64;
         self.reporter.done(outcome, self.tally.finished, failed);
@@ -435,6 +465,36 @@ impl<'a> Transfer<'a> {
         }
         self.run.end()?;
         Ok(outcome)
+    }
+}
+
+/// Passes on what the operating system asks.
+fn pass_on(asked: Asked, active: &Active, context: &Context) {
+    match asked {
+        Asked::End(kind) => active.end(kind),
+        // As `fetchd checkpoint` asks for it. The store does it unwatched.
+        Asked::Checkpoint => active.ids().for_each(|id| {
+            drop(
+                context
+                    .store
+                    .request(id, Action::Checkpoint, Timestamp::now()),
+            );
+        }),
+    }
+}
+
+/// Shows an event; keeps what has ended.
+fn take(news: News, active: &Active, reporter: &mut Reporter) -> Option<Ended> {
+    match news {
+        News::Ended(ended) => Some(*ended),
+        News::Event(event) => {
+            let now = Instant::now();
+            if reporter.event(&event, now).is_break() {
+                active.go_deaf();
+            }
+            reporter.tick(now);
+            None
+        }
     }
 }
 
