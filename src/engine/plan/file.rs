@@ -185,17 +185,12 @@ impl FilePlan {
         self.pieces.get(&offset)
     }
 
-    /// How many pieces wait.
-    pub fn pieces_ahead(&self) -> usize {
-        self.pieces.len()
-    }
-
     /// Whether a block that is wanted in another place already is to be expanded here too.
     pub fn has_room(&self) -> bool {
         self.pieces.len() < MAX_PIECES_AHEAD
     }
 
-    /// Takes the verified block of the piece at `offset`.
+    /// Takes the verified block of the piece at `offset`; whether it is a node with children.
     ///
     /// # Errors
     /// Whatever makes the tree unsound or unwanted; the download cannot go on.
@@ -204,10 +199,10 @@ impl FilePlan {
         offset: u64,
         block: &Bytes,
         growth: &mut Growth<'_>,
-    ) -> Result<(), PlanError> {
+    ) -> Result<bool, PlanError> {
         match self.forget(offset, growth.index) {
             Some(piece) => self.expand_piece(piece, block, growth),
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
@@ -344,10 +339,11 @@ impl FilePlan {
         piece: Piece,
         block: &Bytes,
         growth: &mut Growth<'_>,
-    ) -> Result<(), PlanError> {
+    ) -> Result<bool, PlanError> {
         let node = file_node(&piece.cid, block)?;
         check_size(&piece.cid, piece.len, node.size)?;
-        self.add_node(piece.offset, piece.depth, &node, block, growth)
+        self.add_node(piece.offset, piece.depth, &node, block, growth)?;
+        Ok(!node.children.is_empty())
     }
 
     /// Adds what a node holds, its inline bytes and its children, at `start` of the file.
@@ -405,7 +401,8 @@ impl FilePlan {
                 kind: PieceKind::Node,
                 depth,
             };
-            return self.expand_piece(piece, &Bytes::copy_from_slice(data), growth);
+            let block = Bytes::copy_from_slice(data);
+            return self.expand_piece(piece, &block, growth).map(drop);
         }
         if child.size == 0 {
             self.add_empty(&child.cid, growth.index);

@@ -93,15 +93,13 @@ impl Plan {
         else {
             return Ok(());
         };
-        let before = file.pieces_ahead();
         let found = expansion.inline.len();
         let mut growth = Growth {
             limits: &self.limits,
             index: &mut self.index,
             inline: &mut expansion.inline,
         };
-        file.expand(offset, block, &mut growth)?;
-        expansion.is_node |= file.pieces_ahead() >= before;
+        expansion.is_node |= file.expand(offset, block, &mut growth)?;
         if let ([only], false) = (&expansion.inline[found..], expansion.is_node) {
             expansion.odd_wrapping = odd_wrapping(block, &only.data);
         }
