@@ -132,6 +132,9 @@ pub enum Command {
     /// Print the CIDs that a file or a tree on disk has under importer profiles
     #[command(after_help = help::CID)]
     Cid(CidOf),
+    /// Prove what is on disk against its CID, offline where that is possible
+    #[command(after_help = help::VERIFY)]
+    Verify(Verify),
     /// Hand finished or unfinished work on as a CAR file
     #[command(after_help = help::EXPORT)]
     Export(Export),
@@ -351,6 +354,23 @@ pub struct CidOf {
     /// Importer profile, by name; repeatable [default: the usual three]
     #[arg(long = "profile", value_name = "PROFILE", value_parser = values::profile)]
     pub profiles: Vec<Profile>,
+}
+
+/// `fetchd verify`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Verify {
+    /// File or directory on disk, or a finished download: id, CID, unique prefix of a CID
+    #[arg(value_name = "PATH|ID", required_unless_present = "all")]
+    pub subject: Option<String>,
+    /// What it should be: CID, CID/path, ipfs:// address [default: as it was downloaded]
+    #[arg(value_name = "CID")]
+    pub cid: Option<String>,
+    /// Everything that was downloaded and has not been replaced since
+    #[arg(long, conflicts_with_all = ["subject", "cid"])]
+    pub all: bool,
+    /// Ask only this gateway (URL) or CAR file for nodes that are not here; repeatable
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
 }
 
 /// `fetchd export`.

@@ -142,6 +142,23 @@ Examples:
   fetchd cid --profile unixfs-v1-2025 photos
   fetchd --json cid - < model.gguf | jq -r '.cids[].cid'";
 
+/// Below the help of `verify`.
+pub(super) const VERIFY: &str = "\
+Reads everything and changes nothing. What was downloaded is proved without a network; for other
+files and directories give the CID: nodes that are not here are asked for, and where nobody has
+them, the file may still be what an importer makes of it. Downloads that only a SHA-256 proved, or
+nothing, are compared with the SHA-256 that they had; proof says so.
+
+0: every byte is right. What is there besides is listed as extra and is no damage. 65: something is
+wrong or missing. 75, 69: nodes are lacking to tell. With --json one document; --all prints
+{\"v\":1,\"ok\":BOOL,\"verified\":[...]} with one such object for each file or directory.
+
+Examples:
+  fetchd verify model.gguf
+  fetchd verify photos bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi
+  fetchd verify photos bafybei... --gateway photos.car
+  fetchd --json verify --all | jq -r '.verified[] | select(.ok | not).path'";
+
 /// Below the help of `export`.
 pub(super) const EXPORT: &str = "\
 Writes a CAR of version 1, depth first, each block once, with everything that can be proved from

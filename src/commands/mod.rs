@@ -28,7 +28,9 @@ mod resume;
 mod select;
 mod show;
 mod signals;
+mod subject;
 mod transfer;
+mod verify;
 
 use crate::cli::{Cli, Command, ConfigCommand, GatewaysCommand};
 use crate::commands::context::Context;
@@ -111,6 +113,7 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Export(export) => export::run(&context, &export),
         Command::Import(import) => import::run(context, &import),
         Command::Ls(ls) => ls::run(&context, &ls),
+        Command::Verify(verify) => verify::run(&context, &verify),
         Command::List(list) => list::run(&context, &list),
         Command::History(history) => history::run(&context, &history),
         Command::Prune(prune) => prune::run(&context, &prune),

@@ -70,6 +70,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Whether it is to stop.
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
     /// The work is done with so many bytes.
     pub fn note(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
@@ -310,21 +315,38 @@ impl<'a> Transfer<'a> {
     ) -> Result<T, CommandError> {
         let watch = Arc::new(Watch::default());
         let watched = watch.clone();
+        let mut work = self.runtime.spawn_blocking(move || work(&watched));
+        match self.watched(total, &watch, &mut work) {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
+            Err(interrupted) => {
+                watch.is_stopped.store(true, Ordering::Relaxed);
+                // What it has begun it tidies up.
+                let _ = self.runtime.block_on(work);
+                Err(interrupted)
+            }
+        }
+    }
+
+    /// Waits for work and shows how far it is.
+    ///
+    /// # Errors
+    /// A signal came first: then the work goes no further.
+    pub fn watched<T>(
+        &mut self,
+        total: Option<u64>,
+        watch: &Watch,
+        work: impl Future<Output = T>,
+    ) -> Result<T, CommandError> {
         let (signals, reporter) = (&mut self.signals, &mut self.reporter);
         self.runtime.block_on(async {
-            let mut work = tokio::task::spawn_blocking(move || work(&watched));
+            let mut work = pin!(work);
             let mut tick = tokio::time::interval(LOOK);
-            let mut ended = None;
             loop {
                 tokio::select! {
-                    done = &mut work => return match (ended, done) {
-                        (Some(kind), _) => Err(CommandError::new(kind, "interrupted")),
-                        (None, Ok(done)) => Ok(done),
-                        (None, Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-                    },
+                    done = &mut work => return Ok(done),
                     asked = signals.next() => if let Asked::End(kind) = asked {
-                        watch.is_stopped.store(true, Ordering::Relaxed);
-                        ended = Some(kind);
+                        return Err(CommandError::new(kind, "interrupted"));
                     },
                     _ = tick.tick() => {
                         let bytes = watch.bytes.load(Ordering::Relaxed);

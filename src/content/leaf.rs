@@ -71,6 +71,15 @@ pub fn canonical_overhead(len: u64) -> u64 {
     (prefix.len() + suffix.len()) as u64
 }
 
+/// The file bytes of a dag-pb leaf whose block has this many; `None` if no usual one has.
+pub fn len_of_canonical(block: u64) -> Option<u64> {
+    // Three bytes that never go, and at most three lengths of ten bytes each.
+    (3..=40).find_map(|overhead| {
+        let len = block.checked_sub(overhead)?;
+        (canonical_overhead(len) == overhead).then_some(len)
+    })
+}
+
 /// The form in which these file bytes, `len` in all `parts`, have the hash of `cid`.
 ///
 /// `Some` is a proof of the bytes.
@@ -140,7 +149,10 @@ mod tests {
         let cases = [(0, 6), (1, 8), (121, 8), (262_144, 14), (1_048_576, 14)];
         for (len, overhead) in cases {
             assert_eq!(canonical_overhead(len), overhead, "{len}");
+            assert_eq!(len_of_canonical(len + overhead), Some(len));
         }
+        assert_eq!(len_of_canonical(5), None);
+        assert_eq!(len_of_canonical(7), None);
     }
 
     #[test]

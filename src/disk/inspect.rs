@@ -1,6 +1,6 @@
 //! What stands at a path already, without changing anything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::disk::error::DiskError;
 use crate::disk::random_file::RandomFile;
@@ -32,8 +32,12 @@ pub fn is_directory(path: &Path) -> bool {
 /// Length and modification time in nanoseconds since 1970 UTC of the file at `path`; `None` if
 /// nothing is there that can be read.
 pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {
-    let file = RandomFile::open(path).ok()?;
-    Some((file.len(), nanoseconds(file.modified())?))
+    RandomFile::open(path).ok()?.fingerprint()
+}
+
+/// The path without symlinks on the way or at its end; `None` if nothing is there.
+pub fn real_path(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok()
 }
 
 /// Nanoseconds since 1970; `None` beyond the year 2262.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::error::DiskError;
-use crate::disk::platform;
+use crate::disk::{inspect, platform};
 
 /// An open file; clones share it.
 #[derive(Debug, Clone)]
@@ -81,6 +81,12 @@ impl RandomFile {
     /// nanoseconds on top.
     pub fn modified(&self) -> (i64, u32) {
         self.shared.modified
+    }
+
+    /// Length and modification time in nanoseconds since 1970 when it was opened, as
+    /// [`inspect::fingerprint`] gives them; `None` for a time beyond the year 2262.
+    pub fn fingerprint(&self) -> Option<(u64, i64)> {
+        Some((self.len(), inspect::nanoseconds(self.modified())?))
     }
 
     /// Reads some bytes at `offset`, fewer than asked near the end, none at it.

@@ -201,7 +201,7 @@ impl Blocks {
     }
 
     /// Nobody is left to ask.
-    fn nobody(&self) -> Failure {
+    pub(in crate::engine) fn nobody(&self) -> Failure {
         let kind = give_up::verdict(&self.providers);
         let hint = match kind {
             ExitKind::Retry => "try again later, or name a gateway with --gateway URL",

@@ -38,6 +38,7 @@ mod recover;
 mod schedule;
 mod task;
 mod tree;
+mod verify;
 mod whole;
 
 use std::ops::ControlFlow;
@@ -61,6 +62,7 @@ pub use filter::Filter;
 pub use naming::{Names, NamingError, name_file, name_stream, name_tree};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
+pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};
 
 /// One download, as the engine needs to know it. The caller has claimed it for `run`.
 pub struct Job {

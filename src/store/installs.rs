@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
-use crate::download::DownloadId;
+use crate::download::{DownloadId, Proof};
 use crate::store::sql::{self, int, micros, path_value};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, nodes};
@@ -26,7 +26,65 @@ pub struct Install {
     pub sha256: Option<[u8; 32]>,
 }
 
+/// A line of the ledger: a file or tree, and what is known of the download that made it, be that
+/// forgotten by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// What it made.
+    pub install: Install,
+    /// The download.
+    pub download: DownloadId,
+    /// How it was proved.
+    pub proof: Option<Proof>,
+    /// What it was asked for with: JSON, opaque here.
+    pub options_json: Option<String>,
+}
+
+/// The modification time of what is known to be damaged: no file system says so, so that the
+/// ledger never takes it for unchanged.
+const DAMAGED: i64 = i64::MIN;
+
 impl Store {
+    /// The line of the ledger for this path.
+    pub fn ledger_at(&self, path: &Path) -> Reply<Option<LedgerEntry>> {
+        let path = path_value(path);
+        self.read(move |tx| {
+            let statement = "SELECT * FROM installs WHERE path = ?1";
+            Ok(sql::first(tx, statement, [path], read_entry)?)
+        })
+    }
+
+    /// The lines of the ledger behind that for `after`, in the order of their paths, at most
+    /// `limit`.
+    pub fn ledger(&self, after: Option<&Path>, limit: u32) -> Reply<Vec<LedgerEntry>> {
+        let after = after.map(path_value);
+        self.read(move |tx| {
+            let statement = "SELECT * FROM installs WHERE ?1 IS NULL OR path > ?1
+                             ORDER BY path LIMIT ?2";
+            Ok(sql::all(tx, statement, (after, limit), read_entry)?)
+        })
+    }
+
+    /// Notes how the file that `id` put at `path` stands there now that it was proved again:
+    /// length and modification time, or `None` if it is damaged. Does nothing if the ledger has
+    /// another file by now.
+    pub fn note_proved(
+        &self,
+        path: &Path,
+        id: DownloadId,
+        fingerprint: Option<(u64, i64)>,
+    ) -> Reply<()> {
+        let path = path_value(path);
+        self.write(Durability::Process, move |tx| {
+            let statement = "UPDATE installs SET size = coalesce(?3, size), mtime = ?4
+                             WHERE path = ?1 AND download_id = ?2";
+            let size = fingerprint.map(|(size, _)| int(size));
+            let mtime = fingerprint.map_or(DAMAGED, |(_, mtime)| mtime);
+            sql::execute(tx, statement, (path, id.get(), size, mtime))?;
+            Ok(())
+        })
+    }
+
     /// What the ledger knows of this path.
     pub fn install_at(&self, path: &Path) -> Reply<Option<Install>> {
         let path = path_value(path);
@@ -85,17 +143,18 @@ pub(super) fn record(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let path = path_value(&install.path);
-    let statement = "SELECT download_id FROM installs WHERE path = ?1";
-    let before = sql::first(tx, statement, [&path], |row| {
-        sql::download_id(row, "download_id")
-    })?;
+    let statement = "SELECT * FROM installs WHERE path = ?1";
+    let before = sql::first(tx, statement, [&path], read_entry)?;
     sql::execute(
         tx,
-        "INSERT INTO installs (path, cid, size, mtime, sha256, download_id, installed_at)
-         VALUES (:path, :cid, :size, :mtime, :sha256, :id, :now)
+        "INSERT INTO installs (path, cid, size, mtime, sha256, download_id, installed_at, proof,
+                               options)
+         SELECT :path, :cid, :size, :mtime, :sha256, :id, :now, proof, options
+             FROM downloads WHERE id = :id
          ON CONFLICT (path) DO UPDATE SET cid = excluded.cid, size = excluded.size,
              mtime = excluded.mtime, sha256 = excluded.sha256, download_id = excluded.download_id,
-             installed_at = excluded.installed_at",
+             installed_at = excluded.installed_at, proof = excluded.proof,
+             options = excluded.options",
         named_params! {
             ":path": path,
             ":cid": install.cid,
@@ -106,7 +165,23 @@ pub(super) fn record(
             ":now": micros(now),
         },
     )?;
-    before.map_or(Ok(()), |before| nodes::sweep(tx, before))
+    let Some(before) = before else {
+        return Ok(());
+    };
+    // What was found in the store was not received again: its nodes are still the earlier one's.
+    if before.install.cid == install.cid {
+        nodes::inherit(tx, before.download, id)?;
+    }
+    nodes::sweep(tx, before.download)
+}
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
+    Ok(LedgerEntry {
+        install: read(row)?,
+        download: sql::download_id(row, "download_id")?,
+        proof: sql::parsed(row, "proof", Proof::from_name)?,
+        options_json: row.get("options")?,
+    })
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Install> {

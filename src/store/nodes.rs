@@ -107,6 +107,15 @@ fn link(tx: &Connection, id: DownloadId, multihash: &[u8]) -> rusqlite::Result<(
     Ok(())
 }
 
+/// Whatever `from` uses, `to` uses too: it has the same content.
+pub(super) fn inherit(tx: &Connection, from: DownloadId, to: DownloadId) -> rusqlite::Result<()> {
+    let statement = "INSERT INTO node_uses (download_id, node_id)
+                     SELECT ?2, node_id FROM node_uses WHERE download_id = ?1
+                     ON CONFLICT DO NOTHING";
+    sql::execute(tx, statement, (from.get(), to.get()))?;
+    Ok(())
+}
+
 /// Drops the nodes that only `id` used, if it uses them no more. To be called whenever a
 /// download ends or is forgotten, and whenever an install of its goes.
 pub(super) fn sweep(tx: &Connection, id: DownloadId) -> rusqlite::Result<()> {

@@ -215,6 +215,8 @@ CREATE TABLE installs (
     mtime        INTEGER NOT NULL, -- nanoseconds since 1970 UTC, as the file system says
     sha256       BLOB CHECK (length(sha256) = 32),
     download_id  INTEGER NOT NULL, -- may be forgotten already
+    proof        TEXT,             -- as that download has it
+    options      TEXT,             -- as that download has them
     installed_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX installs_download ON installs(download_id);

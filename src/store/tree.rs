@@ -153,6 +153,24 @@ impl Store {
             Ok(())
         })
     }
+
+    /// As [`Store::note_proved`], for files of a tree that is finished, by number.
+    pub fn note_files_proved(
+        &self,
+        id: DownloadId,
+        files: Vec<(u32, Option<(u64, i64)>)>,
+    ) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            let statement = "UPDATE files SET part_len = ?3, part_mtime = ?4
+                             WHERE download_id = ?1 AND idx = ?2 AND done = 1";
+            for (index, fingerprint) in files {
+                let len = fingerprint.map(|(len, _)| int(len));
+                let mtime = fingerprint.map(|(_, mtime)| mtime);
+                sql::execute(tx, statement, (id.get(), index, len, mtime))?;
+            }
+            Ok(())
+        })
+    }
 }
 
 fn root_kind(tx: &Connection, id: DownloadId) -> rusqlite::Result<Option<FileKind>> {

@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::download::DownloadId;
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::ui::bar::Bars;
 use crate::ui::lines::Lines;
@@ -183,6 +183,17 @@ impl Reporter {
         if self.options.verbosity != Verbosity::Quiet {
             self.tell(&messages::notice(message, self.options.color));
         }
+    }
+
+    /// Takes up work on a file or tree that is no download: its progress is shown from then on.
+    pub fn take_up(&mut self, path: &Path, size: Option<u64>, now: Instant) {
+        let what = What::Resolved {
+            cid: None,
+            path: Some(path.to_path_buf()),
+            size,
+        };
+        // Nobody is told of it in words.
+        self.state.fold(&Event { id: None, what }, now);
     }
 
     /// Takes the bars away. What comes later brings them back.

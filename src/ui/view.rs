@@ -150,6 +150,64 @@ pub struct CidsView {
     pub cids: Vec<ProfileCidView>,
 }
 
+/// What was proved of a file or tree on disk: the document of `verify`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VerifiedView {
+    /// Where it is, absolute.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// What it should be; `null` for a file that has no CID.
+    pub cid: Option<String>,
+    /// Whether everything that belongs there is there, and right.
+    pub ok: bool,
+    /// Bytes that were read and hashed.
+    pub checked_bytes: u64,
+    /// What is wrong, adjoining leaves as one range.
+    pub bad: Vec<BadView>,
+    /// What is not there, absolute; of a directory only itself.
+    #[serde(serialize_with = "paths")]
+    pub missing: Vec<PathBuf>,
+    /// What is there besides, absolute; of a directory only itself.
+    #[serde(serialize_with = "paths")]
+    pub extra: Vec<PathBuf>,
+    /// What nobody can tell, as nodes are lacking; absolute.
+    #[serde(serialize_with = "paths")]
+    pub unproved: Vec<PathBuf>,
+    /// The weakest proof, if all is right.
+    #[serde(serialize_with = "proof_or_null")]
+    pub proof: Option<Proof>,
+    /// Files and links that are right.
+    pub files: u64,
+    /// Seconds that it took.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: f64,
+    /// Why it could not be looked at.
+    pub error: Option<ErrorView>,
+}
+
+/// A wrong range of a file, in `verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BadView {
+    /// The file, absolute.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// Where it begins.
+    pub offset: u64,
+    /// Bytes of it.
+    pub length: u64,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+/// All that the ledger knows: the document of `verify --all`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AllVerifiedView {
+    /// Whether all of it is right.
+    pub ok: bool,
+    /// In the order of the paths.
+    pub verified: Vec<VerifiedView>,
+}
+
 /// A CID under a profile, in `cid`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProfileCidView {
@@ -530,6 +588,10 @@ fn path_or_null<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<
 
 fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| lossy(path)))
+}
+
+fn seconds<S: Serializer>(seconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(millis(*seconds))
 }
 
 fn status<S: Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {

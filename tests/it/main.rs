@@ -31,3 +31,4 @@ mod snapshots;
 mod support;
 mod tidy;
 mod trees;
+mod verify;

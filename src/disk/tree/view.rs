@@ -94,6 +94,25 @@ impl TreeView {
         self.root.within_path(parent, |dir| op(dir, name))
     }
 
+    /// The names in a directory, in no order; those of the root for `None`.
+    ///
+    /// # Errors
+    /// When there is no directory, or it cannot be read.
+    pub fn names(&self, path: Option<&TreePath>) -> Result<Vec<OsString>, DiskError> {
+        let below = path.map_or("", TreePath::as_str);
+        let list = |dir: &Dir| {
+            let mut names = Vec::new();
+            dir.list(&mut |name, _| names.push(name)).map(|()| names)
+        };
+        let on_disk = path.map_or_else(
+            || self.root.path().to_path_buf(),
+            |path| path.below(self.root.path()),
+        );
+        self.root
+            .within(below, list)
+            .map_err(DiskError::of("list", &on_disk))
+    }
+
     /// All entries, each directory before what it holds, otherwise in no order.
     pub fn walk(&self) -> Walk<'_> {
         Walk::new(&self.root)

@@ -1,0 +1,94 @@
+//! The nodes of a walk: out of the store, else from whoever has them.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::content::cid::{self, Cid};
+use crate::content::hash::VerifiedBlock;
+use crate::download::Failure;
+use crate::engine::blocks::Blocks;
+use crate::store::{Store, StoreError};
+
+/// Nodes that are asked for at once where the network has them: enough to hide its latency, few
+/// enough that blocks of the largest size stay within some tens of megabytes.
+pub const AHEAD: usize = 16;
+
+/// Where nodes come from.
+pub struct Nodes {
+    store: Store,
+    blocks: Option<Blocks>,
+    /// What came with others and waits for its turn.
+    ahead: HashMap<Cid, VerifiedBlock>,
+    /// Why the last one that is lacking is.
+    pub nobody: Option<Failure>,
+}
+
+impl Nodes {
+    /// Nodes of this store, and of these providers.
+    pub fn new(store: Store, blocks: Option<Blocks>) -> Self {
+        Self {
+            store,
+            blocks,
+            ahead: HashMap::new(),
+            nobody: None,
+        }
+    }
+
+    /// The block, proved; `None` if nobody has it. Of what the walk comes to soon, `upcoming`, some
+    /// is asked for in one go with it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn take(
+        &mut self,
+        cid: &Cid,
+        upcoming: impl Iterator<Item = Cid>,
+    ) -> Result<Option<VerifiedBlock>, StoreError> {
+        if let Some(block) = self.ahead.remove(cid) {
+            return Ok(Some(block));
+        }
+        if let Some(block) = self.here(cid).await? {
+            return Ok(Some(block));
+        }
+        if self.blocks.is_none() {
+            return Ok(None);
+        }
+        let mut wanted = vec![*cid];
+        for other in upcoming {
+            let is_new = !wanted.contains(&other) && !self.ahead.contains_key(&other);
+            if is_new && self.here(&other).await?.is_none() {
+                wanted.push(other);
+            }
+            if wanted.len() + self.ahead.len() >= AHEAD {
+                break;
+            }
+        }
+        Ok(self.ask(cid, wanted).await)
+    }
+
+    async fn ask(&mut self, cid: &Cid, wanted: Vec<Cid>) -> Option<VerifiedBlock> {
+        let blocks = self.blocks.as_mut()?;
+        let ahead = &mut self.ahead;
+        let mut take = |cid, block| {
+            if let Some(block) = block {
+                ahead.insert(cid, block);
+            }
+        };
+        blocks.each(wanted, &mut take).await;
+        let found = self.ahead.remove(cid);
+        if found.is_none() {
+            self.nobody = Some(blocks.nobody());
+        }
+        found
+    }
+
+    /// A block that is in the store, or in the CID itself.
+    async fn here(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
+        if let Some(data) = cid::identity(cid) {
+            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
+        }
+        let block = self.store.node(&cid.hash().to_bytes()).await?;
+        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+    }
+}

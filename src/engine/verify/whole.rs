@@ -1,0 +1,93 @@
+//! Proofs of whole files: by their SHA-256, or by the root that an importer would give them.
+
+use std::path::Path;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use crate::content::cid::Cid;
+use crate::content::hash::FileSha256;
+use crate::content::importer::Profile;
+use crate::disk::DiskError;
+use crate::disk::random_file::RandomFile;
+use crate::disk::tree::TreeView;
+use crate::engine::naming::{self, NamingError};
+
+/// Bytes read at once.
+const PIECE: usize = 1 << 20;
+
+/// The SHA-256 of a file; tells `on_progress` of the bytes so far, and gives up with `None` once
+/// that says so.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn sha256_of(
+    file: &RandomFile,
+    on_progress: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<[u8; 32]>, DiskError> {
+    let mut sum = FileSha256::new();
+    let mut piece = vec![0; PIECE];
+    while on_progress(sum.position()) {
+        match file.read_at(sum.position(), &mut piece)? {
+            0 => return Ok(Some(sum.finish())),
+            len => sum.update(&piece[..len]),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a file has this SHA-256.
+///
+/// # Errors
+/// When it cannot be read.
+pub async fn is_sum(file: &RandomFile, sha256: [u8; 32]) -> Result<bool, DiskError> {
+    let file = file.clone();
+    let found = aside(move || sha256_of(&file, &mut |_| true)).await?;
+    Ok(found == Some(sha256))
+}
+
+/// Whether an importer would give a file this root.
+pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
+    let profiles = Profile::candidates(&root);
+    if profiles.is_empty() {
+        return Ok(false);
+    }
+    let file = file.clone();
+    match aside(move || naming::name_file(&file, &profiles)).await {
+        Ok(names) => Ok(names.roots.iter().flatten().any(|found| found.is(&root))),
+        Err(NamingError::Disk(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Whether an importer would give the tree at `path` this root.
+pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
+    let path = path.to_path_buf();
+    let names = aside(move || match TreeView::open(&path)? {
+        Some(view) => naming::name_tree(&view, &path, Profile::ALL).map(Some),
+        None => Ok(None),
+    });
+    match names.await {
+        Ok(names) => {
+            let roots = names.iter().flat_map(|names| &names.roots);
+            Ok(roots.flatten().any(|found| found.is(&root)))
+        }
+        Err(NamingError::Disk(error)) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+/// Runs work on a thread for which nobody waits once nobody wants its answer: a large file takes
+/// longer to read than a user waits for the end.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (answer, answered) = oneshot::channel();
+    let thread = thread::spawn(move || drop(answer.send(work())));
+    match answered.await {
+        Ok(done) => done,
+        // Only a panic takes the sender away without an answer.
+        Err(_) => match thread.join() {
+            Err(panicked) => std::panic::resume_unwind(panicked),
+            Ok(()) => unreachable!("the thread answers before it ends"),
+        },
+    }
+}
