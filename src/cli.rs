@@ -135,6 +135,9 @@ pub enum Command {
     /// Prove what is on disk against its CID, offline where that is possible
     #[command(after_help = help::VERIFY)]
     Verify(Verify),
+    /// Fetch what is wrong or missing on disk, and nothing else
+    #[command(after_help = help::REPAIR)]
+    Repair(Repair),
     /// Hand finished or unfinished work on as a CAR file
     #[command(after_help = help::EXPORT)]
     Export(Export),
@@ -371,6 +374,23 @@ pub struct Verify {
     /// Ask only this gateway (URL) or CAR file for nodes that are not here; repeatable
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+}
+
+/// `fetchd repair`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Repair {
+    /// File or directory on disk, or a finished download: id, CID, unique prefix of a CID
+    #[arg(value_name = "PATH|ID")]
+    pub subject: String,
+    /// What it should be: CID, CID/path, ipfs:// address [default: as it was downloaded]
+    #[arg(value_name = "CID")]
+    pub cid: Option<String>,
+    /// Ask only this gateway (URL) or CAR file; repeatable
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
+    /// Ask this place too, which holds the same bytes; repeatable
+    #[arg(long, value_name = "URL")]
+    pub mirror: Vec<String>,
 }
 
 /// `fetchd export`.

@@ -159,6 +159,18 @@ Examples:
   fetchd verify photos bafybei... --gateway photos.car
   fetchd --json verify --all | jq -r '.verified[] | select(.ok | not).path'";
 
+/// Below the help of `repair`.
+pub(super) const REPAIR: &str = "\
+Proves everything as 'fetchd verify' does, and fetches the leaves that are wrong and the files that
+are missing. A damaged file stays until the right one is renamed over it; what is there besides
+stays. Each repaired file leaves a download in the records, and goes on like one where it was
+interrupted: repeat the command. A file that has only a SHA-256 is fetched whole.
+
+Examples:
+  fetchd repair model.gguf
+  fetchd repair 3 --gateway http://127.0.0.1:8080
+  fetchd repair photos bafybei... --mirror https://files.example.org/photos";
+
 /// Below the help of `export`.
 pub(super) const EXPORT: &str = "\
 Writes a CAR of version 1, depth first, each block once, with everything that can be proved from

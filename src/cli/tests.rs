@@ -193,6 +193,7 @@ fn help_of_the_program() {
       ls           Show what a directory holds, proved, without fetching its files
       cid          Print the CIDs that a file or a tree on disk has under importer profiles
       verify       Prove what is on disk against its CID, offline where that is possible
+      repair       Fetch what is wrong or missing on disk, and nothing else
       export       Hand finished or unfinished work on as a CAR file
       import       Take from a CAR file all that proves right
       list         List what is not finished, or has failed
@@ -246,6 +247,7 @@ fn long_help_of_the_program() {
       ls           Show what a directory holds, proved, without fetching its files
       cid          Print the CIDs that a file or a tree on disk has under importer profiles
       verify       Prove what is on disk against its CID, offline where that is possible
+      repair       Fetch what is wrong or missing on disk, and nothing else
       export       Hand finished or unfinished work on as a CAR file
       import       Take from a CAR file all that proves right
       list         List what is not finished, or has failed

@@ -23,6 +23,7 @@ pub mod man;
 mod options;
 mod providers;
 mod prune;
+mod repair;
 pub mod resolve;
 mod resume;
 mod select;
@@ -114,6 +115,7 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Import(import) => import::run(context, &import),
         Command::Ls(ls) => ls::run(&context, &ls),
         Command::Verify(verify) => verify::run(&context, &verify),
+        Command::Repair(repair) => repair::run(&context, &repair),
         Command::List(list) => list::run(&context, &list),
         Command::History(history) => history::run(&context, &history),
         Command::Prune(prune) => prune::run(&context, &prune),

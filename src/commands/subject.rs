@@ -12,7 +12,7 @@ use crate::content::cid::{self, Cid};
 use crate::content::source::{self, Source};
 use crate::disk::inspect;
 use crate::disk::place::Target;
-use crate::download::{DownloadId, Proof, Status};
+use crate::download::{DownloadId, Proof, RunId, Status};
 use crate::engine::{self, Blocks, Filter, Known};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, LedgerEntry};
@@ -29,6 +29,8 @@ pub struct Subject {
     pub tree: Option<(DownloadId, String)>,
     /// What the download that made it was asked for with, and the gateways of this command.
     pub recorded: Recorded,
+    /// The download, and the run that owns it, for which nodes are kept that providers bring.
+    pub keeps_for: Option<(DownloadId, RunId)>,
 }
 
 /// What something should be.
@@ -82,6 +84,7 @@ impl Subject {
             should,
             file: Some(entry),
             recorded: with_gateways(recorded, gateways),
+            keeps_for: None,
         })
     }
 }
@@ -196,6 +199,7 @@ fn given(
         file: None,
         tree: None,
         recorded,
+        keeps_for: None,
     })
 }
 
@@ -230,6 +234,7 @@ fn of_row(
         file: None,
         tree: None,
         recorded,
+        keeps_for: None,
     })
 }
 
@@ -261,6 +266,7 @@ fn within(
             file: None,
             tree: Some((entry.download, below)),
             recorded: with_gateways(recorded, gateways),
+            keeps_for: None,
         }));
     }
     Ok(None)

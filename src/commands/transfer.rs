@@ -110,6 +110,11 @@ impl Tally {
         self.failures.iter().find(is_urgent).copied()
     }
 
+    /// Whether a signal, or a reader that went away, ends all of it.
+    pub fn is_over(&self) -> bool {
+        self.urgent().is_some()
+    }
+
     /// The exit code of all together.
     pub fn outcome(&self) -> ExitKind {
         let Some(first) = self.failures.first() else {

@@ -14,7 +14,7 @@ use crate::content::cid::{self, Cid};
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::EntryKind;
-use crate::download::{Proof, chain};
+use crate::download::{DownloadId, Proof, chain};
 use crate::engine::{self, Finding, Flaw, Report, Verification, VerifyError};
 use crate::exit::ExitKind;
 use crate::store::FileRow;
@@ -24,10 +24,15 @@ use crate::ui::view::{AllVerifiedView, BadView, ErrorView, VerifiedView};
 /// Lines of the ledger, and rows of a tree, that are read at once.
 const PAGE: u32 = 4096;
 
+/// How a file stands on the disk: length and modification time, or `None` if it is damaged.
+pub type Standing = Option<(u64, i64)>;
+
 /// What a verification came to.
 pub struct Verified {
     /// As it is shown.
     pub view: VerifiedView,
+    /// What is wrong, below the path.
+    pub findings: Vec<Finding>,
     /// Why it is not all right.
     pub error: Option<CommandError>,
 }
@@ -141,6 +146,7 @@ pub fn verify(
     Ok(Verified {
         error: error(subject, &view, &report),
         view,
+        findings: report.findings,
     })
 }
 
@@ -151,8 +157,7 @@ fn content(
     (root, size): (Cid, Option<u64>),
     asks: bool,
 ) -> Result<Report, CommandError> {
-    let known = subject.known();
-    let blocks = match known.is_none() || asks {
+    let blocks = match subject.known().is_none() || asks {
         true => Some(subject::blocks(context, transfer, &subject.recorded)?),
         false => None,
     };
@@ -163,7 +168,8 @@ fn content(
         limits: options::engine(&context.settings, &subject.recorded, None)?.limits,
         filter: subject.filter(),
         below: subject.below().to_owned(),
-        known,
+        known: subject.known(),
+        keeps_for: subject.keeps_for,
     };
     let watch = Watch::default();
     let progress = |bytes| watch.note(bytes);
@@ -232,7 +238,7 @@ fn unreadable(error: &DiskError) -> CommandError {
 /// Brings the ledger in line: what is proved counts as unchanged from now on, and what is damaged
 /// does not, whatever its size and time.
 fn note(context: &Context, subject: &Subject, report: &Report) -> Result<(), CommandError> {
-    let mut now: HashMap<&str, Option<(u64, i64)>> = HashMap::new();
+    let mut now: HashMap<&str, Standing> = HashMap::new();
     let right = report.fingerprints.iter();
     now.extend(right.map(|(path, found)| (path.as_str(), Some(*found))));
     let wrong = report
@@ -240,37 +246,49 @@ fn note(context: &Context, subject: &Subject, report: &Report) -> Result<(), Com
         .iter()
         .filter(|finding| finding.flaw != Flaw::Unproved);
     now.extend(wrong.map(|finding| (finding.path.as_str(), None)));
-    let store = &context.store;
     if let (Some(entry), Some(found)) = (&subject.file, now.get("")) {
         let known = (entry.install.size, entry.install.mtime_ns);
         if *found != Some(known) {
-            let noted = store.note_proved(&subject.path, entry.download, *found);
+            let noted = context
+                .store
+                .note_proved(&subject.path, entry.download, *found);
             noted.wait()?;
             return Ok(());
         }
     }
-    let Some((id, below)) = &subject.tree else {
-        return Ok(());
-    };
+    match &subject.tree {
+        Some((id, below)) => note_files(context, *id, below, &|path| now.get(path).copied()),
+        None => Ok(()),
+    }
+}
+
+/// Brings the rows of a tree in line, of which only what is at and below `below` is looked at.
+/// `look` says of a path below that how the file stands there, if it knows.
+pub fn note_files(
+    context: &Context,
+    id: DownloadId,
+    below: &str,
+    look: &dyn Fn(&str) -> Option<Standing>,
+) -> Result<(), CommandError> {
     let changed = |row: &FileRow| {
-        let path = match below.as_str() {
+        let path = match below {
             "" => Some(row.file.path.as_str()),
             below if row.file.path == below => Some(""),
             below => row.file.path.strip_prefix(below)?.strip_prefix('/'),
         };
-        let found = now.get(path?)?;
-        (*found != row.state.fingerprint).then_some((row.file.index, *found))
+        let found = look(path?)?;
+        (found != row.state.fingerprint).then_some((row.file.index, found))
     };
     let mut after = None;
     loop {
-        let page = store.finished_files(*id, after, PAGE).wait()?;
+        let page = context.store.finished_files(id, after, PAGE).wait()?;
         let Some(last) = page.last() else {
             return Ok(());
         };
         after = Some(last.file.index);
         let changes: Vec<_> = page.iter().filter_map(changed).collect();
         if !changes.is_empty() {
-            store.note_files_proved(*id, changes).wait()?;
+            context.store.note_files_proved(id, changes).wait()?;
         }
     }
 }
@@ -284,11 +302,9 @@ fn view(subject: &Subject, root: Option<Cid>, report: &Report) -> VerifiedView {
         "" => subject.path.clone(),
         below => subject.path.join(Path::new(below)),
     };
-    let with = |wanted: &Flaw| -> Vec<PathBuf> {
-        let found = report
-            .findings
-            .iter()
-            .filter(|finding| finding.flaw == *wanted);
+    let with = |wanted: fn(&Flaw) -> bool| -> Vec<PathBuf> {
+        let found = report.findings.iter();
+        let found = found.filter(|finding| wanted(&finding.flaw));
         found.map(|finding| at(&finding.path)).collect()
     };
     let bad = report
@@ -301,13 +317,13 @@ fn view(subject: &Subject, root: Option<Cid>, report: &Report) -> VerifiedView {
         ok: report.is_ok(),
         checked_bytes: report.checked_bytes,
         bad: bad.collect(),
-        missing: with(&Flaw::Missing),
+        missing: with(Flaw::is_missing),
         extra: report
             .extra
             .iter()
             .map(|path| subject.path.join(path))
             .collect(),
-        unproved: with(&Flaw::Unproved),
+        unproved: with(|flaw| *flaw == Flaw::Unproved),
         proof: report.is_ok().then_some(report.proof),
         files: report.files,
         elapsed: 0.0,
@@ -338,11 +354,17 @@ fn bad(path: PathBuf, flaw: &Flaw) -> Vec<BadView> {
             let found = kind_name(*found);
             vec![one(0, *len, format!("{found} where a {expected} belongs"))]
         }
-        Flaw::Target { expected } => {
-            let len = expected.len() as u64;
-            vec![one(0, len, "a link that leads elsewhere".to_owned())]
+        Flaw::Target {
+            expected,
+            found: Some(found),
+        } => {
+            let what = match found {
+                EntryKind::Link => "a symlink that leads elsewhere".to_owned(),
+                found => format!("{} where a symlink belongs", kind_name(*found)),
+            };
+            vec![one(0, expected.len() as u64, what)]
         }
-        Flaw::Missing | Flaw::Unproved => Vec::new(),
+        Flaw::Target { found: None, .. } | Flaw::Missing | Flaw::Unproved => Vec::new(),
     }
 }
 

@@ -24,6 +24,7 @@ struct Shared {
     path: Box<Path>,
     len: u64,
     modified: (i64, u32),
+    mode: Option<u32>,
 }
 
 impl RandomFile {
@@ -56,6 +57,7 @@ impl RandomFile {
             path: path.into(),
             len: metadata.len(),
             modified: unix_time(modified),
+            mode: platform::mode(&metadata),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -81,6 +83,11 @@ impl RandomFile {
     /// nanoseconds on top.
     pub fn modified(&self) -> (i64, u32) {
         self.shared.modified
+    }
+
+    /// The permission bits when it was opened, where the system has them.
+    pub fn mode(&self) -> Option<u32> {
+        self.shared.mode
     }
 
     /// Length and modification time in nanoseconds since 1970 when it was opened, as

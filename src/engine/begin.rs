@@ -150,13 +150,25 @@ impl Coordinator<'_> {
                 return Ok(());
             }
         }
+        // Of a record that knows nothing yet there is a part where somebody laid bytes to begin
+        // with.
+        let is_laid = || inspect::file_len(&part).is_ok_and(|len| len.is_some_and(|len| len > 0));
         match kind {
             Some(FileKind::File) => self.output = Output::File(self.open_part(&part)?),
             Some(FileKind::Directory) => self.output = Output::tree(self.open_tree(&part)?),
+            None if is_laid() => self.output = Output::File(self.open_part(&part)?),
             _ => return Ok(()),
         }
         let recovered = self.recover(Access::ReadWrite, signals).await?;
+        if kind.is_none() && recovered.plan.root_kind() != Some("file") {
+            // Its root is not here: what it is, a provider will say.
+            self.output = Output::Undecided;
+            return Ok(());
+        }
         self.take_recovered(recovered);
+        if kind.is_none() {
+            self.record_resolved();
+        }
         match &self.output {
             Output::File(part) => self.cut(part),
             _ => Ok(()),
@@ -328,6 +340,20 @@ impl Coordinator<'_> {
 
     /// What the root is, is known now: its record, its place on disk, the threads that write.
     pub(super) fn on_resolved(&mut self) {
+        self.record_resolved();
+        self.announce_resolved();
+        self.check_place();
+        if self.stop.is_some() {
+            return;
+        }
+        match self.make_output() {
+            Ok(output) => self.output = output,
+            Err(stop) => return self.halt(stop),
+        }
+        self.start_threads(FileSum::default());
+    }
+
+    fn record_resolved(&self) {
         let (id, run) = (self.job.id, self.job.run);
         let resolved = Resolved {
             root_cid: None,
@@ -339,16 +365,6 @@ impl Coordinator<'_> {
             now: Timestamp::now(),
         };
         self.in_background(self.store.record_resolved(id, run, resolved));
-        self.announce_resolved();
-        self.check_place();
-        if self.stop.is_some() {
-            return;
-        }
-        match self.make_output() {
-            Ok(output) => self.output = output,
-            Err(stop) => return self.halt(stop),
-        }
-        self.start_threads(FileSum::default());
     }
 
     /// The size of everything, where it is exact.

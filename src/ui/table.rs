@@ -16,7 +16,7 @@ use crate::ui::human;
 use crate::ui::view::{
     AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, FileView,
     GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView, ReceiptView,
-    VerifiedView,
+    RepairedView, VerifiedView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
@@ -264,6 +264,25 @@ pub fn verified(view: &VerifiedView) -> String {
             .as_ref()
             .map(|error| format!("  {}", escape::text(&error.message))),
     );
+    lines.join("\n")
+}
+
+/// The words of `repair`, without a line feed at its end.
+pub fn repaired(view: &RepairedView) -> String {
+    let shown = |path: &Path| escape::text(&path.to_string_lossy()).into_owned();
+    let (path, size) = (shown(&view.path), human::size(view.bytes_fetched));
+    let verdict = match (view.ok, view.repaired.is_empty()) {
+        (true, true) => format!("ok: {path}: nothing is wrong"),
+        (true, false) => format!("repaired: {path} ({size} fetched)"),
+        (false, _) => format!("damaged: {path} ({size} fetched)"),
+    };
+    let lines = [("repaired", &view.repaired), ("failed", &view.failed)];
+    let lines = lines.iter().flat_map(|(word, paths)| {
+        paths
+            .iter()
+            .map(move |path| format!("  {word}: {}", shown(path)))
+    });
+    let lines: Vec<String> = std::iter::once(verdict).chain(lines).collect();
     lines.join("\n")
 }
 

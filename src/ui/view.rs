@@ -199,6 +199,34 @@ pub struct BadView {
     pub what: String,
 }
 
+/// What was mended on disk: the document of `repair`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RepairedView {
+    /// Where it is, absolute.
+    #[serde(serialize_with = "path")]
+    pub path: PathBuf,
+    /// What it should be; `null` for a file that has no CID.
+    pub cid: Option<String>,
+    /// Whether all of it is right now.
+    pub ok: bool,
+    /// Bytes that were read and hashed to find out.
+    pub checked_bytes: u64,
+    /// Bytes received.
+    pub bytes_fetched: u64,
+    /// What was wrong or missing and is right now, absolute.
+    #[serde(serialize_with = "paths")]
+    pub repaired: Vec<PathBuf>,
+    /// What is still wrong or missing, absolute.
+    #[serde(serialize_with = "paths")]
+    pub failed: Vec<PathBuf>,
+    /// What is there besides, absolute.
+    #[serde(serialize_with = "paths")]
+    pub extra: Vec<PathBuf>,
+    /// Seconds that it took.
+    #[serde(serialize_with = "seconds")]
+    pub elapsed: f64,
+}
+
 /// All that the ledger knows: the document of `verify --all`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AllVerifiedView {

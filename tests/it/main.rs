@@ -27,6 +27,7 @@ mod ls;
 mod plain;
 mod records;
 mod refusals;
+mod repair;
 mod snapshots;
 mod support;
 mod tidy;

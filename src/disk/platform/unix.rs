@@ -66,6 +66,11 @@ fn same_inode(a: &Metadata, b: &Metadata) -> bool {
     a.dev() == b.dev() && a.ino() == b.ino()
 }
 
+/// The permission bits.
+pub(in crate::disk) fn mode(metadata: &Metadata) -> Option<u32> {
+    Some(metadata.permissions().mode() & 0o7777)
+}
+
 /// Renames unless `to` exists, in one step.
 ///
 /// # Errors

@@ -73,6 +73,11 @@ pub(in crate::disk) fn are_links(_a: &Metadata, _b: &Metadata) -> bool {
     false
 }
 
+/// The permission bits: there are none.
+pub(in crate::disk) fn mode(_metadata: &Metadata) -> Option<u32> {
+    None
+}
+
 /// Renames unless `to` exists, in one step: std's rename always replaces.
 pub(in crate::disk) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -143,19 +143,22 @@ impl Walk<'_> {
     /// Nothing stands for this CID. Of a directory of which only a part is wanted, only that part
     /// is missing.
     pub(super) async fn absent(&mut self, path: Arc<str>, cid: Cid) -> Result<(), VerifyError> {
-        let may_be_part = !self.job.filter.takes_all() && cid.codec() == codec::DAG_PB;
-        let node = match may_be_part {
-            true => self.node(&cid).await?,
-            false => None,
+        let node = match cid.codec() {
+            codec::DAG_PB => self.node(&cid).await?,
+            _ => None,
         };
+        let is_part = !self.job.filter.takes_all();
         match node {
-            Some((Node::Directory(directory), _)) => {
+            Some((Node::Directory(directory), _)) if is_part => {
                 self.open_directory(path, &cid, false)?;
                 self.push_entries(directory.entries);
             }
-            Some((Node::HamtShard(shard), _)) => {
+            Some((Node::HamtShard(shard), _)) if is_part => {
                 self.open_directory(path, &cid, false)?;
                 self.push_slots(shard, &cid)?;
+            }
+            Some((Node::Symlink(link), _)) if self.is_wanted(&path, true) => {
+                self.no_link(&path, cid, link.target, None);
             }
             _ if self.is_wanted(&path, true) => self.find(&path, cid, Flaw::Missing),
             _ => {}

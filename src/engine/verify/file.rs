@@ -141,9 +141,16 @@ impl Walk<'_> {
         node: Node,
         block: &Bytes,
     ) -> Result<(), VerifyError> {
-        let Node::File(node) = node else {
-            let (expected, len) = kind_of(&node, block);
-            return self.another_kind(&path, cid, expected, EntryKind::File, len);
+        let node = match node {
+            Node::File(node) => node,
+            Node::Symlink(link) => {
+                self.no_link(&path, cid, link.target, Some(EntryKind::File));
+                return Ok(());
+            }
+            node => {
+                let (expected, len) = kind_of(&node, block);
+                return self.another_kind(&path, cid, expected, EntryKind::File, len);
+            }
         };
         let file = self.begin(path, cid, source, node.size, Form::Nodes);
         self.tasks.push(Task::End(file));

@@ -22,7 +22,7 @@ use crate::content::cid::Cid;
 use crate::content::ranges::RangeSet;
 use crate::disk::DiskError;
 use crate::disk::tree::EntryKind;
-use crate::download::{Failure, Proof};
+use crate::download::{DownloadId, Failure, Proof, RunId};
 use crate::engine::filter::Filter;
 use crate::engine::plan::Limits;
 use crate::store::{Store, StoreError};
@@ -45,6 +45,8 @@ pub struct Verification {
     pub below: String,
     /// What the ledger knows of it.
     pub known: Option<Known>,
+    /// The download, and the run that owns it, for which nodes are kept that come from providers.
+    pub keeps_for: Option<(DownloadId, RunId)>,
 }
 
 /// What is known of content that a download of ours put where it stands. The store then has every
@@ -102,10 +104,12 @@ pub enum Flaw {
         /// Bytes that should be there, where that is known.
         len: u64,
     },
-    /// A link that leads elsewhere.
+    /// No link that leads where it should.
     Target {
         /// Where it should lead.
         expected: Bytes,
+        /// What stands there; `None` if nothing does.
+        found: Option<EntryKind>,
     },
     /// Nothing is there.
     Missing,
@@ -120,6 +124,11 @@ impl Flaw {
         // Even a file without bytes can be another than it should be.
         bad.insert(0, len.max(1));
         Self::Bytes(bad)
+    }
+
+    /// Whether nothing stands there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Flaw::Missing | Flaw::Target { found: None, .. })
     }
 }
 

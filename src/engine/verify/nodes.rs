@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
-use crate::download::Failure;
+use crate::download::{DownloadId, Failure, RunId};
 use crate::engine::blocks::Blocks;
-use crate::store::{Store, StoreError};
+use crate::store::{Kept, Store, StoreError};
 
 /// Nodes that are asked for at once where the network has them: enough to hide its latency, few
 /// enough that blocks of the largest size stay within some tens of megabytes.
@@ -18,6 +18,7 @@ pub const AHEAD: usize = 16;
 pub struct Nodes {
     store: Store,
     blocks: Option<Blocks>,
+    keeps_for: Option<(DownloadId, RunId)>,
     /// What came with others and waits for its turn.
     ahead: HashMap<Cid, VerifiedBlock>,
     /// Why the last one that is lacking is.
@@ -25,11 +26,16 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Nodes of this store, and of these providers.
-    pub fn new(store: Store, blocks: Option<Blocks>) -> Self {
+    /// Nodes of this store, and of these providers; those are kept for a download, if any.
+    pub fn new(
+        store: Store,
+        blocks: Option<Blocks>,
+        keeps_for: Option<(DownloadId, RunId)>,
+    ) -> Self {
         Self {
             store,
             blocks,
+            keeps_for,
             ahead: HashMap::new(),
             nobody: None,
         }
@@ -64,23 +70,33 @@ impl Nodes {
                 break;
             }
         }
-        Ok(self.ask(cid, wanted).await)
+        self.ask(cid, wanted).await
     }
 
-    async fn ask(&mut self, cid: &Cid, wanted: Vec<Cid>) -> Option<VerifiedBlock> {
-        let blocks = self.blocks.as_mut()?;
-        let ahead = &mut self.ahead;
-        let mut take = |cid, block| {
+    async fn ask(
+        &mut self,
+        cid: &Cid,
+        wanted: Vec<Cid>,
+    ) -> Result<Option<VerifiedBlock>, StoreError> {
+        let Some(blocks) = self.blocks.as_mut() else {
+            return Ok(None);
+        };
+        let (ahead, mut kept) = (&mut self.ahead, Vec::new());
+        let mut take = |cid: Cid, block: Option<VerifiedBlock>| {
             if let Some(block) = block {
+                kept.push((cid.hash().to_bytes(), Kept::Block(block.data().to_vec())));
                 ahead.insert(cid, block);
             }
         };
         blocks.each(wanted, &mut take).await;
+        if let Some((id, run)) = self.keeps_for {
+            self.store.record_found(id, run, Vec::new(), kept).await?;
+        }
         let found = self.ahead.remove(cid);
         if found.is_none() {
             self.nobody = Some(blocks.nobody());
         }
-        found
+        Ok(found)
     }
 
     /// A block that is in the store, or in the CID itself.

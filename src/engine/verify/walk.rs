@@ -83,7 +83,7 @@ impl Verification {
         let walk = Walk {
             job: self,
             place: Place::open(&self.path)?,
-            nodes: Nodes::new(self.store.clone(), blocks),
+            nodes: Nodes::new(self.store.clone(), blocks, self.keeps_for),
             hashers: Hashers::start(&self.store),
             tasks: vec![Task::Root],
             directories: Vec::new(),
@@ -175,6 +175,10 @@ impl Walk<'_> {
                 self.push_slots(shard, &cid)
             }
             (Node::Symlink(link), EntryKind::Link) => self.link(&path, cid, link.target),
+            (Node::Symlink(link), found) if found != EntryKind::Directory => {
+                self.no_link(&path, cid, link.target, Some(found));
+                Ok(())
+            }
             (node, found) => {
                 let (expected, len) = kind_of(&node, &block);
                 self.another_kind(&path, cid, expected, found, len)
@@ -224,9 +228,19 @@ impl Walk<'_> {
         let found = self.place.link(path)?;
         match found == expected {
             true => self.report.files += 1,
-            false => self.find(path, cid, Flaw::Target { expected }),
+            false => self.no_link(path, cid, expected, Some(EntryKind::Link)),
         }
         Ok(())
+    }
+
+    pub(super) fn no_link(
+        &mut self,
+        path: &str,
+        cid: Cid,
+        expected: Bytes,
+        found: Option<EntryKind>,
+    ) {
+        self.find(path, cid, Flaw::Target { expected, found });
     }
 
     pub(super) fn find(&mut self, path: &str, cid: Cid, flaw: Flaw) {
