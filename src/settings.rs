@@ -27,7 +27,7 @@ pub(crate) use crate::settings::format::quoted;
 pub use crate::settings::gateways::GatewayEntry;
 pub use crate::settings::keys::{Entry, Keys, Origin, variable};
 pub use crate::settings::template::template;
-pub use crate::settings::words::{BaseUrl, Discovery, Dns, WeakHash};
+pub use crate::settings::words::{BaseUrl, Discovery, Dns, Progress, WeakHash};
 
 use crate::cli::{Cli, Command, Global};
 use crate::disk::whole_file::read_small;
@@ -188,15 +188,19 @@ fn parse_file(path: &Path, bytes: &[u8]) -> Result<File, SettingsError> {
 
 /// What the flags of this invocation say about keys.
 fn flag_layer(cli: &Cli) -> Layer {
+    let everywhere = Layer {
+        progress: cli.global.progress.map(Progress::Always),
+        ..Layer::default()
+    };
     match &cli.command {
         Command::Get(get) => Layer {
             download_dir: get.dir.clone().map(Some),
             connections: get.connections,
             limit_rate: get.limit_rate.map(|limit| limit.0),
             max_size: get.max_size.map(|limit| limit.0),
-            ..Layer::default()
+            ..everywhere
         },
-        _ => Layer::default(),
+        _ => everywhere,
     }
 }
 

@@ -1,15 +1,16 @@
 //! What every command that touches the store starts with: the store itself, its housekeeping, and
 //! the ways to print.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::cli::{ColorWhen, Global, ProgressStyle};
+use crate::cli::{ColorWhen, Global};
 use crate::commands::error::CommandError;
+use crate::commands::looks::{self, Terminal};
 use crate::disk::lock::{self, LockFile};
 use crate::disk::{host, install, private};
 use crate::download::RunId;
@@ -17,7 +18,7 @@ use crate::exit::ExitKind;
 use crate::settings::Settings;
 use crate::store::{RunInfo, RunRow, Store};
 use crate::ui::out::Out;
-use crate::ui::{ProgressMode, Reporter, ReporterOptions, Verbosity, json};
+use crate::ui::{Reporter, ReporterOptions, Verbosity, json};
 
 /// A run of another host that said nothing for so long is dead.
 const SILENT_FOR: Duration = Duration::from_secs(30);
@@ -185,15 +186,7 @@ impl Context {
             Global { verbose: 0, .. } => Verbosity::Normal,
             _ => Verbosity::Story,
         };
-        let is_terminal = std::io::stderr().is_terminal();
-        let progress = match self.global.progress {
-            Some(ProgressStyle::Bar) => ProgressMode::Bar,
-            Some(ProgressStyle::Plain) => ProgressMode::Plain,
-            Some(ProgressStyle::Json) => ProgressMode::Json,
-            Some(ProgressStyle::None) => ProgressMode::None,
-            None if is_terminal && std::env::var_os("CI").is_none() => ProgressMode::Bar,
-            None => ProgressMode::Plain,
-        };
+        let progress = looks::progress(self.settings.keys.progress, &Terminal::of_process());
         Reporter::new(ReporterOptions {
             progress,
             json_events,
@@ -221,14 +214,7 @@ impl Run {
 
 /// Whether words to people may be coloured.
 pub fn wants_color(when: ColorWhen) -> bool {
-    match when {
-        ColorWhen::Always => true,
-        ColorWhen::Never => false,
-        ColorWhen::Auto => {
-            let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            wanted && std::io::stderr().is_terminal()
-        }
-    }
+    looks::wants_color(when, &Terminal::of_process())
 }
 
 /// Prints data.

@@ -86,35 +86,43 @@ fn watch(sender: UnboundedSender<Asked>) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, Instant};
+
+    use crate::ui::screen;
 
     /// `timeout` and some shells send the same signal twice within an instant; only what comes
     /// later is impatience.
-    const TWICE: std::time::Duration = std::time::Duration::from_millis(100);
+    const TWICE: Duration = Duration::from_millis(100);
 
-    let is_ending = Arc::new(AtomicBool::new(false));
     let code = i32::from(ExitKind::Interrupted.code());
-    signal_hook::flag::register_conditional_shutdown(SIGINT, code, Arc::clone(&is_ending))?;
     // What the parent has set to be ignored stays so: `nohup fetchd get … &` outlives its terminal.
     let ignored = ignored_signals();
     let wanted = [SIGINT, SIGTERM, SIGHUP, SIGUSR1]
         .into_iter()
         .filter(|signal| ignored & 1 << (signal - 1) == 0);
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
+    // From the second interrupt on, not even a terminal that takes nothing keeps the process here.
+    let is_leaving = Arc::new(AtomicBool::new(false));
+    if ignored & 1 << (SIGINT - 1) == 0 {
+        signal_hook::flag::register_conditional_shutdown(SIGINT, code, Arc::clone(&is_leaving))?;
+    }
     let serve = move || {
+        let mut ended: Option<Instant> = None;
         for signal in signals.forever() {
             let asked = match signal {
                 SIGUSR1 => Asked::Checkpoint,
                 SIGINT => Asked::End(ExitKind::Interrupted),
                 _ => Asked::End(ExitKind::Terminated),
             };
-            if sender.send(asked).is_err() {
-                return;
-            }
-            if asked != Asked::Checkpoint {
-                std::thread::sleep(TWICE);
-                is_ending.store(true, Ordering::Relaxed);
-                // Nothing but an interrupt is of interest now, and that has a handler of its own.
-                return;
+            match ended {
+                Some(since) if signal == SIGINT && since.elapsed() > TWICE => {
+                    is_leaving.store(true, Ordering::Relaxed);
+                    screen::abandon();
+                    signal_hook::low_level::exit(code);
+                }
+                Some(_) => {}
+                None if sender.send(asked).is_err() => return,
+                None => ended = (asked != Asked::Checkpoint).then(Instant::now),
             }
         }
     };

@@ -15,7 +15,7 @@ use crate::settings::format::{
     Count, Directory, Format, InFile, Limit, Many, Number, One, Size, Switch, Time, Timeout,
 };
 use crate::settings::gateways::GatewayTable;
-use crate::settings::words::{BaseUrl, Discovery, Dns, WeakHash};
+use crate::settings::words::{BaseUrl, Discovery, Dns, Progress, WeakHash};
 
 /// Where a value comes from, the weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,4 +227,7 @@ keys! {
     max_block_size: u64 as Size = 2 << 20;
     /// Weak hashes to accept knowingly: "sha1", "truncated".
     allow_hash: Vec<WeakHash> as Many<WeakHash> = Vec::new();
+    /// How progress is shown: "bar", "plain" (a line now and then, for screen readers and logs),
+    /// "json", "none", or "auto": bars on a terminal, else plain.
+    progress: Progress as One<Progress> = Progress::Auto;
 }

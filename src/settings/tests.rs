@@ -68,7 +68,7 @@ impl Sandbox {
 }
 
 /// A value other than the default for every key, as the file and as the environment spell it.
-const OTHER: [(&str, &str, &str); 29] = [
+const OTHER: [(&str, &str, &str); 30] = [
     ("discovery", "'always'", "off"),
     (
         "routers",
@@ -106,6 +106,7 @@ const OTHER: [(&str, &str, &str); 29] = [
     ("max_depth", "10", "20"),
     ("max_block_size", "'4M'", "1M"),
     ("allow_hash", "['sha1']", "sha1 truncated"),
+    ("progress", "'plain'", "json"),
 ];
 
 #[test]
@@ -146,6 +147,7 @@ fn defaults_are_those_of_the_manual() {
     max_depth = 128
     max_block_size = "2MiB"
     allow_hash = []
+    progress = "auto"
     "#);
 }
 

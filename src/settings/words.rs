@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use url::Url;
 
+use crate::cli::ProgressStyle;
 use crate::content::hash::HashPolicy;
 use crate::settings::format::Word;
 
@@ -31,6 +33,36 @@ impl Word for Discovery {
             Discovery::Fallback => "fallback",
             Discovery::Always => "always",
             Discovery::Off => "off",
+        }
+    }
+}
+
+/// How progress is shown, unless a flag says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// As fits what standard error is.
+    Auto,
+    /// In this style.
+    Always(ProgressStyle),
+}
+
+impl Word for Progress {
+    fn parse(text: &str) -> Result<Self, String> {
+        if text == "auto" {
+            return Ok(Progress::Auto);
+        }
+        ProgressStyle::from_str(text, false)
+            .map(Progress::Always)
+            .map_err(|_| "expected \"auto\", \"bar\", \"plain\", \"json\" or \"none\"".to_owned())
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Progress::Auto => "auto",
+            Progress::Always(ProgressStyle::Bar) => "bar",
+            Progress::Always(ProgressStyle::Plain) => "plain",
+            Progress::Always(ProgressStyle::Json) => "json",
+            Progress::Always(ProgressStyle::None) => "none",
         }
     }
 }

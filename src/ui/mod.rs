@@ -14,8 +14,10 @@ pub mod messages;
 pub mod out;
 #[cfg(test)]
 mod samples;
+pub mod screen;
 pub mod state;
 pub mod table;
+pub mod taskbar;
 pub mod view;
 
 use std::ops::ControlFlow;

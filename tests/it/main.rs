@@ -30,6 +30,7 @@ mod refusals;
 mod repair;
 mod snapshots;
 mod support;
+mod terminal;
 mod tidy;
 mod trees;
 mod verify;

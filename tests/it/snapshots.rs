@@ -367,6 +367,7 @@ fn the_configuration_is_shown() {
     max_depth = 128                         # default
     max_block_size = "2MiB"                 # default
     allow_hash = []                         # default
+    progress = "auto"                       # default
     gateways = []
     --- stderr
     "#);

@@ -46,8 +46,12 @@ pub fn kubo() -> Option<PathBuf> {
     }
 }
 
+/// Says that a test cannot run here.
+///
+/// # Panics
+/// In CI (`CI=true`) with `FETCHD_REQUIRE_FIXTURES=1`.
 #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-fn skipped(why: &str) {
+pub fn skipped(why: &str) {
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     assert!(
         !(set("CI", "true") && set("FETCHD_REQUIRE_FIXTURES", "1")),
