@@ -207,8 +207,11 @@ pub struct Get {
     /// Replaces the configured gateways, and is recorded with the download.
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
-    /// Ask this URL too, which holds the same bytes; repeatable
-    #[arg(long, value_name = "URL")]
+    /// Also take from this URL, file or directory, which holds the same bytes; repeatable
+    ///
+    /// A file may be an older version or a broken partial: what of it proves right, at the same
+    /// offset, is copied, and the rest is fetched. A directory is matched path by path.
+    #[arg(long, value_name = "URL|PATH")]
     pub mirror: Vec<String>,
     /// Also demand this SHA-256 of the file
     #[arg(long, value_name = "HEX", value_parser = values::sha256)]
@@ -280,6 +283,9 @@ pub struct Resume {
     /// Ask only this gateway (URL) or CAR file from now on; repeatable
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+    /// Also take from this URL, file or directory, which holds the same bytes; repeatable
+    #[arg(long, value_name = "URL|PATH")]
+    pub mirror: Vec<String>,
     /// Most bytes per second from now on (500K, 2M, off)
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub limit_rate: Option<Limit>,

@@ -346,7 +346,8 @@ fn help_of_get() {
       -o, --output <PATH>         Name of the file, relative to --dir; - writes the bytes to stdout
       -d, --dir <DIR>             Directory to download to, created if missing
           --gateway <URL|CAR>     Ask only this gateway (URL) or CAR file; repeatable
-          --mirror <URL>          Ask this URL too, which holds the same bytes; repeatable
+          --mirror <URL|PATH>     Also take from this URL, file or directory, which holds the same
+                                  bytes; repeatable
           --sha256 <HEX>          Also demand this SHA-256 of the file
           --checksum <ALG:HEX>    Also demand this digest of the file (sha256, sha512 or blake3)
           --header <NAME: VALUE>  Send this header to the source and its mirrors; repeatable, never
@@ -404,6 +405,8 @@ fn help_of_resume() {
           --all                Everything unfinished, except what was paused by hand
           --reset              Forget the attempts and reopen failed downloads; proved bytes stay
           --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file from now on; repeatable
+          --mirror <URL|PATH>  Also take from this URL, file or directory, which holds the same bytes;
+                               repeatable
           --limit-rate <RATE>  Most bytes per second from now on (500K, 2M, off)
       -h, --help               Print help
 

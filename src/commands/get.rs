@@ -75,6 +75,7 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
                 .hint("use -d DIR for several"),
         );
     }
+    providers::check_mirrors(&get.mirror)?;
     let mut transfer = Transfer::begin(&context, get.max_time)?;
     transfer.take_secrets(headers(&get), logins(&get)?);
     for text in &sources {

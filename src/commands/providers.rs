@@ -15,7 +15,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::disk::place::Target;
 use crate::download::chain;
-use crate::engine::{self, Place, Provider};
+use crate::engine::{self, LocalFiles, Place, Provider};
 use crate::exit::ExitKind;
 use crate::gateway::address::Reach;
 use crate::gateway::capability::Capabilities;
@@ -162,29 +162,51 @@ impl Network {
                     providers.list.push(provider);
                 }
                 // A CAR that was imported long ago need not be there for ever.
-                Err(error) if is_hint(&entry, recorded) && car_path(&entry.url).is_some() => {
+                Err(error) if is_hint(&entry, recorded) && file_path(&entry.url).is_some() => {
                     providers.notices.push(error.message);
                 }
                 Err(error) => return Err(error),
             }
         }
-        for mirror in &recorded.mirrors {
-            providers.list.push(self.plain(mirror, recorded)?);
-        }
+        self.add_mirrors(&mut providers, recorded)?;
         Ok(providers)
     }
 
     /// A plain file and its mirrors.
     fn plain_providers(&self, url: &str, recorded: &Recorded) -> Result<Providers, CommandError> {
-        let urls = std::iter::once(url).chain(recorded.mirrors.iter().map(String::as_str));
-        let list = urls
-            .map(|url| self.plain(url, recorded))
-            .collect::<Result<_, _>>()?;
-        Ok(Providers {
-            list,
+        let mut providers = Providers {
+            list: vec![self.plain(url, recorded)?],
             notices: Vec::new(),
             asks_others_later: false,
-        })
+        };
+        self.add_mirrors(&mut providers, recorded)?;
+        Ok(providers)
+    }
+
+    fn add_mirrors(
+        &self,
+        providers: &mut Providers,
+        recorded: &Recorded,
+    ) -> Result<(), CommandError> {
+        for mirror in &recorded.mirrors {
+            let Some(path) = file_path(mirror) else {
+                providers.list.push(self.plain(mirror, recorded)?);
+                continue;
+            };
+            match LocalFiles::open(&path) {
+                Ok(files) => providers.list.push(Provider::new(
+                    Place::Local(Arc::new(files)),
+                    mirror.clone(),
+                    Capabilities::default(),
+                )),
+                // A file that was named long ago need not be there for ever.
+                Err(error) => {
+                    let message = format!("{mirror} is left out: {}", chain(&error));
+                    providers.notices.push(message);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn plain(&self, url: &str, recorded: &Recorded) -> Result<Provider, CommandError> {
@@ -216,7 +238,7 @@ impl Network {
         let capabilities = row.map_or_else(Capabilities::default, |row| {
             row.capabilities(Timestamp::now())
         });
-        if let Some(path) = car_path(&entry.url) {
+        if let Some(path) = file_path(&entry.url) {
             let index = self.settings.state_dir.join("cars");
             let car = CarFile::open(&path, &index).map_err(|error| car_error(&path, &error))?;
             return Ok(Provider::new(
@@ -354,11 +376,28 @@ fn listens(url: &str) -> bool {
         .any(|address| TcpStream::connect_timeout(&address, LOCAL_PROBE).is_ok())
 }
 
-/// Gateways as a record keeps them: a CAR file by its absolute path, since `resume` may run
+/// Looks at the files among the mirrors that the user has just named.
+///
+/// # Errors
+/// Code 2 for one that is not there, or is neither a file nor a directory.
+pub fn check_mirrors(mirrors: &[String]) -> Result<(), CommandError> {
+    for mirror in mirrors {
+        if let Some(path) = file_path(mirror)
+            && let Err(error) = LocalFiles::open(&path)
+        {
+            let message = format!("cannot use {mirror} as a mirror: {}", chain(&error));
+            return Err(CommandError::usage(message)
+                .hint("give a URL, or the path of a file or directory that holds the same bytes"));
+        }
+    }
+    Ok(())
+}
+
+/// Gateways and mirrors as a record keeps them: a file by its absolute path, since `resume` may run
 /// elsewhere.
 pub fn recordable(gateways: &[String]) -> Vec<String> {
     let absolute = |gateway: &String| {
-        let path = car_path(gateway).filter(|_| !gateway.starts_with("file:"))?;
+        let path = file_path(gateway).filter(|_| !gateway.starts_with("file:"))?;
         let target = Target::at(&path).ok()?;
         Some(target.path().to_str()?.to_owned())
     };
@@ -368,8 +407,8 @@ pub fn recordable(gateways: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The CAR file that a provider's name means, if it is one.
-fn car_path(url: &str) -> Option<PathBuf> {
+/// The file on this machine that a provider's name means, if it is one.
+fn file_path(url: &str) -> Option<PathBuf> {
     if url.starts_with("file:") {
         return Url::parse(url).ok()?.to_file_path().ok();
     }

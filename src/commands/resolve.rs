@@ -96,7 +96,7 @@ impl<'a> Lookup<'a> {
             .iter()
             .filter_map(|provider| match &provider.place {
                 Place::Http(gateway) => Some(gateway.clone()),
-                Place::Car(_) | Place::Plain(_) => None,
+                Place::Car(_) | Place::Plain(_) | Place::Local(_) => None,
             });
         Ok(Self {
             store: &context.store,

@@ -14,6 +14,7 @@ use crate::store::{DownloadRow, Filter, Sort, Which};
 
 /// Goes on with the downloads that were named, or with all that no person paused.
 pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> {
+    providers::check_mirrors(&resume.mirror)?;
     let rows = if resume.all {
         interrupted(&context, resume.reset)?
     } else {
@@ -110,8 +111,15 @@ fn wanted(resume: &Resume, recorded: Recorded) -> Recorded {
     } else {
         providers::recordable(&resume.gateway)
     };
+    let mut mirrors = recorded.mirrors;
+    for mirror in providers::recordable(&resume.mirror) {
+        if !mirrors.contains(&mirror) {
+            mirrors.push(mirror);
+        }
+    }
     Recorded {
         gateways,
+        mirrors,
         limit_rate: resume
             .limit_rate
             .map(Recorded::rate)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::error::DiskError;
+use crate::disk::random_file::RandomFile;
 use crate::disk::tree::Preserved;
 use crate::disk::{install, platform};
 
@@ -120,6 +121,43 @@ impl PartFile {
     /// An unexpected end counts as a failed read.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         platform::read_exact_at(&self.shared.file, buffer, offset).map_err(self.error("read"))
+    }
+
+    /// Makes the part, which is empty, a copy of a file: by sharing its blocks where the disk can,
+    /// else byte by byte. What the file holds is not proved by that.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is shorter by now, or the part cannot be written.
+    pub fn copy_from(&self, from: &RandomFile) -> Result<(), DiskError> {
+        if self.clone_from(from)? {
+            return Ok(());
+        }
+        let mut buffer = vec![0; MAX_WRITE];
+        let mut at = 0;
+        while at < from.len() {
+            let left = usize::try_from(from.len() - at).unwrap_or(usize::MAX);
+            let piece = left.min(MAX_WRITE);
+            from.read_exact_at(at, &mut buffer[..piece])?;
+            self.write_at(at, &buffer[..piece])?;
+            at += piece as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes the part, which is empty, share the blocks of a file, up to the length that this had
+    /// when it was opened; `false` where the disk cannot do that.
+    ///
+    /// # Errors
+    /// When the length cannot be set.
+    pub fn clone_from(&self, from: &RandomFile) -> Result<bool, DiskError> {
+        if platform::clone_file(from.file(), &self.shared.file).is_err() {
+            return Ok(false);
+        }
+        // The file may have grown, or been cut, since it was opened.
+        if self.len()? != from.len() {
+            self.set_len(from.len())?;
+        }
+        Ok(true)
     }
 
     /// Length in bytes.

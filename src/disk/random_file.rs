@@ -69,6 +69,10 @@ impl RandomFile {
         &self.shared.path
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.shared.file
+    }
+
     /// Length in bytes when it was opened.
     pub fn len(&self) -> u64 {
         self.shared.len

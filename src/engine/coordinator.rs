@@ -107,6 +107,8 @@ pub struct Coordinator<'a> {
     pub(super) whole: Option<Whole>,
     /// Whether nobody serves the content in a form that proves itself, but somebody may as a file.
     pub(super) falls_back: bool,
+    /// Whether the network waits until local files were looked at.
+    pub(super) is_local_first: bool,
     /// How far the search for further providers has come.
     pub(super) search: Search,
     /// Whether what is wanted is announced and recorded.
@@ -155,6 +157,7 @@ impl<'a> Coordinator<'a> {
             },
             whole: None,
             falls_back: false,
+            is_local_first: true,
             search: Search::default(),
             is_resolved: false,
             plan: Plan::empty(options.limits.clone(), options.filter.clone()),

@@ -61,6 +61,7 @@ impl Coordinator<'_> {
             TaskEnd::NotInCar => {
                 self.exchange_failed(id, Advice::Absent, "does not hold the block".to_owned());
             }
+            TaskEnd::Local(end) => self.local_ended(id, end),
             TaskEnd::CarFile(error) => {
                 let advice = match error {
                     CarFileError::TooLarge { .. } => Advice::Unprovable,

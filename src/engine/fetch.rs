@@ -49,7 +49,8 @@ pub struct Line {
 }
 
 impl Line {
-    async fn permit(&self, bytes: u64) -> Permit {
+    /// A share of the byte budget.
+    pub async fn permit(&self, bytes: u64) -> Permit {
         let wanted = u32::try_from(bytes.clamp(1, BYTES_IN_FLIGHT as u64)).unwrap_or(1);
         // The semaphore is never closed; without a permit the bytes are only not counted.
         self.budget.clone().acquire_many_owned(wanted).await.ok()
@@ -64,12 +65,14 @@ impl Line {
         turn
     }
 
-    fn send(&self, input: Input) {
+    /// Reports something.
+    pub fn send(&self, input: Input) {
         // The coordinator is gone only when the download is over.
         let _ = self.inputs.send(input);
     }
 
-    fn end(&self, end: TaskEnd) {
+    /// Reports the end.
+    pub fn end(&self, end: TaskEnd) {
         self.send(Input::Ended {
             task: self.task,
             end,
@@ -101,12 +104,13 @@ pub async fn block(place: Place, cid: Cid, max_block: u64, line: Line) {
             Err(error) => TaskEnd::CarFile(error),
         },
         // A plain file has no blocks: it is never asked for one.
-        Place::Plain(_) => TaskEnd::NotInCar,
+        Place::Plain(_) | Place::Local(_) => TaskEnd::NotInCar,
     };
     line.end(end);
 }
 
-async fn deliver(line: &Line, cid: Cid, data: Vec<Bytes>) {
+/// Hands a block on.
+pub async fn deliver(line: &Line, cid: Cid, data: Vec<Bytes>) {
     let len: u64 = data.iter().map(|piece| piece.len() as u64).sum();
     let permit = line.permit(len + BLOCK_OVERHEAD).await;
     line.send(Input::Block {
@@ -210,7 +214,8 @@ async fn stream_range(place: &Place, wanted: Wanted, line: &Line) -> Result<(), 
     let mut body = match place {
         Place::Http(gateway) => gateway.range(&root, bounds, size).await?,
         Place::Plain(plain) => plain.range(bounds, size, None).await?,
-        Place::Car(_) => return Ok(()),
+        // They are not asked like this.
+        Place::Car(_) | Place::Local(_) => return Ok(()),
     };
     let _turn = line.turn(&mut started).await;
     let mut received = Received::default();

@@ -8,6 +8,7 @@ use crate::content::car::CarError;
 use crate::content::cid::Cid;
 use crate::disk::DiskError;
 use crate::download::Action;
+use crate::engine::local::LocalEnd;
 use crate::engine::plan::EntryId;
 use crate::engine::prove::{Outcome, Permit, Place, ShaReport, Shape};
 use crate::engine::whole::Report;
@@ -166,4 +167,6 @@ pub enum TaskEnd {
     NotInCar,
     /// A CAR file on this machine cannot be read.
     CarFile(CarFileError),
+    /// A plain file on this machine was read, or was not.
+    Local(LocalEnd),
 }

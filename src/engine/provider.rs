@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::content::cid::Cid;
 use crate::download::{Proof, ProviderReceipt};
+use crate::engine::local::{LocalFiles, Tried};
 use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
@@ -38,6 +39,8 @@ pub enum Place {
     Car(Arc<CarFile>),
     /// A plain file at a URL.
     Plain(Plain),
+    /// Plain files on this machine.
+    Local(Arc<LocalFiles>),
 }
 
 /// The forms in which bytes can be asked for.
@@ -126,6 +129,8 @@ pub struct Provider {
     pub last_error: Option<String>,
     /// One permit: which of its long answers is read.
     pub turn: Arc<Semaphore>,
+    /// What was looked for in files on this machine.
+    pub tried: Tried,
     banned: Vec<(Transport, Out)>,
     /// What it does not have, in which form, by multihash.
     lacking: HashSet<(Transport, Box<[u8]>)>,
@@ -164,6 +169,7 @@ impl Provider {
             latency: 0.0,
             last_error: None,
             turn: Arc::new(Semaphore::new(1)),
+            tried: Tried::default(),
             banned: Vec::new(),
             lacking: HashSet::new(),
             failures: 0,
@@ -203,6 +209,10 @@ impl Provider {
     /// Why it is of no use to this download any more: not asked at all, or not in the form that
     /// is still needed.
     pub fn ending(&self) -> &Out {
+        if self.is_local() {
+            // An older version of the file is no liar.
+            return self.out.as_ref().unwrap_or(&Out::Absent);
+        }
         let is_damaged = matches!(&self.place, Place::Car(car) if !car.is_whole());
         let lacking = match (self.lied_once, self.lacking.is_empty()) {
             (true, _) => Some(&Out::Lied),
@@ -215,6 +225,12 @@ impl Provider {
         let banned = banned.filter(|why| **why != Out::Unprovable || lacking.is_none());
         let out = self.out.as_ref().or(banned).or(lacking);
         out.unwrap_or(&Out::Unprovable)
+    }
+
+    /// Whether it is plain files on this machine: no network, and no trust lost by bytes that are
+    /// not the same.
+    pub fn is_local(&self) -> bool {
+        matches!(self.place, Place::Local(_))
     }
 
     /// Whether it may still bring something.
@@ -247,7 +263,9 @@ impl Provider {
         let can = match self.place {
             Place::Http(_) => true,
             Place::Car(_) => form == Transport::Raw,
-            Place::Plain(_) => matches!(form, Transport::Range | Transport::Whole),
+            Place::Plain(_) | Place::Local(_) => {
+                matches!(form, Transport::Range | Transport::Whole)
+            }
         };
         let known = match form {
             Transport::Raw => self.capabilities.raw,
@@ -316,20 +334,32 @@ impl Provider {
         self.leave(Out::Lied)
     }
 
+    /// A file of it cannot be read, which may be all that there is.
+    pub fn could_not_be_read(&mut self, is_all: bool) {
+        self.receipt.errors += 1;
+        if is_all {
+            self.leave(Out::Unreadable);
+        }
+    }
+
     /// It is of no use to this download.
     pub fn rule_out(&mut self) {
-        self.out.get_or_insert(Out::Unprovable);
+        let why = match self.place {
+            Place::Local(_) => Out::Absent,
+            Place::Http(_) | Place::Car(_) | Place::Plain(_) => Out::Unprovable,
+        };
+        self.out.get_or_insert(why);
     }
 
     /// Whether it might send the plain file, although it serves it in no form that proves itself.
     pub fn may_send_whole(&self) -> bool {
-        // A path gateway answers the wish for a block with the whole file.
-        let sends_no_blocks = match self.ending() {
-            Out::Unprovable => true,
-            Out::TooLarge => self.capabilities.car == Known::No,
+        match (&self.place, self.ending()) {
+            (Place::Local(_), _) => self.out.is_none(),
+            (Place::Http(_) | Place::Plain(_), Out::Unprovable) => true,
+            // A path gateway answers the wish for a block with the whole file.
+            (Place::Http(_), Out::TooLarge) => self.capabilities.car == Known::No,
             _ => false,
-        };
-        matches!(self.place, Place::Http(_)) && sends_no_blocks
+        }
     }
 
     /// It gets another chance, in another form.
@@ -349,6 +379,7 @@ impl Provider {
                 self.lied_once = true;
                 self.lack(form, Some(block))
             }
+            Place::Local(_) => Consequence::OtherForm,
         }
     }
 
@@ -377,14 +408,14 @@ impl Provider {
             Advice::Credentials => self.ban(form, Out::Credentials),
             Advice::Stop => self.leave(match self.place {
                 Place::Http(_) | Place::Plain(_) => Out::Exhausted,
-                Place::Car(_) => Out::Unreadable,
+                Place::Car(_) | Place::Local(_) => Out::Unreadable,
             }),
         }
     }
 
     /// Whether it has brought anything that proved right, or is at hand anyway.
     fn has_served(&self) -> bool {
-        !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_))
+        !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_) | Place::Local(_))
     }
 
     /// It sent a block that is larger than the limit.
@@ -410,7 +441,7 @@ impl Provider {
     /// It does not have this; it may have other things.
     fn lack(&mut self, form: Transport, subject: Option<&Cid>) -> Consequence {
         let limit = match self.place {
-            Place::Car(_) => usize::MAX,
+            Place::Car(_) | Place::Local(_) => usize::MAX,
             _ if self.has_served() => MAX_LACKING,
             Place::Http(_) | Place::Plain(_) => MAX_LACKING_AT_FIRST,
         };
@@ -521,7 +552,12 @@ pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
         .collect();
     ready.sort_by(|&one, &other| {
         let (one, other) = (&providers[one], &providers[other]);
-        let rank = |it: &Provider| (!matches!(it.place, Place::Car(_)), it.failures);
+        let distance = |it: &Provider| match it.place {
+            Place::Local(_) => 0,
+            Place::Car(_) => 1,
+            Place::Http(_) | Place::Plain(_) => 2,
+        };
+        let rank = |it: &Provider| (distance(it), it.failures);
         let by_rank = rank(one).cmp(&rank(other));
         by_rank.then(one.cost().total_cmp(&other.cost()))
     });

@@ -411,17 +411,21 @@ impl Coordinator<'_> {
         task.outcome = Some("rejected".to_owned());
         let (index, transport) = (task.provider, task.transport);
         let url = self.providers[index].url().to_owned();
+        let is_known =
+            self.providers[index].is_local() && self.providers[index].receipt.rejected > 0;
         self.providers[index].last_error = Some(format!(
             "bytes of block {} did not prove right",
             cid::text(cid)
         ));
-        let text = cid::text(cid);
-        self.announce(What::Rejected {
-            url,
-            cid: text,
-            offset,
-        });
+        // That a file on this machine is another one is said once, not for each of its leaves.
+        if !is_known {
+            let cid = cid::text(cid);
+            self.announce(What::Rejected { url, cid, offset });
+        }
         let consequence = self.providers[index].lied(transport, cid);
+        if self.providers[index].is_local() {
+            return;
+        }
         self.tell(index, "its bytes did not prove right", consequence);
         self.abort(id);
     }
@@ -463,16 +467,25 @@ impl Coordinator<'_> {
     }
 
     pub(super) fn count_received(&mut self, id: TaskId, bytes: u64) {
-        self.tally.fetched += bytes;
-        if let Some(task) = self.net.tasks.get_mut(&id) {
-            task.received += bytes;
+        let Some(task) = self.net.tasks.get_mut(&id) else {
+            self.tally.fetched += bytes;
+            return;
+        };
+        task.received += bytes;
+        // What is read from a plain file on this machine was not fetched.
+        if !self.providers[task.provider].is_local() {
+            self.tally.fetched += bytes;
         }
     }
 
     pub(super) fn waste(&mut self, id: TaskId, bytes: u64) {
-        self.tally.wasted += bytes;
-        if let Some(task) = self.net.tasks.get(&id) {
-            self.providers[task.provider].receipt.wasted += bytes;
+        let sender = self.net.tasks.get(&id);
+        let sender = sender.map(|task| &mut self.providers[task.provider]);
+        if sender.as_ref().is_none_or(|sender| !sender.is_local()) {
+            self.tally.wasted += bytes;
+        }
+        if let Some(sender) = sender {
+            sender.receipt.wasted += bytes;
         }
     }
 }

@@ -50,6 +50,11 @@ struct Load {
 }
 
 impl Load {
+    /// Whether an answer of many bytes is under way.
+    fn has_bulk(self) -> bool {
+        self.bulk > 0
+    }
+
     /// Whether another answer of many bytes may begin.
     fn has_room_for_bulk(self) -> bool {
         self.bulk == 0 || (self.bulk == 1 && self.missing > 0 && self.missing <= EARLY)
@@ -61,8 +66,8 @@ impl Coordinator<'_> {
     pub(super) fn schedule(&mut self) {
         while self.stop.is_none() && !self.is_complete() {
             let now = Instant::now();
-            if !self.hand_out_next(now) {
-                return self.wait_or_give_up(now);
+            if !self.hand_out_next(now) && !self.may_go_on(now) {
+                return;
             }
         }
     }
@@ -80,13 +85,19 @@ impl Coordinator<'_> {
         ranking.iter().any(|&index| self.help_slowest(index, now))
     }
 
-    /// Nothing can be handed out now: waits for what is under way or for a provider that rests.
-    fn wait_or_give_up(&mut self, now: Instant) {
+    /// Nothing can be handed out now: waits for what is under way or for a provider that rests,
+    /// or gives up; whether something can be handed out after all.
+    fn may_go_on(&mut self, now: Instant) -> bool {
         self.net.wake = next_cooled(&self.providers, now);
         let is_stuck = self.net.wake.is_none() && !self.is_under_way();
-        if is_stuck {
-            self.give_up();
+        if !is_stuck {
+            return false;
         }
+        if self.stop_waiting_for_local() {
+            return true;
+        }
+        self.give_up();
+        false
     }
 
     /// Whether something under way may still bring what is missing. Bytes that wait for their turn
@@ -182,7 +193,14 @@ impl Coordinator<'_> {
             return false;
         };
         let (cid, tsize) = (entry.cid, entry.tsize);
-        if self.providers[index].serves(Transport::Car) && self.options.filter.takes_all() {
+        if let Place::Local(files) = self.providers[index].place.clone() {
+            return self.try_root(index, files, id);
+        }
+        if self.awaits_local_root(id) {
+            return false;
+        }
+        let serves_trees = self.providers[index].serves(Transport::Car);
+        if serves_trees && self.options.filter.takes_all() && !self.has_local_tree() {
             if let Some((directory, root)) = self.tree_around(id) {
                 return self.fetch_tree(index, load, directory, root);
             }
@@ -249,6 +267,9 @@ impl Coordinator<'_> {
 
     /// A file: the nodes that lead to its bytes first, then as many of its bytes as fit a window.
     fn hand_out_file(&mut self, index: usize, load: Load, id: EntryId) -> bool {
+        if let Place::Local(files) = self.providers[index].place.clone() {
+            return !load.has_bulk() && self.try_leaves(index, files, id);
+        }
         let Some(file) = self.plan.file(id) else {
             return false;
         };
@@ -301,7 +322,11 @@ impl Coordinator<'_> {
         let Some(file) = self.plan.file(id) else {
             return false;
         };
-        let run = file.leaf_run(window);
+        let mut run = file.leaf_run(window);
+        if let Some(first) = run.first() {
+            let free = self.free_until(id, first.offset);
+            run.retain(|piece| piece.offset < free);
+        }
         let len: u64 = run.iter().map(|piece| piece.len).sum();
         let nodes_under_way = self
             .net
@@ -348,6 +373,10 @@ impl Coordinator<'_> {
         let honours_windows = self.providers[index].capabilities.entity_bytes != Known::No;
         let target = if honours_windows { window } else { u64::MAX };
         let span = self.plan.file(id).and_then(|file| file.open_span(target));
+        let span = span.and_then(|span| {
+            let free = self.free_until(id, span.start());
+            ByteRange::new(span.start(), span.end().min(free))
+        });
         span.is_some_and(|span| self.fetch_span(index, id, span))
     }
 
@@ -380,7 +409,9 @@ impl Coordinator<'_> {
         };
         let provider = &self.providers[index];
         let piece = file.open_pieces().find(|piece| {
-            provider.node_transport(&piece.cid).is_some() && !self.is_block_under_way(&piece.cid)
+            let is_free = self.free_until(id, piece.offset) > piece.offset;
+            let has_form = provider.node_transport(&piece.cid).is_some();
+            is_free && has_form && !self.is_block_under_way(&piece.cid)
         });
         let aim = piece.and_then(|piece| {
             let range = piece_range(piece)?;
@@ -394,7 +425,7 @@ impl Coordinator<'_> {
 
     /// Whether more may be asked for: a stream needs its bytes in order, and what comes too early
     /// has to wait in memory.
-    fn may_read_ahead(&self, id: EntryId) -> bool {
+    pub(super) fn may_read_ahead(&self, id: EntryId) -> bool {
         let Some(file) = self.plan.file(id) else {
             return false;
         };
@@ -432,7 +463,7 @@ impl Coordinator<'_> {
     }
 
     /// Whether somebody fetches this block, for whatever place: it will fill all that wait for it.
-    fn is_block_under_way(&self, cid: &Cid) -> bool {
+    pub(super) fn is_block_under_way(&self, cid: &Cid) -> bool {
         let is_same = |block: Cid| block.hash() == cid.hash();
         let mut running = self.net.tasks.values().filter(|task| !task.ended);
         running.any(|task| task.aim.block().is_some_and(is_same))

@@ -23,6 +23,7 @@ mod get;
 mod http2;
 mod importer;
 mod kubo_names;
+mod local;
 mod ls;
 mod plain;
 mod records;

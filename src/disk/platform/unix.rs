@@ -71,6 +71,21 @@ pub(in crate::disk) fn mode(metadata: &Metadata) -> Option<u32> {
     Some(metadata.permissions().mode() & 0o7777)
 }
 
+/// Makes `to`, which is empty, share the blocks of `from`.
+///
+/// # Errors
+/// Where the file system cannot do that, or the two lie on different ones; `to` is empty then.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::disk) fn clone_file(from: &File, to: &File) -> io::Result<()> {
+    Ok(rustix::fs::ioctl_ficlone(to, from)?)
+}
+
+/// Makes `to` share the blocks of `from`: not possible here between open files.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::disk) fn clone_file(_from: &File, _to: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Renames unless `to` exists, in one step.
 ///
 /// # Errors

@@ -78,6 +78,11 @@ pub(in crate::disk) fn mode(_metadata: &Metadata) -> Option<u32> {
     None
 }
 
+/// Makes `to` share the blocks of `from`: not done here.
+pub(in crate::disk) fn clone_file(_from: &File, _to: &File) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Renames unless `to` exists, in one step: std's rename always replaces.
 pub(in crate::disk) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -62,7 +62,7 @@ pub async fn ask(place: Place, index: usize, form: Transport, cid: Cid, max: u64
             Err(error) => Err(Fault::File(error)),
         },
         // A plain file has no blocks: it is never asked for one.
-        (Place::Plain(_), _) => Err(Fault::Absent),
+        (Place::Plain(_) | Place::Local(_), _) => Err(Fault::Absent),
         (Place::Http(gateway), Transport::Car) => block_by_car(&gateway, cid, max).await,
         (Place::Http(gateway), _) => {
             let block = gateway.block(&cid, max).await;

@@ -1,24 +1,18 @@
 //! The end of a whole file: it is what was wanted, or it is thrown away, and somebody is to blame
 //! only where it came in one piece.
 
-use crate::content::hash;
 use crate::content::ranges::RangeSet;
 use crate::download::Proof;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::files::FinishedFile;
-use crate::engine::whole::writer::Sums;
-use crate::engine::whole::{Goal, Joins, Phase};
+use crate::engine::whole::{Goal, Joins, Phase, Sums};
 use crate::event::What;
 
 impl Coordinator<'_> {
     /// The file is here: is it what was wanted?
     pub(super) fn judge(&mut self, sums: Sums) {
         let Some(whole) = &mut self.whole else { return };
-        let is_right = match &whole.goal {
-            Goal::Profile(_) => sums.profile.is_some(),
-            Goal::Checksum(wanted) => wanted.is_met(&sums.sha256, sums.digest.as_deref()),
-            Goal::Nothing => true,
-        };
+        let is_right = whole.goal.is_met(&sums);
         let consents = self.options.allow_unverified && matches!(whole.goal, Goal::Profile(_));
         if !is_right && !consents {
             return self.reject_whole(&sums);
@@ -47,15 +41,7 @@ impl Coordinator<'_> {
     /// It is not: its source is asked no more, and another one begins anew.
     fn reject_whole(&mut self, sums: &Sums) {
         let Some(whole) = &mut self.whole else { return };
-        let what = match &whole.goal {
-            Goal::Profile(_) => {
-                "the file has another root under every known importer profile".to_owned()
-            }
-            _ => match &sums.digest {
-                Some(digest) => format!("the file has the digest {}", hash::hex(digest)),
-                None => format!("the file has the SHA-256 {}", hash::hex(&sums.sha256)),
-            },
-        };
+        let what = sums.differ_from(&whole.goal);
         whole.phase = Phase::Fetching;
         if whole.joins == Joins::Made {
             return self.reject_joined();

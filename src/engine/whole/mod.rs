@@ -7,7 +7,9 @@
 //! deleted, its source is asked no more, and another one begins anew.
 
 mod judge;
+mod local;
 mod progress;
+mod sums;
 mod writer;
 
 use std::sync::mpsc;
@@ -37,9 +39,10 @@ use crate::gateway::validator::Validator;
 use crate::store::{FileKind, FileRow, FileState, Resolved};
 
 use progress::{Progress, Saved};
+pub use sums::{Summer, Sums, Wanted};
 pub use writer::Report;
 
-use writer::{Wanted, Work};
+use writer::Work;
 
 /// What proves a file at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +56,15 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// Whether a file that came to these sums is what is wanted.
+    fn is_met(&self, sums: &Sums) -> bool {
+        match self {
+            Goal::Profile(_) => sums.profile.is_some(),
+            Goal::Checksum(wanted) => wanted.is_met(&sums.sha256, sums.digest.as_deref()),
+            Goal::Nothing => true,
+        }
+    }
+
     /// The rung of the proof.
     fn proof(&self) -> Proof {
         match self {
@@ -150,7 +162,7 @@ impl Coordinator<'_> {
             .len()
             .map_err(|error| Stop::Failed(disk_failure(&error, id)))?;
         let position = saved.believed(len, host::boot_id().as_deref());
-        let (inputs, wanted) = (self.inputs.clone(), wanted(&goal));
+        let (inputs, wanted) = (self.inputs.clone(), Wanted::of(&goal));
         let whole = Whole {
             goal,
             phase: Phase::Fetching,
@@ -255,7 +267,12 @@ impl Coordinator<'_> {
             whole.phase = Phase::Summing;
             return whole.ask(Work::Finish);
         }
-        let ranking = ranking(&self.providers, now);
+        if self.check_local_file() {
+            return;
+        }
+        let Some(whole) = &self.whole else { return };
+        let mut ranking = ranking(&self.providers, now);
+        ranking.retain(|&index| !self.providers[index].is_local());
         let same = whole.source.filter(|source| ranking.contains(source));
         match same.or(ranking.first().copied()) {
             Some(index) => self.open_stream(index),
@@ -322,15 +339,20 @@ impl Coordinator<'_> {
     }
 
     /// Throws away what is here of the file, and begins anew.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let Some(whole) = &mut self.whole else { return };
         if whole.progress.position == 0 {
             return;
         }
-        self.tally.wasted += whole.progress.position;
+        let mut wasted = whole.progress.position;
         for (provider, sent) in self.providers.iter_mut().zip(&mut whole.sent) {
-            provider.receipt.wasted += std::mem::take(sent);
+            let sent = std::mem::take(sent);
+            provider.receipt.wasted += sent;
+            if provider.is_local() {
+                wasted -= sent;
+            }
         }
+        self.tally.wasted += wasted;
         (whole.progress.position, whole.written) = (0, 0);
         if whole.joins == Joins::Made {
             whole.joins = Joins::Untried;
@@ -434,6 +456,7 @@ impl Coordinator<'_> {
                 self.restart();
             }
             TaskEnd::Failed(error) => self.stream_failed(id, &error),
+            TaskEnd::Local(end) => self.local_file_ended(id, end),
             _ => {}
         }
     }
@@ -498,18 +521,5 @@ impl Coordinator<'_> {
             done: whole.phase == Phase::Proved,
             ..FileState::default()
         })
-    }
-}
-
-fn wanted(goal: &Goal) -> Wanted {
-    Wanted {
-        function: match goal {
-            Goal::Checksum(checksum) => checksum.function(),
-            _ => None,
-        },
-        root: match goal {
-            Goal::Profile(root) => Some(*root),
-            _ => None,
-        },
     }
 }

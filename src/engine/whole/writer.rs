@@ -5,13 +5,12 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::content::cid::Cid;
-use crate::content::hash::{FileSha256, Hasher};
-use crate::content::importer::{Importer, Profile};
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
+use crate::disk::random_file::RandomFile;
 use crate::engine::input::Input;
 use crate::engine::prove::{Permit, Threads};
+use crate::engine::whole::sums::{Summer, Sums, Wanted};
 
 /// Bytes read at once from what is there already.
 const PIECE: u64 = 256 << 10;
@@ -23,6 +22,13 @@ pub enum Work {
     Begin {
         /// Bytes that are there.
         position: u64,
+        /// Counts beginnings.
+        number: u32,
+    },
+    /// Begin with a copy of a file on this machine, instead of anything that is there.
+    Copy {
+        /// The file.
+        from: RandomFile,
         /// Counts beginnings.
         number: u32,
     },
@@ -47,25 +53,6 @@ pub enum Report {
     Failed(DiskError),
 }
 
-/// What a file came to.
-pub struct Sums {
-    /// Its SHA-256.
-    pub sha256: [u8; 32],
-    /// Its digest by the function of the checksum that was asked for.
-    pub digest: Option<Vec<u8>>,
-    /// The name of the importer profile under which it has the root that is wanted.
-    pub profile: Option<&'static str>,
-}
-
-/// What is to be found out on the way.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// Multihash code of a checksum besides SHA-256.
-    pub function: Option<u64>,
-    /// A root that the file may have under one of the profiles.
-    pub root: Option<Cid>,
-}
-
 /// Starts the thread. It ends when its sender is dropped.
 pub fn spawn(
     part: PartFile,
@@ -75,7 +62,11 @@ pub fn spawn(
 ) -> mpsc::Sender<Work> {
     let (sender, queue) = mpsc::channel();
     threads.spawn(move || {
-        let mut writer = Writer::new(part, wanted);
+        let mut writer = Writer {
+            part,
+            number: 0,
+            summer: Summer::new(wanted),
+        };
         for work in queue {
             let report = match writer.take(work) {
                 Ok(report) => report,
@@ -92,93 +83,61 @@ pub fn spawn(
 
 struct Writer {
     part: PartFile,
-    wanted: Wanted,
-    profiles: Vec<Profile>,
-    position: u64,
     number: u32,
-    sha256: FileSha256,
-    digest: Option<Hasher>,
-    importer: Importer,
+    summer: Summer,
 }
 
 impl Writer {
-    fn new(part: PartFile, wanted: Wanted) -> Self {
-        let profiles = wanted
-            .root
-            .as_ref()
-            .map(Profile::candidates)
-            .unwrap_or_default();
-        Self {
-            part,
-            position: 0,
-            number: 0,
-            sha256: FileSha256::new(),
-            digest: wanted.function.and_then(Hasher::new),
-            importer: Importer::new(&profiles),
-            profiles,
-            wanted,
-        }
-    }
-
     fn take(&mut self, work: Work) -> Result<Option<Report>, DiskError> {
         match work {
             Work::Begin { position, number } => {
-                *self = Self::new(self.part.clone(), self.wanted.clone());
-                self.number = number;
+                self.begin(number);
                 self.part.set_len(position)?;
                 self.read_to(position)?;
                 Ok(None)
             }
+            Work::Copy { from, number } => {
+                self.begin(number);
+                self.part.set_len(0)?;
+                self.part.copy_from(&from)?;
+                self.read_to(from.len())?;
+                Ok(Some(self.written()))
+            }
             Work::Write(bytes, _permit) => {
-                self.part.write_at(self.position, &bytes)?;
-                self.sum(&bytes);
-                Ok(Some(Report::Written {
-                    position: self.position,
-                    number: self.number,
-                }))
+                self.part.write_at(self.summer.position(), &bytes)?;
+                self.summer.push(&bytes);
+                Ok(Some(self.written()))
             }
             Work::Finish => Ok(Some(Report::Sums(self.finish()))),
         }
     }
 
+    fn begin(&mut self, number: u32) {
+        self.summer = self.summer.emptied();
+        self.number = number;
+    }
+
+    fn written(&self) -> Report {
+        Report::Written {
+            position: self.summer.position(),
+            number: self.number,
+        }
+    }
+
     /// Sums up what is there.
     fn read_to(&mut self, end: u64) -> Result<(), DiskError> {
-        while self.position < end {
-            let len = PIECE.min(end - self.position);
+        while self.summer.position() < end {
+            let at = self.summer.position();
+            let len = PIECE.min(end - at);
             let mut piece = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-            self.part.read_at(self.position, &mut piece)?;
-            self.sum(&Bytes::from(piece));
+            self.part.read_at(at, &mut piece)?;
+            self.summer.push(&Bytes::from(piece));
         }
         Ok(())
     }
 
-    fn sum(&mut self, bytes: &Bytes) {
-        self.position += bytes.len() as u64;
-        self.sha256.update(bytes);
-        if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
-        }
-        if !self.profiles.is_empty() {
-            self.importer.push(bytes);
-        }
-    }
-
     fn finish(&mut self) -> Sums {
-        let empty = Self::new(self.part.clone(), self.wanted.clone());
-        let done = std::mem::replace(self, empty);
-        let import = done.importer.finish();
-        let matching = done.wanted.root.as_ref().and_then(|wanted| {
-            let is_wanted = |root: &Option<_>| {
-                root.as_ref()
-                    .is_some_and(|root: &crate::content::importer::Root| root.is(wanted))
-            };
-            let index = import.roots.iter().position(is_wanted)?;
-            done.profiles.get(index).map(Profile::name)
-        });
-        Sums {
-            sha256: done.sha256.finish(),
-            digest: done.digest.map(Hasher::finish),
-            profile: matching,
-        }
+        let empty = self.summer.emptied();
+        std::mem::replace(&mut self.summer, empty).finish()
     }
 }

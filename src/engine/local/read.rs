@@ -1,0 +1,129 @@
+//! Tasks that read local files. They prove nothing and decide nothing.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::content::cid::Cid;
+use crate::content::leaf;
+use crate::disk::DiskError;
+use crate::disk::random_file::RandomFile;
+use crate::engine::fetch::{self, Line};
+use crate::engine::finish::on_a_thread;
+use crate::engine::input::{Input, Leaf, TaskEnd};
+use crate::engine::local::{LocalEnd, LocalFiles};
+use crate::engine::plan::{EntryId, Piece};
+use crate::engine::whole::{Summer, Wanted};
+
+/// Bytes that are summed up at once: no longer must a signal wait.
+const PIECE: usize = 1 << 20;
+
+/// Reads leaves of the file at `path`, as far as it has them.
+pub async fn leaves(
+    files: Arc<LocalFiles>,
+    path: String,
+    entry: EntryId,
+    leaves: Vec<Piece>,
+    line: Line,
+) {
+    let end = read_leaves(files, path, entry, leaves, &line).await;
+    line.end(TaskEnd::Local(end.unwrap_or_else(LocalEnd::Failed)));
+}
+
+async fn read_leaves(
+    files: Arc<LocalFiles>,
+    path: String,
+    entry: EntryId,
+    leaves: Vec<Piece>,
+    line: &Line,
+) -> Result<LocalEnd, DiskError> {
+    let Some(file) = on_a_thread(move || files.file(&path)).await? else {
+        return Ok(LocalEnd::NotThere);
+    };
+    for leaf in leaves {
+        if leaf.offset + leaf.len > file.len() {
+            return Ok(LocalEnd::EndsAt(file.len()));
+        }
+        let permit = line.permit(leaf.len).await;
+        let bytes = read(&file, leaf.offset, leaf.len).await?;
+        line.send(Input::Leaf(Leaf {
+            task: line.task,
+            cid: leaf.cid,
+            entry,
+            offset: leaf.offset,
+            len: leaf.len,
+            data: vec![bytes],
+            permit,
+        }));
+    }
+    Ok(LocalEnd::Read)
+}
+
+/// Reads the file at `path`, if it can be the single leaf that `cid` names, as that block.
+pub async fn root(files: Arc<LocalFiles>, path: String, cid: Cid, max_block: u64, line: Line) {
+    let end = read_root(files, path, cid, max_block, &line).await;
+    line.end(TaskEnd::Local(end.unwrap_or_else(LocalEnd::Failed)));
+}
+
+async fn read_root(
+    files: Arc<LocalFiles>,
+    path: String,
+    cid: Cid,
+    max_block: u64,
+    line: &Line,
+) -> Result<LocalEnd, DiskError> {
+    let Some(file) = on_a_thread(move || files.file(&path)).await? else {
+        return Ok(LocalEnd::NotThere);
+    };
+    let len = file.len();
+    if len > max_block {
+        return Ok(LocalEnd::Read);
+    }
+    let bytes = read(&file, 0, len).await?;
+    if let Some(form) = leaf::rebuild(&cid, len, [&bytes[..]]) {
+        let (prefix, suffix) = form.wrapping(len);
+        fetch::deliver(line, cid, vec![prefix.into(), bytes, suffix.into()]).await;
+    }
+    Ok(LocalEnd::Read)
+}
+
+/// Makes the sums of a whole file.
+pub async fn check(files: Arc<LocalFiles>, path: String, wanted: Wanted, line: Line) {
+    let end = sum(files, path, wanted).await;
+    line.end(TaskEnd::Local(end.unwrap_or_else(LocalEnd::Failed)));
+}
+
+async fn sum(files: Arc<LocalFiles>, path: String, wanted: Wanted) -> Result<LocalEnd, DiskError> {
+    let Some(file) = on_a_thread(move || files.file(&path)).await? else {
+        return Ok(LocalEnd::NotThere);
+    };
+    let mut summer = Summer::new(wanted);
+    loop {
+        let reader = file.clone();
+        let (next, more) = on_a_thread(move || {
+            let mut piece = vec![0; PIECE];
+            let read = reader.read_at(summer.position(), &mut piece);
+            let read = read.map(|len| {
+                piece.truncate(len);
+                summer.push(&Bytes::from(piece));
+                len > 0
+            });
+            (summer, read)
+        })
+        .await;
+        summer = next;
+        if !more? {
+            return Ok(LocalEnd::Summed(file, summer.finish()));
+        }
+    }
+}
+
+async fn read(file: &RandomFile, offset: u64, len: u64) -> Result<Bytes, DiskError> {
+    let file = file.clone();
+    on_a_thread(move || {
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        file.read_exact_at(offset, &mut bytes)?;
+        Ok(Bytes::from(bytes))
+    })
+    .await
+}
