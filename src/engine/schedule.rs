@@ -29,6 +29,8 @@ const WINDOW_TIME: Duration = Duration::from_secs(2);
 /// The next window is asked for when at most this much of the last one is missing: enough to hide
 /// a round trip at 100 MB/s, little enough that a kill costs little.
 const EARLY: u64 = 2 << 20;
+/// A disk may take this long before anybody else is asked for the same.
+const LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 /// Nodes that are fetched at once, ahead of the leaves that need them.
 const NODES_AHEAD: usize = 4;
 /// Open entries that are looked at for one that a provider can serve.
@@ -561,6 +563,10 @@ impl Coordinator<'_> {
     }
 
     fn may_help(&self, index: usize, task: &Task, now: Instant) -> bool {
+        let is_local = self.providers[task.provider].is_local();
+        if is_local && now.duration_since(task.started) < LOCAL_PATIENCE {
+            return false;
+        }
         // Nothing is known yet of the file: the two best are asked at once.
         let is_first = self.plan.root_kind().is_none()
             && task.aim.block().is_some()
