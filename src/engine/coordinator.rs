@@ -21,6 +21,7 @@ use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
 use crate::engine::files::Hashing;
 use crate::engine::input::{Input, TaskId};
 use crate::engine::journal::Journal;
+use crate::engine::local::Surroundings;
 use crate::engine::output::Output;
 use crate::engine::plan::{Plan, PlanError};
 use crate::engine::prove;
@@ -109,6 +110,8 @@ pub struct Coordinator<'a> {
     pub(super) falls_back: bool,
     /// Whether the network waits until local files were looked at.
     pub(super) is_local_first: bool,
+    /// What is on this disk already.
+    pub(super) around: Surroundings,
     /// How far the search for further providers has come.
     pub(super) search: Search,
     /// Whether what is wanted is announced and recorded.
@@ -158,6 +161,7 @@ impl<'a> Coordinator<'a> {
             whole: None,
             falls_back: false,
             is_local_first: true,
+            around: Surroundings::default(),
             search: Search::default(),
             is_resolved: false,
             plan: Plan::empty(options.limits.clone(), options.filter.clone()),
@@ -225,7 +229,9 @@ impl<'a> Coordinator<'a> {
             self.search();
         }
         while self.stop.is_none() && !self.is_complete() {
+            self.look_around().await;
             self.recall().await;
+            self.recall_nodes().await;
             self.schedule();
             if self.stop.is_some() || self.falls_back || self.is_complete() {
                 return;

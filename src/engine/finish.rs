@@ -297,6 +297,7 @@ impl Coordinator<'_> {
             let failure = store_failure(&error, self.job.id);
             return self.say_failed(failure, true);
         }
+        self.drop_old_parts();
         if let Destination::Disk { target, .. } = &self.job.destination {
             let path = target.clone();
             self.announce(What::Installed { path });

@@ -297,7 +297,7 @@ impl Coordinator<'_> {
 
     /// A node that leads to leaves which will be wanted soon. Only those who fetch leaves as plain
     /// bytes need it; to others it comes with its leaves.
-    fn next_node(&self, id: EntryId, window: u64) -> Option<Aim> {
+    pub(super) fn next_node(&self, id: EntryId, window: u64) -> Option<Aim> {
         let is_needed = self
             .providers
             .iter()
@@ -548,7 +548,9 @@ impl Coordinator<'_> {
     /// An idle provider takes a part of what the slowest has not brought; whether it did.
     fn help_slowest(&mut self, index: usize, now: Instant) -> bool {
         let load = self.load(index);
-        if load.bulk > 0 || load.blocks > 0 {
+        let is_busy = load.bulk > 0 || load.blocks > 0;
+        // What a file on this machine has was looked for there first.
+        if is_busy || self.providers[index].is_local() {
             return false;
         }
         let mut slow: Vec<(u64, TaskId)> = self

@@ -10,6 +10,9 @@ use crate::store::sql::{self, int, micros, path_value};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, nodes};
 
+/// Places of the same content that are named at the most.
+const MAX_COPIES: u32 = 16;
+
 /// A proved file with its final name. While size and time on disk are these, its content is
 /// taken for unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,12 +101,36 @@ impl Store {
         })
     }
 
-    /// Every file that the ledger knows with this CID, newest first: places to copy from.
-    pub fn installs_of(&self, cid: &str) -> Reply<Vec<Install>> {
+    /// Where content with this CID may lie: what the ledger knows, and what finished directories
+    /// hold, but for the download that asks; the newest first.
+    pub fn copies_of(&self, cid: &str, asking: DownloadId) -> Reply<Vec<PathBuf>> {
         let cid = cid.to_owned();
         self.read(move |tx| {
-            let statement = "SELECT * FROM installs WHERE cid = ?1 ORDER BY installed_at DESC";
-            Ok(sql::all(tx, statement, [cid], read)?)
+            let alone = "SELECT path, '' AS below FROM installs
+                         WHERE cid = ?1 ORDER BY installed_at DESC LIMIT ?2";
+            let mut places = sql::all(tx, alone, (&cid, MAX_COPIES), place)?;
+            let in_trees = "SELECT d.path AS path, f.path AS below
+                            FROM files f JOIN downloads d ON d.id = f.download_id
+                            WHERE f.cid = ?1 AND f.done = 1 AND f.path <> '' AND d.id <> ?2
+                              AND d.status = 'success' AND d.kind = 'directory'
+                            ORDER BY d.id DESC LIMIT ?3";
+            places.extend(sql::all(
+                tx,
+                in_trees,
+                (&cid, asking.get(), MAX_COPIES),
+                place,
+            )?);
+            Ok(places.into_iter().flatten().collect())
+        })
+    }
+
+    /// Where files with this SHA-256 may lie, the newest first.
+    pub fn copies_with_sum(&self, sha256: [u8; 32]) -> Reply<Vec<PathBuf>> {
+        self.read(move |tx| {
+            let statement = "SELECT path, '' AS below FROM installs
+                             WHERE sha256 = ?1 ORDER BY installed_at DESC LIMIT ?2";
+            let places = sql::all(tx, statement, (sha256, MAX_COPIES), place)?;
+            Ok(places.into_iter().flatten().collect())
         })
     }
 
@@ -182,6 +209,16 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<LedgerEntry> {
         proof: sql::parsed(row, "proof", Proof::from_name)?,
         options_json: row.get("options")?,
     })
+}
+
+/// A path, and what is meant below it; nothing for what goes to standard output.
+fn place(row: &Row<'_>) -> rusqlite::Result<Option<PathBuf>> {
+    let below: String = row.get("below")?;
+    let path = sql::optional_path(row, "path")?;
+    Ok(path.map(|path| match below.is_empty() {
+        true => path,
+        false => path.join(below),
+    }))
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Install> {

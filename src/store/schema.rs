@@ -115,6 +115,7 @@ CREATE TABLE files (
 ) STRICT;
 CREATE INDEX files_unfinished ON files(download_id, idx) WHERE done = 0;
 CREATE INDEX files_parent ON files(download_id, parent);
+CREATE INDEX files_copies ON files(cid) WHERE done = 1;
 
 -- Interior blocks, and the wrapping of leaves that no known form rebuilds.
 CREATE TABLE nodes (
@@ -221,6 +222,7 @@ CREATE TABLE installs (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX installs_download ON installs(download_id);
 CREATE INDEX installs_cid ON installs(cid);
+CREATE INDEX installs_sum ON installs(sha256);
 
 -- The newest record seen of each IPNS name: an older one is a replay.
 CREATE TABLE ipns (

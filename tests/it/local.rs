@@ -1,6 +1,8 @@
 //! Plain files on this machine as places to take bytes from: mirrors, what the ledger knows, and
 //! parts that nobody remembers.
 
+mod around;
+
 use std::path::Path;
 
 use serde_json::Value;

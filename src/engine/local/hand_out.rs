@@ -14,7 +14,7 @@ use crate::engine::provider::{Consequence, Place, Transport};
 use crate::engine::task::Aim;
 
 /// Bytes of leaves that are read at once.
-const WINDOW: u64 = 16 << 20;
+pub(super) const WINDOW: u64 = 16 << 20;
 
 impl Coordinator<'_> {
     /// Looks for an entry of which only the root is known: a small file may be just that block.

@@ -5,6 +5,7 @@
 //! before the network, each byte at most once, and what does not prove right there is left to the
 //! others without any blame: a file may be a little other than what is wanted.
 
+mod around;
 mod hand_out;
 mod read;
 
@@ -18,6 +19,7 @@ use crate::disk::tree::{TreePath, TreeView};
 use crate::engine::plan::EntryId;
 use crate::engine::whole::Sums;
 
+pub use around::Surroundings;
 pub use read::check;
 
 /// Entries whose search is remembered before those that are finished are forgotten.

@@ -206,6 +206,9 @@ impl Coordinator<'_> {
             None if self.options.allow_unverified => Goal::Nothing,
             None => return Err(Stop::Failed(failure::unverifiable(&self.job.source))),
         };
+        if let Goal::Checksum(checksum) = &goal {
+            self.look_for_sum(checksum).await;
+        }
         self.begin_whole(goal).await
     }
 

@@ -229,7 +229,10 @@ fn finishing_records_the_file_everywhere() {
     );
     let install = store.install_at(Path::new("/tmp/x")).wait().expect("read");
     assert_eq!(install, finish(Some("x")).install);
-    assert_eq!(store.installs_of("bafyfile").wait().expect("read").len(), 1);
+    assert_eq!(
+        store.copies_of("bafyfile", id).wait().expect("read").len(),
+        1
+    );
     let known = store
         .known_cid("bafyfile")
         .wait()
