@@ -219,6 +219,12 @@ pub struct Get {
     /// Also demand this digest of the file (sha256, sha512 or blake3)
     #[arg(long, value_name = "ALG:HEX", value_parser = values::checksum, conflicts_with = "sha256")]
     pub checksum: Option<values::Checksum>,
+    /// Also demand the SHA-256 that FILE has for the name (as sha256sum writes it, - is stdin)
+    ///
+    /// Lines are HASH  NAME, HASH *NAME or SHA256 (NAME) = HASH. The name of the source is looked
+    /// for, then that of --output; a source that is not in the list is refused.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sha256", "checksum"])]
+    pub sha256sums: Option<PathBuf>,
     /// Send this header to the source and its mirrors; repeatable, never stored
     #[arg(long, value_name = "NAME: VALUE", value_parser = values::header)]
     pub header: Vec<values::Header>,
@@ -232,7 +238,7 @@ pub struct Get {
     ///
     /// Version 1, depth first, each block once: the same bytes whoever served them. The content
     /// is kept beside it until the CAR is complete, so there must be room for both.
-    #[arg(long, conflicts_with_all = ["sha256", "checksum", "include", "exclude", "preserve"])]
+    #[arg(long, conflicts_with_all = ["sha256", "checksum", "sha256sums", "include", "exclude", "preserve"])]
     pub car: bool,
     /// Of a directory, take only what matches; repeatable
     ///

@@ -99,6 +99,7 @@ fn get_reads_its_options() {
         dir: Some("out".into()),
         gateway: vec!["http://g".into(), "x.car".into()],
         mirror: vec![],
+        sha256sums: None,
         sha256: Some([0xaa; 32]),
         checksum: None,
         header: vec![],
@@ -350,6 +351,8 @@ fn help_of_get() {
                                   bytes; repeatable
           --sha256 <HEX>          Also demand this SHA-256 of the file
           --checksum <ALG:HEX>    Also demand this digest of the file (sha256, sha512 or blake3)
+          --sha256sums <FILE>     Also demand the SHA-256 that FILE has for the name (as sha256sum
+                                  writes it, - is stdin)
           --header <NAME: VALUE>  Send this header to the source and its mirrors; repeatable, never
                                   stored
           --netrc                 Take logins for the source and its mirrors from ~/.netrc

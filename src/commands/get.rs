@@ -10,7 +10,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{claim, dry_run, input};
+use crate::commands::{claim, dry_run, input, sums};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
@@ -76,17 +76,41 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
         );
     }
     providers::check_mirrors(&get.mirror)?;
+    let sums = sums::list(&get)?;
     let mut transfer = Transfer::begin(&context, get.max_time)?;
     transfer.take_secrets(headers(&get), logins(&get)?);
     for text in &sources {
         if transfer.is_over(text, None) {
             continue;
         }
-        if let Err(error) = one(&context, &mut transfer, &get, text) {
+        let done = match &sums {
+            None => one(&context, &mut transfer, &get, text),
+            Some(sums) => listed_names(&get, text)
+                .and_then(|names| sums::with_sum(&get, sums, &names))
+                .and_then(|get| one(&context, &mut transfer, &get, text)),
+        };
+        if let Err(error) = done {
             transfer.refused(text, error);
         }
     }
     transfer.end()
+}
+
+/// The names that a source may have in a list of checksums: its own, then the one that it gets.
+fn listed_names(get: &Get, text: &str) -> Result<Vec<String>, CommandError> {
+    let mut names = Vec::new();
+    match source::parse(text)? {
+        Source::Content(content) => {
+            names.extend(content.path.last().cloned());
+            names.extend(content.filename.clone());
+            names.push(name_of(&content));
+        }
+        Source::Url(url) => names.push(file_name(&url)?.as_str().to_owned()),
+        Source::Catalog(name) => names.push(name),
+    }
+    let output = get.output.as_deref().and_then(Path::file_name);
+    names.extend(output.map(|name| name.to_string_lossy().into_owned()));
+    Ok(names)
 }
 
 fn headers(get: &Get) -> Vec<(String, String)> {

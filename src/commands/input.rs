@@ -22,35 +22,40 @@ pub fn sources(get: &Get) -> Result<Vec<String>, CommandError> {
     let Some(input) = &get.input else {
         return Ok(sources);
     };
-    let (name, bytes) = if input == Path::new("-") {
-        ("standard input".to_owned(), read_stdin()?)
-    } else {
-        let bytes = whole_file::read_small(input, MAX_LIST_BYTES).map_err(|error| {
-            CommandError::usage(format!(
-                "cannot read the list of sources: {}",
-                chain(&error)
-            ))
-        })?;
-        (input.display().to_string(), bytes)
-    };
+    let (name, bytes) = read_list(input, "sources", MAX_LIST_BYTES)?;
     let text =
         String::from_utf8(bytes).map_err(|_| CommandError::usage(format!("{name} is not text")))?;
     sources.extend(listed(&text, &name)?);
     Ok(sources)
 }
 
-fn read_stdin() -> Result<Vec<u8>, CommandError> {
-    let unreadable = |error: std::io::Error| {
-        CommandError::usage(format!(
-            "cannot read the sources from standard input: {error}"
-        ))
-    };
+/// What a list of `what` is called, and its bytes; `-` is standard input.
+///
+/// # Errors
+/// Code 2 for one that cannot be read, or is longer than `max` bytes.
+pub fn read_list(path: &Path, what: &str, max: u64) -> Result<(String, Vec<u8>), CommandError> {
+    if path == Path::new("-") {
+        return Ok(("standard input".to_owned(), read_stdin(what, max)?));
+    }
+    // A pipe is as good as a file here: shells make one of `<(command)`.
+    let bytes = whole_file::read_small(path, max).map_err(|error| {
+        let cause = chain(&error);
+        CommandError::usage(format!("cannot read the list of {what}: {cause}"))
+    })?;
+    Ok((path.display().to_string(), bytes))
+}
+
+fn read_stdin(what: &str, max: u64) -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
-    let mut limited = std::io::stdin().lock().take(MAX_LIST_BYTES + 1);
-    limited.read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_LIST_BYTES {
+    let mut limited = std::io::stdin().lock().take(max + 1);
+    limited.read_to_end(&mut bytes).map_err(|error| {
+        CommandError::usage(format!(
+            "cannot read the {what} from standard input: {error}"
+        ))
+    })?;
+    if bytes.len() as u64 > max {
         return Err(CommandError::usage(format!(
-            "the list of sources on standard input is larger than {MAX_LIST_BYTES} bytes"
+            "the list of {what} on standard input is larger than {max} bytes"
         )));
     }
     Ok(bytes)

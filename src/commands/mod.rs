@@ -31,6 +31,7 @@ mod select;
 mod show;
 mod signals;
 mod subject;
+mod sums;
 mod transfer;
 mod verify;
 

@@ -5,6 +5,7 @@
 //! [`hash::VerifiedBlock`] says that bytes are what a CID names.
 
 pub mod car;
+pub mod checksums;
 pub mod cid;
 pub mod dagpb;
 pub mod hash;
