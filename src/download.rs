@@ -326,6 +326,9 @@ pub struct Receipt {
     pub sha256: Option<[u8; 32]>,
     /// The weakest rung used.
     pub proof: Proof,
+    /// The function of the checksum that proves it, where that is not SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<String>,
     /// Bytes received by all runs of this download.
     pub bytes_fetched: u64,
     /// Of those, bytes thrown away.

@@ -42,10 +42,13 @@ pub enum What {
         /// Base URL or path.
         url: String,
     },
-    /// Tick: bytes proved so far.
+    /// Tick: bytes that are here so far.
     Progress {
-        /// Proved bytes.
+        /// Bytes.
         bytes: u64,
+        /// Whether each of them is proved; those of a file that proves itself only at its end are
+        /// not.
+        is_proved: bool,
         /// Size, once known; of a directory, with what its entries claim.
         total: Option<u64>,
         /// Files done and files known, of a directory.
@@ -94,6 +97,8 @@ pub enum What {
         source: String,
         /// What came from where.
         receipt: Box<Receipt>,
+        /// Whether it was there before anybody was asked: then the receipt is of that time.
+        was_there: bool,
     },
     /// Fact: ended by an error; what was proved is kept.
     Failed {

@@ -178,6 +178,7 @@ impl<'a> Transfer<'a> {
             let what = What::Finished {
                 source: row.source.clone(),
                 receipt: Box::new(receipt),
+                was_there: true,
             };
             let _ = self.reporter.event(
                 &Event {
@@ -355,7 +356,7 @@ impl<'a> Transfer<'a> {
                     },
                     _ = tick.tick() => {
                         let bytes = watch.bytes.load(Ordering::Relaxed);
-                        let what = What::Progress { bytes, total, files: None };
+                        let what = What::Progress { bytes, total, files: None, is_proved: true };
                         let _ = reporter.event(&Event { id: None, what }, Instant::now());
                     }
                 }

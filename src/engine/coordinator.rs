@@ -420,6 +420,7 @@ impl<'a> Coordinator<'a> {
             bytes: whole.map_or_else(|| self.plan.proved_bytes(), Whole::position),
             total: whole.map_or_else(|| self.plan.size(), Whole::size),
             files: files.then_some((totals.files_done, totals.files_known)),
+            is_proved: whole.is_none(),
         });
     }
 

@@ -17,6 +17,10 @@ use crate::store::StoreError;
 pub fn how_to_go_on(job: &Job) -> String {
     let id = job.id;
     match job.destination {
+        // It proves itself only at its end.
+        Destination::Disk { .. } if job.subject == Subject::File => {
+            format!("what has come is kept; go on with: fetchd resume {id}")
+        }
         Destination::Disk { .. } => {
             format!("what is proved is kept; go on with: fetchd resume {id}")
         }

@@ -306,6 +306,7 @@ impl Coordinator<'_> {
         self.announce(What::Finished {
             source,
             receipt: Box::new(receipt.clone()),
+            was_there: false,
         });
         Ending::Finished(Box::new(receipt))
     }
@@ -332,6 +333,7 @@ impl Coordinator<'_> {
             cid: self.root_text(),
             size,
             sha256,
+            checksum: self.name_of_checksum(),
             proof: match (self.tally.proof, self.tally.used_leaves) {
                 (Some(proof), _) => proof,
                 (None, true) => Proof::Leaves,
@@ -343,6 +345,13 @@ impl Coordinator<'_> {
             elapsed: Instant::now().duration_since(self.started).as_secs_f64(),
             providers,
         }
+    }
+
+    /// The function of the checksum that proved it, where the proof was not a SHA-256.
+    fn name_of_checksum(&self) -> Option<String> {
+        let is_by_sum = self.tally.proof == Some(Proof::Sha256);
+        let name = self.job.checksum.as_ref().filter(|_| is_by_sum)?.name()?;
+        Some(name.to_owned())
     }
 
     async fn failed(mut self, mut failure: Failure, is_unsound: bool) -> Ending {

@@ -1,6 +1,7 @@
 //! Giving up: nobody is left to ask.
 
 use crate::download::Failure;
+use crate::engine::Subject;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::provider::{Out, Provider};
 use crate::exit::ExitKind;
@@ -50,6 +51,9 @@ impl Coordinator<'_> {
         if kind == ExitKind::Refused && self.providers.iter().any(is_too_large) {
             return "allow more with max_block_size in the configuration".to_owned();
         }
+        if self.job.subject == Subject::File {
+            return self.hint_for_file(kind);
+        }
         match kind {
             ExitKind::NotFound => {
                 format!("name a gateway that has it: fetchd resume {id} --reset --gateway URL")
@@ -62,6 +66,31 @@ impl Coordinator<'_> {
             ),
             _ => format!(
                 "try again later with: fetchd resume {id}, or name a gateway: fetchd resume {id} --gateway URL"
+            ),
+        }
+    }
+}
+
+impl Coordinator<'_> {
+    /// The same for a file without a CID: no gateway has it.
+    fn hint_for_file(&self, kind: ExitKind) -> String {
+        let (id, source) = (self.job.id, &self.job.source);
+        let wants_login = |provider: &Provider| *provider.ending() == Out::Credentials;
+        match kind {
+            ExitKind::Refused if self.providers.iter().any(wants_login) => format!(
+                "give credentials with --header 'Authorization: …' or --netrc: fetchd get {source} …"
+            ),
+            ExitKind::NotFound => {
+                format!("name another place that has it: fetchd resume {id} --reset --mirror URL")
+            }
+            ExitKind::Verification => format!(
+                "check the checksum, or name another place that has the file: fetchd resume {id} --reset --mirror URL"
+            ),
+            ExitKind::Refused => {
+                format!("name another place: fetchd resume {id} --reset --mirror URL")
+            }
+            _ => format!(
+                "try again later with: fetchd resume {id}, or name another place: fetchd resume {id} --mirror URL"
             ),
         }
     }

@@ -117,6 +117,8 @@ pub struct Checksum {
 
 /// Multihash code of SHA-256, which is computed of every file anyway.
 const SHA2_256: u64 = 0x12;
+const SHA2_512: u64 = 0x13;
+const BLAKE3: u64 = 0x1e;
 
 impl Checksum {
     /// Of a SHA-256.
@@ -130,6 +132,15 @@ impl Checksum {
     /// The function that has to be computed besides SHA-256.
     fn function(&self) -> Option<u64> {
         (self.code != SHA2_256).then_some(self.code)
+    }
+
+    /// What users call the function, if it is another than SHA-256.
+    fn name(&self) -> Option<&'static str> {
+        match self.code {
+            SHA2_512 => Some("sha512"),
+            BLAKE3 => Some("blake3"),
+            _ => None,
+        }
     }
 
     fn is_met(&self, sha256: &[u8; 32], digest: Option<&[u8]>) -> bool {

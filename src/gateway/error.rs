@@ -138,7 +138,7 @@ pub enum Fault {
     Status {
         /// The status.
         status: StatusCode,
-        /// The beginning of the body: one line, escaped, at most 200 characters.
+        /// The beginning of the body: one line, escaped, at most 120 characters.
         excerpt: String,
         /// The wait that it asks for, capped.
         retry_after: Option<Duration>,

@@ -14,7 +14,7 @@ use crate::gateway::retry_after;
 /// The most of an error page that is read.
 pub(super) const MAX_ERROR_BODY: usize = 4 << 10;
 /// The most of it that is shown, in characters.
-const MAX_EXCERPT: usize = 200;
+const MAX_EXCERPT: usize = 120;
 
 /// What an answer with another status than the wanted one means.
 pub(super) fn refusal(
@@ -212,9 +212,14 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The beginning of a text from outside as one line that no terminal will act on: white space
-/// collapsed, control and direction characters escaped, cut at 200 characters.
+/// collapsed, control and direction characters escaped, cut at 120 characters. Of a page in HTML
+/// the title, or else its text.
 pub(super) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(MAX_ERROR_BODY)]);
+    let text = match text.trim_start().starts_with('<') {
+        true => text_of_page(&text),
+        false => text.into_owned(),
+    };
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut line = String::new();
     for (count, c) in words.chars().enumerate() {
@@ -229,6 +234,24 @@ pub(super) fn excerpt(body: &[u8]) -> String {
         }
     }
     line
+}
+
+/// The title of a page, or what stands between its tags.
+fn text_of_page(page: &str) -> String {
+    // Only ASCII changes, so all offsets stay.
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|at| {
+        let start = at + lower[at..].find('>')? + 1;
+        let end = start + lower[start..].find("</title")?;
+        Some(page[start..end].trim()).filter(|title| !title.is_empty())
+    });
+    if let Some(title) = title {
+        return title.to_owned();
+    }
+    let parts = page
+        .split('<')
+        .map(|part| part.split_once('>').map_or("", |(_, text)| text));
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 /// Characters that hide or reorder the text around them.
@@ -455,5 +478,13 @@ mod tests {
         assert_eq!(excerpt("a\u{202e}b".as_bytes()), "a\\u{202e}b");
         assert_eq!(excerpt(&[b'x'; 9000]).chars().count(), MAX_EXCERPT + 1);
         assert_eq!(excerpt(&[0xff]), "\u{fffd}");
+        let page = b"<!DOCTYPE html><html><head><TITLE>502 Bad\nGateway</TITLE></head><body>x";
+        assert_eq!(excerpt(page), "502 Bad Gateway");
+        assert_eq!(excerpt(b"<html><h1>No</h1><p>entry</p></html>"), "No entry");
+        assert_eq!(
+            excerpt(b"<Error><Code>NoSuchKey</Code></Error>"),
+            "NoSuchKey"
+        );
+        assert_eq!(excerpt(b"<unclosed"), "");
     }
 }

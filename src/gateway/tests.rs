@@ -461,7 +461,7 @@ fn a_page_is_no_car_but_may_be_a_block() {
     assert_eq!(fault.advice(), Advice::Elsewhere);
     assert_eq!(
         fault.to_string(),
-        "sends text/html instead of application/vnd.ipld.car: <b> \\u{1b}hi"
+        "sends text/html instead of application/vnd.ipld.car: \\u{1b}hi"
     );
     assert_eq!(block_of(&page, 99).unwrap(), "<b>\n\u{1b}hi".as_bytes());
     let json = Server::saying(with_length(

@@ -341,6 +341,7 @@ mod tests {
                     bytes: step << 20,
                     total: None,
                     files: None,
+                    is_proved: true,
                 },
                 now,
             );
@@ -382,6 +383,7 @@ mod tests {
                 bytes: 1 << 30,
                 total: None,
                 files: None,
+                is_proved: true,
             },
             start,
         );
@@ -406,6 +408,7 @@ mod tests {
             bytes: 300 << 20,
             total: Some(1 << 30),
             files: Some((7, 120)),
+            is_proved: true,
         };
         download.fold(&progress, start);
         let lines = [100, 60].map(|width| render_line(&download, width, start));
@@ -471,6 +474,7 @@ mod tests {
                     bytes,
                     total: None,
                     files: None,
+                    is_proved: true,
                 };
                 fold(&mut state, id as i64, progress, now);
             }

@@ -103,6 +103,7 @@ pub fn event(event: &Event, download: Option<&Download>, now: Instant) -> Option
             bytes,
             total,
             files,
+            ..
         } => {
             let total = total.or(download.and_then(|download| download.total));
             progress(*bytes, total, *files, download, now)
@@ -177,7 +178,9 @@ fn body(what: &What) -> Option<Body<'_>> {
         },
         What::Verifying => Body::Verifying {},
         What::Installed { path } => Body::Installed { path: lossy(path) },
-        What::Finished { source, receipt } => {
+        What::Finished {
+            source, receipt, ..
+        } => {
             let facts = Box::new(ReceiptFacts::from(receipt.as_ref()));
             Body::Finished { source, facts }
         }
@@ -309,6 +312,7 @@ mod tests {
             size: 1024,
             sha256: Some([0xab; 32]),
             proof: Proof::Leaves,
+            checksum: None,
             bytes_fetched: 1100,
             bytes_wasted: 76,
             resumed_from: 0,
@@ -358,6 +362,7 @@ mod tests {
                 bytes: 512,
                 total: Some(1024),
                 files: None,
+                is_proved: true,
             },
             What::Rejected {
                 url: url(),
@@ -378,6 +383,7 @@ mod tests {
             What::Finished {
                 source: source(),
                 receipt: Box::new(receipt()),
+                was_there: false,
             },
             What::Failed {
                 source: source(),
@@ -429,6 +435,7 @@ mod tests {
                 bytes,
                 total: Some(9),
                 files: None,
+                is_proved: true,
             },
         };
         let download = Download::new(None, start);

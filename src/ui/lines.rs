@@ -199,6 +199,11 @@ fn words(what: &What) -> String {
         }
         What::Verifying => "checking the whole file".to_owned(),
         What::Installed { path } => format!("in place: {}", escape::text(&path.to_string_lossy())),
+        What::Finished {
+            receipt,
+            was_there: true,
+            ..
+        } => there(receipt),
         What::Finished { receipt, .. } => finished(receipt),
         What::Cancelled { source } => format!("cancelled: {}", escape::text(source)),
         What::Progress { .. } | What::Failed { .. } | What::Notice { .. } | What::Paused { .. } => {
@@ -230,13 +235,28 @@ fn progress(download: &Download, now: Instant) -> String {
     text
 }
 
+fn there(receipt: &Receipt) -> String {
+    format!(
+        "already there: {}, {}, proof: {}",
+        escape::text(&receipt.path.to_string_lossy()),
+        human::size(receipt.size),
+        proof(receipt)
+    )
+}
+
+/// The rung, or what stands for it: all checksums have one rung.
+fn proof(receipt: &Receipt) -> &str {
+    let checksum = receipt.checksum.as_deref();
+    checksum.unwrap_or(receipt.proof.name())
+}
+
 fn finished(receipt: &Receipt) -> String {
     let elapsed = Duration::try_from_secs_f64(receipt.elapsed).unwrap_or_default();
     let mut text = format!(
         "finished: {} in {}, proof: {}",
         human::size(receipt.size),
         human::duration(elapsed),
-        receipt.proof.name()
+        proof(receipt)
     );
     let senders = receipt
         .providers
@@ -276,6 +296,7 @@ mod tests {
             size: 1 << 30,
             sha256: None,
             proof: Proof::Leaves,
+            checksum: None,
             bytes_fetched: (1 << 30) + (3 << 20),
             bytes_wasted: 3 << 20,
             resumed_from: 0,
@@ -297,6 +318,7 @@ mod tests {
             bytes: mib << 20,
             total: None,
             files: None,
+            is_proved: true,
         };
         let failure = Failure {
             kind: ExitKind::Retry,
@@ -367,6 +389,7 @@ mod tests {
                 What::Finished {
                     source: source(),
                     receipt: Box::new(receipt()),
+                    was_there: false,
                 },
             ),
             (23, What::Cancelled { source: source() }),

@@ -104,8 +104,10 @@ fn kept(download: &Download) -> String {
     let amount = amount_with_files(download);
     if download.is_to_stdout() {
         format!("{amount} written to standard output, nothing kept")
-    } else {
+    } else if download.is_proved {
         format!("{amount} proved and kept")
+    } else {
+        format!("{amount} kept, to be proved when all of it is here")
     }
 }
 

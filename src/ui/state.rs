@@ -25,8 +25,10 @@ pub struct Download {
     pub source: String,
     /// Final path, once known.
     pub path: Option<PathBuf>,
-    /// Proved bytes.
+    /// Bytes that are here.
     pub bytes: u64,
+    /// Whether each of them is proved.
+    pub is_proved: bool,
     /// Size in bytes, once known.
     pub total: Option<u64>,
     /// Files done and files known, of a directory.
@@ -98,6 +100,7 @@ impl Download {
             bytes: 0,
             total: None,
             files: None,
+            is_proved: true,
             is_resolved: false,
             resumed_from: 0,
             provider: None,
@@ -136,8 +139,10 @@ impl Download {
                 bytes,
                 total,
                 files,
+                is_proved,
             } => {
                 self.files = *files;
+                self.is_proved = *is_proved;
                 self.progress(*bytes, *total, now);
             }
             What::Trouble { url, wait, .. } => {
@@ -153,7 +158,9 @@ impl Download {
                 self.status = Status::Installing;
                 self.path = Some(path.clone());
             }
-            What::Finished { source, receipt } => {
+            What::Finished {
+                source, receipt, ..
+            } => {
                 self.end(source, Status::Success);
                 self.path = Some(receipt.path.clone());
                 self.bytes = receipt.size;
@@ -297,6 +304,7 @@ mod tests {
             bytes,
             total: Some(1000),
             files: None,
+            is_proved: true,
         }
     }
 

@@ -3,6 +3,7 @@
 mod breaks;
 mod content;
 mod secrets;
+mod sums;
 
 use serde_json::Value;
 

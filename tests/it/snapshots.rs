@@ -78,7 +78,7 @@ fn a_success_prints_the_path() {
     --- stdout
     [ROOT]/out/file
     --- stderr
-    [1] finished: 12 B in [SPAN], proof: blocks, from 1 provider
+    [1] already there: [ROOT]/out/file, 12 B, proof: blocks
     ");
 }
 

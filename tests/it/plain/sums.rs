@@ -1,0 +1,129 @@
+//! Lists of checksums, and what is said of files and their sums.
+
+use super::{SIZE, data, failed, server, url};
+use crate::support::dag::Recipe;
+use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::sandbox::Sandbox;
+use crate::support::scenario::sha256;
+
+fn listed(sandbox: &Sandbox, list: &str) -> String {
+    let path = sandbox.root().join("SHA256SUMS");
+    std::fs::write(&path, list).expect("a writable sandbox");
+    path.to_str().expect("text").to_owned()
+}
+
+#[test]
+fn a_list_proves_what_it_names() {
+    let data = data();
+    let (sum, other) = (sha256(&data), "00".repeat(32));
+    let server = server(&data, None)
+        .file("/b%20c", data.clone(), None)
+        .start();
+    for list in [
+        format!("# sums\n\n{other}  other\n{sum}  file\n"),
+        format!("{sum} *dir/file\r\n"),
+        format!("SHA256 (./file) = {sum}\n"),
+    ] {
+        let sandbox = Sandbox::new();
+        let list = listed(&sandbox, &list);
+        let args = ["get", &url(&server), "--sha256sums", &list];
+        sandbox.run(args).exits(0);
+        assert!(sandbox.read("file") == data);
+    }
+    // Two sources, the list from standard input; and a source by the name that it gets.
+    let sandbox = Sandbox::new();
+    let list = format!("{sum}  file\n\\{sum}  b c\n");
+    let second = format!("{}/b%20c", server.url());
+    let args = ["get", &url(&server), &second, "--sha256sums", "-"];
+    sandbox.fetchd(args).stdin(list).run().exits(0);
+    assert!(sandbox.read("file") == data && sandbox.read("b c") == data);
+    let list = listed(&sandbox, &format!("{sum}  mine\n"));
+    let args = ["get", &url(&server), "-o", "mine", "--sha256sums", &list];
+    sandbox.run(args).exits(0);
+}
+
+#[test]
+fn what_a_list_does_not_name_is_refused() {
+    let data = data();
+    let server = server(&data, None).start();
+    let sandbox = Sandbox::new();
+    let (sum, wrong) = (sha256(&data), "00".repeat(32));
+    for (list, code) in [
+        (format!("{sum}  other\n"), 77),
+        (format!("{sum}  a/file\n{wrong}  b/file\n"), 77),
+        ("nothing\n".to_owned(), 2),
+        (format!("{sum}  file\n{wrong}  file\n"), 2),
+    ] {
+        let path = listed(&sandbox, &list);
+        let args = ["get", &url(&server), "--sha256sums", &path];
+        failed(&sandbox, sandbox.run(args), code);
+    }
+    let args = ["get", &url(&server), "--sha256sums", "nowhere"];
+    failed(&sandbox, sandbox.run(args), 2);
+    assert_eq!(server.requests().len(), 0, "{}", server.story());
+    let path = listed(&sandbox, &format!("{wrong}  file\n"));
+    let args = ["get", &url(&server), "--sha256sums", &path];
+    let output = failed(&sandbox, sandbox.run(args), 65);
+    assert!(
+        output.stderr.contains("check the checksum"),
+        "{}",
+        output.stderr
+    );
+}
+
+/// With a CID the list is one more promise, which is not to be broken either.
+#[test]
+fn a_list_contradicts_a_cid() {
+    let dag = Recipe::default().chunk(256 << 10).build(SIZE);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let source = dag.source();
+    let run = |sum: &str| {
+        let list = listed(&sandbox, &format!("{sum}  file\n"));
+        let args = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+        sandbox.run(args.into_iter().chain(["--sha256sums", &list]))
+    };
+    run(&"00".repeat(32)).exits(65);
+    assert!(!sandbox.target("file").exists());
+    let sent = gateway.sent();
+    // The contradiction is the user's: neither it nor its end fetches anything again.
+    run(&"00".repeat(32)).exits(65);
+    sandbox.run(["resume", "1", "--reset"]).exits(65);
+    assert_eq!(gateway.sent(), sent, "{}", gateway.story());
+    run(&sha256(&dag.data)).exits(0);
+    assert!(sandbox.read("file") == dag.data);
+    assert_eq!(gateway.sent(), sent, "{}", gateway.story());
+}
+
+#[test]
+fn messages_name_what_helps() {
+    let data = data();
+    let sum = sha256(&data);
+    let page =
+        "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>secret</body></html>";
+    let refusing = Fault::Status {
+        code: 401,
+        headers: Vec::new(),
+        body: page.into(),
+    };
+    let server_of = |fault| server(&data, None).on(On::any(), fault).start();
+    let locked = server_of(refusing);
+    let sandbox = Sandbox::new();
+    let args = ["get", &url(&locked), "--sha256", &sum];
+    let output = failed(&sandbox, sandbox.run(args), 77);
+    for word in ["--header", "--netrc", "Sign in"] {
+        assert!(output.stderr.contains(word), "{}", output.stderr);
+    }
+    assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+
+    let sandbox = Sandbox::new();
+    let server = server(&data, None).start();
+    let args = ["get", &url(&server), "--sha256", &sum];
+    sandbox.run(args).exits(0);
+    let again = sandbox.run(args).exits(0);
+    assert!(again.stderr.contains("already there"), "{}", again.stderr);
+    let digest = format!("blake3:{}", blake3::hash(&data).to_hex());
+    let args = ["get", &url(&server), "-o", "b3", "--checksum", &digest];
+    let output = sandbox.run(args).exits(0);
+    assert!(output.stderr.contains("proof: blake3"), "{}", output.stderr);
+}
