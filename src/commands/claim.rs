@@ -80,6 +80,13 @@ fn take_up(
     id: DownloadId,
 ) -> Result<DownloadRow, Refused> {
     let row = context.store.download(id).wait()?;
+    if row.is_none() {
+        let error = CommandError::new(
+            ExitKind::Exists,
+            "a download of another user is under way to the same place",
+        );
+        return Err(Refused::Other(error.hint("choose another place with -o")));
+    }
     if !row.as_ref().is_some_and(|row| is_same(row, new)) {
         let error = CommandError::new(
             ExitKind::Exists,

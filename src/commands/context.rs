@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::cli::{ColorWhen, Global};
 use crate::commands::error::CommandError;
+use crate::commands::liveness::{self, Here};
 use crate::commands::looks::{self, Terminal};
 use crate::disk::lock::{self, LockFile};
-use crate::disk::{host, install, private};
+use crate::disk::{host, private};
 use crate::download::RunId;
 use crate::exit::ExitKind;
 use crate::settings::Settings;
@@ -20,8 +21,10 @@ use crate::store::{RunInfo, RunRow, Store};
 use crate::ui::out::Out;
 use crate::ui::{Reporter, ReporterOptions, Verbosity, json};
 
-/// A run of another host that said nothing for so long is dead.
-const SILENT_FOR: Duration = Duration::from_secs(30);
+/// So often a new run may be taken for dead before it has its lock, or find its number in use.
+const MAX_BEGINNINGS: u32 = 1_000;
+/// Dead runs that are ended at once: each costs an open file.
+const MAX_REAPED: usize = 256;
 /// How often a run says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -32,6 +35,7 @@ pub struct Context {
     /// All durable state.
     pub store: Store,
     global: Global,
+    here: Here,
 }
 
 /// This invocation as an owner of work: its row, and the lock that says it lives.
@@ -49,6 +53,7 @@ impl Context {
             store: Store::open(&settings.state_dir)?,
             settings,
             global: global.clone(),
+            here: Here::now(),
         };
         context.reap()?;
         Ok(context)
@@ -66,43 +71,37 @@ impl Context {
                 settings,
                 store,
                 global: global.clone(),
+                here: Here::now(),
             }),
             Err(_) => Err(error),
         }
     }
 
     /// Begins a run: its lock is held as long as the value lives.
+    ///
+    /// The lock is named after the row, so the row is there a moment before its lock. A run that
+    /// was taken for dead in that moment, or whose number a run of an earlier database still
+    /// holds, begins once more.
     pub fn begin_run(&self) -> Result<Run, CommandError> {
-        let pid = std::process::id();
-        let info = RunInfo {
-            pid,
-            start_time: host::pid_start_time(pid),
-            boot_id: host::boot_id(),
-            host: host::hostname(),
-            uid: host::uid(),
-            started: Timestamp::now(),
-        };
-        // The lock is named after the row, so the row is there a moment before its lock; `reap`
-        // leaves runs alone that have only just begun.
-        let id = self.store.begin_run(info).wait()?;
-        let lock = LockFile::try_acquire(&self.lock_path(id))?.ok_or_else(|| {
-            CommandError::new(
-                ExitKind::Internal,
-                "another process holds the lock of a run that is new",
-            )
-        })?;
-        Ok(Run {
-            id,
-            lock,
-            store: self.store.clone(),
-        })
+        for _ in 0..MAX_BEGINNINGS {
+            let id = self.store.begin_run(this_run()).wait()?;
+            let Some(lock) = LockFile::try_acquire(&self.lock_path(id))? else {
+                self.store.end_run(id, Timestamp::now()).wait()?;
+                continue;
+            };
+            if self.store.heartbeat(id, Timestamp::now()).wait()? {
+                let store = self.store.clone();
+                return Ok(Run { id, lock, store });
+            }
+        }
+        let message = "other processes hold the locks of all runs that are new";
+        Err(CommandError::new(ExitKind::Internal, message))
     }
 
     /// Whether the run that owns a download lives.
     pub fn is_alive(&self, run: &RunRow) -> bool {
-        if run.info.host != host::hostname() {
-            let silent = Timestamp::now().duration_since(run.heartbeat);
-            return Duration::try_from(silent).is_ok_and(|silent| silent < SILENT_FOR);
+        if self.here.is_other_machine(&run.info) {
+            return liveness::has_pulse(run, Timestamp::now());
         }
         // What cannot be looked at may live: nobody takes its work then.
         lock::is_held(&self.lock_path(run.id)).unwrap_or(true)
@@ -117,27 +116,46 @@ impl Context {
 
     /// Pauses what dead runs were working on. (If one died after the rename and before the record,
     /// the next `resume` finds the target complete and records it.)
+    ///
+    /// # Errors
+    /// Code 78 where a run of another machine lives: locks and shared memory do not reach there.
     pub fn reap(&self) -> Result<(), CommandError> {
         private::create_private_dir(&self.settings.state_dir.join("runs"))?;
-        let live = self.store.live_runs().wait()?;
         let now = Timestamp::now();
-        // A run that has just begun may not hold its lock yet.
-        let is_new = |run: &RunRow| {
-            now.duration_since(run.info.started) < jiff::SignedDuration::from_secs(2)
-                && host::pid_start_time(run.info.pid).is_some()
-        };
-        let dead: Vec<RunId> = live
-            .iter()
-            .filter(|run| !self.is_alive(run) && !is_new(run))
-            .map(|run| run.id)
-            .collect();
+        let (mut dead, mut locks) = (Vec::new(), Vec::new());
+        for run in self.store.live_runs().wait()? {
+            if self.here.is_other_machine(&run.info) {
+                match liveness::has_pulse(&run, now) {
+                    true => return Err(self.used_elsewhere(&run)),
+                    false => dead.push(run.id),
+                }
+            } else if locks.len() < MAX_REAPED
+                && !liveness::is_new(&run, now, host::pid_start_time(run.info.pid))
+                // Held until the work is taken, so that nobody begins under this number.
+                && let Ok(Some(lock)) = LockFile::try_acquire(&self.lock_path(run.id))
+            {
+                dead.push(run.id);
+                locks.push(lock);
+            }
+        }
         for interrupted in self.store.reap(&dead, now).wait()? {
             tracing::debug!(id = %interrupted.download.id, was = %interrupted.was, "interrupted");
         }
-        for run in dead {
-            let _ = install::remove(&self.lock_path(run));
+        for lock in locks {
+            let _ = lock.release();
         }
         Ok(())
+    }
+
+    fn used_elsewhere(&self, run: &RunRow) -> CommandError {
+        let host = run.info.host.as_deref().unwrap_or("another host");
+        let message = format!(
+            "the state directory {} is in use by process {} on {host}",
+            self.settings.state_dir.display(),
+            run.info.pid
+        );
+        CommandError::new(ExitKind::Config, message)
+            .hint("wait until that one has ended, or name another place with --state-dir")
     }
 
     /// Whether results are wanted as JSON.
@@ -209,6 +227,19 @@ impl Run {
         self.store.end_run(self.id, Timestamp::now()).wait()?;
         self.lock.release()?;
         Ok(())
+    }
+}
+
+/// This process, for the record.
+fn this_run() -> RunInfo {
+    let pid = std::process::id();
+    RunInfo {
+        pid,
+        start_time: host::pid_start_time(pid),
+        boot_id: host::boot_id(),
+        host: host::hostname(),
+        uid: host::uid(),
+        started: Timestamp::now(),
     }
 }
 

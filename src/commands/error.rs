@@ -100,21 +100,14 @@ impl From<InitError> for CommandError {
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        let hint = match &error {
-            StoreError::Newer { .. } => {
-                Some("use the fetchd that wrote it, or another --state-dir")
-            }
-            StoreError::Corrupt { .. } | StoreError::Foreign { .. } => Some(
-                "fetchd never deletes it: move it away, or name another place with --state-dir",
-            ),
-            StoreError::ReadOnly { .. } | StoreError::Io { .. } | StoreError::Prepare(_) => {
-                Some("name another place for the state with --state-dir or FETCHD_STATE_DIR")
-            }
-            _ => None,
+        // Whoever locks it for so long is no fetchd: waiting helps a download, and no command.
+        let kind = match error {
+            StoreError::Busy { .. } => ExitKind::Config,
+            _ => error.exit_kind(),
         };
         Self {
-            hint: hint.map(str::to_owned),
-            ..Self::of(error.exit_kind(), &error)
+            hint: error.hint().map(str::to_owned),
+            ..Self::of(kind, &error)
         }
     }
 }

@@ -18,6 +18,7 @@ mod history;
 mod import;
 mod input;
 mod list;
+mod liveness;
 mod looks;
 mod ls;
 pub mod man;

@@ -76,10 +76,14 @@ pub fn exists_failure(target: &Path, id: DownloadId) -> Failure {
 }
 
 pub fn store_failure(error: &StoreError, id: DownloadId) -> Failure {
+    let next = format!("go on with: fetchd resume {id}");
     Failure {
         kind: error.exit_kind(),
         message: chain(error),
-        hint: Some(format!("go on with: fetchd resume {id}")),
+        hint: Some(match error.hint() {
+            Some(first) => format!("{first}; then {next}"),
+            None => next,
+        }),
     }
 }
 

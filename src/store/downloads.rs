@@ -133,7 +133,7 @@ impl Store {
     pub fn find_by_path(&self, path: &Path) -> Reply<Vec<DownloadId>> {
         let path = path_value(path);
         self.read(move |tx| {
-            let statement = "SELECT id FROM downloads WHERE path = ?1 ORDER BY id DESC";
+            let statement = "SELECT id FROM mine WHERE path = ?1 ORDER BY id DESC";
             Ok(sql::all(tx, statement, [path], |row| {
                 sql::download_id(row, "id")
             })?)
@@ -149,7 +149,7 @@ impl Store {
                 return Ok(Vec::new());
             }
             // CIDs are ASCII, so `~` sorts behind every continuation.
-            let statement = "SELECT id FROM downloads
+            let statement = "SELECT id FROM mine
                              WHERE root_cid >= ?1 AND root_cid < ?1 || '~' ORDER BY id DESC";
             Ok(sql::all(tx, statement, [prefix], |row| {
                 sql::download_id(row, "id")
@@ -168,7 +168,7 @@ impl Store {
         let path = path_value(path);
         let (root_cid, content_path) = (root_cid.to_owned(), content_path.to_owned());
         self.read(move |tx| {
-            let statement = "SELECT id FROM downloads WHERE path = ?1 AND status = 'failed'
+            let statement = "SELECT id FROM mine WHERE path = ?1 AND status = 'failed'
                              AND +root_cid = ?2 AND content_path = ?3 ORDER BY id DESC LIMIT 1";
             Ok(sql::first(
                 tx,
@@ -188,19 +188,14 @@ impl Store {
 
 /// The record of `id`.
 pub(super) fn by_id(tx: &Connection, id: DownloadId) -> rusqlite::Result<Option<DownloadRow>> {
-    sql::first(
-        tx,
-        "SELECT * FROM downloads WHERE id = ?1",
-        [id.get()],
-        read,
-    )
+    sql::first(tx, "SELECT * FROM mine WHERE id = ?1", [id.get()], read)
 }
 
 /// The status of `id`.
 pub(super) fn status(tx: &Connection, id: DownloadId) -> Result<Status, StoreError> {
     sql::first(
         tx,
-        "SELECT status FROM downloads WHERE id = ?1",
+        "SELECT status FROM mine WHERE id = ?1",
         [id.get()],
         read_status,
     )?
@@ -208,7 +203,7 @@ pub(super) fn status(tx: &Connection, id: DownloadId) -> Result<Status, StoreErr
 }
 
 /// Fails if an unfinished download other than `except` has this path on disk. The unique index
-/// says the same; this says which download it is.
+/// says the same; this says which download it is, whoever's.
 pub(super) fn refuse_second(
     tx: &Connection,
     path: Option<&Path>,

@@ -163,6 +163,27 @@ impl StoreError {
         }
     }
 
+    /// What to do about the state file, where something is to be done about that.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Newer { .. } => {
+                Some("use the fetchd that wrote it, or another --state-dir")
+            }
+            StoreError::Corrupt { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::Migration { .. } => Some(
+                "fetchd never deletes it: move it away, or name another place with --state-dir",
+            ),
+            StoreError::ReadOnly { .. } | StoreError::Io { .. } | StoreError::Prepare(_) => {
+                Some("name another place for the state with --state-dir or FETCHD_STATE_DIR")
+            }
+            StoreError::Busy { .. } => {
+                Some("end the process that keeps it locked, or name another place with --state-dir")
+            }
+            _ => None,
+        }
+    }
+
     /// Says of an error that came out of an SQL statement what it means for the file at `path`.
     pub(super) fn at(self, path: &Path) -> Self {
         match self {
@@ -198,6 +219,13 @@ fn classify(source: rusqlite::Error, path: PathBuf) -> StoreError {
         | Sql::IntegralValueOutOfRange(..)
         | Sql::InvalidColumnType(..)
         | Sql::Utf8Error(..) => return StoreError::Corrupt { path, source },
+        // Every statement is a constant: what it names is missing only where the schema is not
+        // the one that the version promises.
+        Sql::SqliteFailure(_, Some(text)) | Sql::SqlInputError { msg: text, .. }
+            if text.starts_with("no such ") =>
+        {
+            return StoreError::Corrupt { path, source };
+        }
         Sql::SqliteFailure(failure, _) => failure.code,
         _ => return StoreError::Statement(source),
     };

@@ -90,7 +90,7 @@ pub(super) fn statement(filter: &Filter) -> String {
     // keeps SQLite from looking at it the other way round.
     format!(
         "SELECT downloads.* FROM
-             (SELECT id AS few FROM downloads WHERE {which} ORDER BY {sort} LIMIT ?1)
+             (SELECT id AS few FROM mine WHERE {which} ORDER BY {sort} LIMIT ?1)
              CROSS JOIN downloads ON id = few ORDER BY {sort}"
     )
 }
@@ -111,7 +111,7 @@ impl Store {
     /// What the queue has to do now, in its order: by priority, then age.
     pub fn due(&self, now: Timestamp, limit: u32) -> Reply<Vec<DownloadId>> {
         let statement =
-            format!("SELECT id FROM downloads WHERE {DUE} ORDER BY priority DESC, id LIMIT ?2");
+            format!("SELECT id FROM mine WHERE {DUE} ORDER BY priority DESC, id LIMIT ?2");
         self.read(move |tx| {
             let bounds = [micros(now), i64::from(limit)];
             Ok(sql::all(tx, &statement, bounds, |row| {
@@ -124,7 +124,7 @@ impl Store {
     /// if it is empty.
     pub fn next_due(&self, now: Timestamp) -> Reply<Option<Timestamp>> {
         self.read(move |tx| {
-            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM downloads
+            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM mine
                              WHERE owner_run IS NULL
                                AND (status = 'pending' OR status = 'paused' AND next_attempt_at IS NOT NULL)";
             let due = sql::first(tx, statement, [micros(now)], |row| sql::optional_time(row, "due"))?;

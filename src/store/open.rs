@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::disk::host;
 use crate::disk::private::{create_private_dir, ensure_private_file};
 use crate::store::StoreError;
 use crate::store::schema;
@@ -79,6 +80,7 @@ fn look(mut conn: Connection, path: &Path) -> Result<Connection, StoreError> {
         let path = path.to_owned();
         return Err(StoreError::Older { path });
     }
+    show_own(&conn).map_err(located)?;
     Ok(conn)
 }
 
@@ -90,7 +92,20 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     recognise(&mut conn, path)?;
     configure(&conn).map_err(located)?;
     migrate(&mut conn, path)?;
+    show_own(&conn).map_err(located)?;
     Ok(conn)
+}
+
+/// Makes the view `mine`: the records of this user, which are all that anybody reads or steers.
+/// Records without an owner are those of systems that know no users.
+pub(super) fn show_own(conn: &Connection) -> rusqlite::Result<()> {
+    let is_own = match host::uid() {
+        Some(uid) => format!("owner_uid IS NULL OR owner_uid = {uid}"),
+        None => "1".to_owned(),
+    };
+    conn.execute_batch(&format!(
+        "CREATE TEMP VIEW mine AS SELECT * FROM main.downloads WHERE {is_own}"
+    ))
 }
 
 /// Refuses what is not ours, or newer than this program. Only reads.

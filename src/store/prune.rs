@@ -12,7 +12,7 @@ impl Store {
     /// The records that ended before `before` (finished, failed or cancelled), oldest first.
     pub fn ended_before(&self, before: Timestamp) -> Reply<Vec<DownloadRow>> {
         self.read(move |tx| {
-            let statement = "SELECT * FROM downloads
+            let statement = "SELECT * FROM mine
                              WHERE status IN ('success', 'failed', 'cancelled')
                                AND coalesce(completed_at, updated_at) < ?1 ORDER BY id";
             Ok(sql::all(tx, statement, [micros(before)], downloads::read)?)
@@ -41,7 +41,7 @@ impl Store {
     pub fn prune_history(&self, before: Timestamp) -> Reply<u64> {
         self.write(Durability::Process, move |tx| {
             let before = micros(before);
-            let ended = "(SELECT id FROM downloads WHERE status IN ('success', 'cancelled'))";
+            let ended = "(SELECT id FROM mine WHERE status IN ('success', 'cancelled'))";
             let statements = [
                 format!("DELETE FROM attempts WHERE ended_at < ?1 AND download_id IN {ended}"),
                 format!("DELETE FROM checkpoints WHERE created_at < ?1 AND download_id IN {ended}"),

@@ -132,9 +132,8 @@ fn end(tx: &Connection, run: RunId, now: Timestamp) -> rusqlite::Result<()> {
 
 /// Downloads that a run owns which has ended.
 fn orphans(tx: &Connection) -> rusqlite::Result<Vec<(DownloadId, Status)>> {
-    let statement =
-        "SELECT downloads.id AS id, status FROM downloads JOIN runs ON runs.id = owner_run
-                     WHERE owner_run IS NOT NULL AND ended_at IS NOT NULL ORDER BY +downloads.id";
+    let statement = "SELECT mine.id AS id, status FROM mine JOIN runs ON runs.id = owner_run
+                     WHERE owner_run IS NOT NULL AND ended_at IS NOT NULL ORDER BY +mine.id";
     sql::all(tx, statement, [], |row| {
         Ok((sql::download_id(row, "id")?, downloads::read_status(row)?))
     })

@@ -30,6 +30,7 @@ mod records;
 mod refusals;
 mod repair;
 mod snapshots;
+mod state;
 mod support;
 mod terminal;
 mod tidy;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::content::ranges::RangeSet;
+use crate::disk::host;
 use crate::download::{DownloadId, Failure, Proof, RunId, Status, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{
@@ -107,7 +108,7 @@ fn run_info() -> RunInfo {
         start_time: Some(7),
         boot_id: Some("boot".to_owned()),
         host: Some("host".to_owned()),
-        uid: Some(1000),
+        uid: host::uid(),
         started: at(0),
     }
 }
@@ -123,7 +124,7 @@ fn new_download(path: &str) -> NewDownload {
         options_json: "{}".to_owned(),
         expected_sha256: Some([7; 32]),
         priority: 0,
-        uid: Some(1000),
+        uid: host::uid(),
         created: at(1),
     }
 }

@@ -72,7 +72,7 @@ fn what_was_written_is_there_when_opened_again() {
     );
     assert_eq!(
         (row.nonce, row.expected_sha256, row.uid),
-        (wanted.nonce, Some([7; 32]), Some(1000))
+        (wanted.nonce, Some([7; 32]), wanted.uid)
     );
     assert_eq!(
         again

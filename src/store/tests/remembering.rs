@@ -9,7 +9,7 @@ use crate::gateway::pace::Pace;
 use crate::store::tests::{Sandbox, at, ending, finish, new_download};
 use crate::store::{
     Filter, GatewayRow, IpnsRow, NO_LASTS, NewDownload, Observation, Origin, Sort, Touch, Which,
-    listing,
+    listing, open,
 };
 
 fn ids(sandbox: &Sandbox, filter: Filter) -> Vec<i64> {
@@ -324,6 +324,7 @@ fn one_gateway_is_forgotten_but_for_the_wish_to_have_it() {
 fn lists_are_read_off_an_index() {
     let sandbox = Sandbox::new();
     let conn = rusqlite::Connection::open(sandbox.database()).expect("open raw");
+    open::show_own(&conn).expect("a view");
     let sorts = [
         Sort::Newest,
         Sort::Oldest,
