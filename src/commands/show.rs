@@ -81,15 +81,15 @@ fn file(row: &FileRow) -> FileView {
 
 fn checkpoint(row: &CheckpointRow) -> CheckpointView {
     CheckpointView {
+        id: row.id,
         trigger: Trigger::from_name(&row.trigger).unwrap_or(Trigger::Periodic),
         bytes: row.bytes,
-        status: if row.completed {
-            "completed"
-        } else {
-            "in_progress"
-        }
-        .to_owned(),
+        state_hash: hex(&row.state_hash),
+        status: match row.completed {
+            Some(_) => "completed",
+            None => "in_progress",
+        },
         created_at: row.created.into(),
-        completed_at: row.completed.then(|| row.created.into()),
+        completed_at: row.completed.map(Into::into),
     }
 }

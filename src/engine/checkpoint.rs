@@ -1,7 +1,8 @@
 //! Checkpoints: when one is due, and the one order in which it is made.
 //!
 //! Bytes are written, then the hash of the prefix is asked for its state, then what is proved by
-//! then is noted, the part is synced on a thread of its own, one transaction records the note, and
+//! then is noted and the store hears that a checkpoint is begun; it knows whether anything has
+//! changed. Then the part is synced on a thread of its own, one transaction records the note, and
 //! only then it is announced. What a checkpoint claims is therefore always on the disk.
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,7 +20,7 @@ use crate::engine::input::Input;
 use crate::engine::plan::EntryId;
 use crate::engine::prove::ShaJob;
 use crate::event::What;
-use crate::store::{Checkpoint, FileState, Recorded, StoreError, Traffic};
+use crate::store::{Checkpoint, CheckpointId, FileState, StoreError, Traffic};
 
 /// What is known of the checkpoints of this run.
 pub struct Checkpointing {
@@ -44,8 +45,10 @@ enum Stage {
     Idle,
     /// Waiting for the states of the whole-file hashes.
     Hash(Trigger),
+    /// Waiting for the store to say whether there is anything new, with the paths of the files.
+    Begin(Checkpoint, Vec<Arc<str>>),
     /// Waiting for the disk.
-    Sync(Trigger, Vec<FileState>, u64),
+    Sync(CheckpointId, Checkpoint),
     /// Waiting for the store.
     Commit {
         trigger: Trigger,
@@ -97,11 +100,24 @@ impl Checkpointing {
         self.finished.insert(entry);
     }
 
-    fn is_due(&self, now: Instant, new_bytes: u64, every_bytes: u64, interval: Duration) -> bool {
+    /// What makes one due, if anything does. Files that were finished are grouped: a sync for each
+    /// of many small ones would cost more than they do.
+    fn due(
+        &self,
+        now: Instant,
+        new_bytes: u64,
+        every_bytes: u64,
+        interval: Duration,
+    ) -> Option<Trigger> {
         let fresh = new_bytes - self.last_bytes;
-        self.finished.len() >= ENOUGH_FILES
+        let is_new = fresh > 0 || !self.finished.is_empty();
+        let is_due = self.finished.len() >= ENOUGH_FILES
             || fresh >= every_bytes
-            || (fresh > 0 && now.duration_since(self.last) >= interval)
+            || (is_new && now.duration_since(self.last) >= interval);
+        is_due.then_some(match self.finished.is_empty() {
+            true => Trigger::Periodic,
+            false => Trigger::Boundary,
+        })
     }
 }
 
@@ -111,12 +127,11 @@ impl Coordinator<'_> {
             self.options.checkpoint_bytes,
             self.options.checkpoint_interval,
         );
-        if self.checkpointing.is_idle()
-            && self
-                .checkpointing
-                .is_due(now, self.tally.new_bytes, bytes, interval)
+        let (state, new_bytes) = (&self.checkpointing, self.tally.new_bytes);
+        if state.is_idle()
+            && let Some(trigger) = state.due(now, new_bytes, bytes, interval)
         {
-            self.checkpoint(Trigger::Periodic);
+            self.checkpoint(trigger);
         }
     }
 
@@ -152,18 +167,18 @@ impl Coordinator<'_> {
             self.checkpointing.stage = Stage::Hash(trigger);
             self.hashing.ask(ShaJob::Save);
         } else {
-            self.sync(trigger, HashMap::new());
+            self.note(trigger, HashMap::new());
         }
     }
 
     pub(super) fn checkpoint_states(&mut self, states: Vec<(EntryId, Vec<u8>)>) {
         if let Stage::Hash(trigger) = self.checkpointing.stage {
-            self.sync(trigger, states.into_iter().collect());
+            self.note(trigger, states.into_iter().collect());
         }
     }
 
-    /// Notes what is proved and written by now, and syncs it.
-    fn sync(&mut self, trigger: Trigger, mut sha_states: HashMap<EntryId, Vec<u8>>) {
+    /// Notes what is proved and written by now, and asks the store whether that is new.
+    fn note(&mut self, trigger: Trigger, mut sha_states: HashMap<EntryId, Vec<u8>>) {
         self.write_journal();
         let bytes = self.plan.proved_bytes();
         let whole = self.whole_state();
@@ -201,7 +216,37 @@ impl Coordinator<'_> {
             states = vec![state];
             paths = vec!["".into()];
         }
-        self.checkpointing.stage = Stage::Sync(trigger, states, bytes);
+        let checkpoint = Checkpoint {
+            trigger,
+            files: states,
+            bytes_verified: bytes,
+            traffic: Traffic::default(),
+            now: Timestamp::now(),
+        };
+        let (id, run) = (self.job.id, self.job.run);
+        let reply = self.store.begin_checkpoint(id, run, &checkpoint);
+        self.checkpointing.stage = Stage::Begin(checkpoint, paths);
+        let inputs = self.inputs.clone();
+        tokio::spawn(async move {
+            // Nobody listens any more only when the download is over.
+            let _ = inputs.send(Input::Begun(reply.await));
+        });
+    }
+
+    /// Syncs what is noted, if the store does not know it yet.
+    pub(super) fn on_begun(&mut self, result: Result<Option<CheckpointId>, StoreError>) {
+        let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
+        let Stage::Begin(checkpoint, paths) = stage else {
+            return;
+        };
+        let begun = match result {
+            Ok(Some(begun)) => begun,
+            unchanged => {
+                self.checkpointing.stage = committing(&checkpoint);
+                return self.on_committed(unchanged.map(|_| false));
+            }
+        };
+        self.checkpointing.stage = Stage::Sync(begun, checkpoint);
         let (output, inputs) = (self.output.clone(), self.inputs.clone());
         self.threads.spawn(move || {
             let synced = output.sync().map(|()| {
@@ -215,37 +260,25 @@ impl Coordinator<'_> {
 
     pub(super) fn on_synced(&mut self, result: Result<Vec<Option<(u64, i64)>>, DiskError>) {
         let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
-        let Stage::Sync(trigger, mut files, bytes) = stage else {
+        let Stage::Sync(begun, mut checkpoint) = stage else {
             return;
         };
         let fingerprints = match result {
             Ok(fingerprints) => fingerprints,
             Err(error) => return self.fail(disk_failure(&error, self.job.id)),
         };
-        for (state, fingerprint) in files.iter_mut().zip(fingerprints) {
+        for (state, fingerprint) in checkpoint.files.iter_mut().zip(fingerprints) {
             state.fingerprint = fingerprint;
         }
-        let finished = files.iter().filter(|file| file.done);
-        self.checkpointing.stage = Stage::Commit {
-            trigger,
-            bytes,
-            finished: finished.map(|file| file.index).collect(),
-        };
-        let checkpoint = Checkpoint {
-            trigger,
-            files,
-            bytes_verified: bytes,
-            traffic: self.take_traffic(),
-            now: Timestamp::now(),
-        };
-        let reply = self.store.checkpoint(self.job.id, self.job.run, checkpoint);
+        self.checkpointing.stage = committing(&checkpoint);
+        checkpoint.traffic = self.take_traffic();
+        checkpoint.now = Timestamp::now();
+        let (id, run) = (self.job.id, self.job.run);
+        let reply = self.store.complete_checkpoint(id, run, begun, checkpoint);
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
-            let result = reply
-                .await
-                .map(|recorded| !matches!(recorded, Recorded::Unchanged));
             // Nobody listens any more only when the download is over.
-            let _ = inputs.send(Input::Committed(result));
+            let _ = inputs.send(Input::Committed(reply.await.map(|()| true)));
         });
     }
 
@@ -297,6 +330,15 @@ impl Coordinator<'_> {
             wasted,
             providers,
         }
+    }
+}
+
+fn committing(checkpoint: &Checkpoint) -> Stage {
+    let finished = checkpoint.files.iter().filter(|file| file.done);
+    Stage::Commit {
+        trigger: checkpoint.trigger,
+        bytes: checkpoint.bytes_verified,
+        finished: finished.map(|file| file.index).collect(),
     }
 }
 

@@ -230,11 +230,16 @@ impl<'a> Coordinator<'a> {
         }
         while self.stop.is_none() && !self.is_complete() {
             self.look_around().await;
-            self.recall().await;
+            let has_more = self.recall().await;
             self.recall_nodes().await;
-            self.schedule();
+            if !has_more || self.plan.next_open(None).is_some() {
+                self.schedule();
+            }
             if self.stop.is_some() || self.falls_back || self.is_complete() {
                 return;
+            }
+            if has_more {
+                self.net.wake = Some(Instant::now());
             }
             self.step(receiver, signals, &mut tick).await;
         }
@@ -290,6 +295,7 @@ impl<'a> Coordinator<'a> {
             Input::Copied { entry, result } => self.on_copied(entry, result),
             Input::Recalled { first, result } => self.on_recalled(first, result),
             Input::Sha(report) => self.on_sha(report),
+            Input::Begun(result) => self.on_begun(result),
             Input::Synced(result) => self.on_synced(result),
             Input::Committed(result) => self.on_committed(result),
             Input::Requested(result) => self.on_requested(result),

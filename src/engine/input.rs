@@ -17,7 +17,7 @@ use crate::gateway::address::Reach;
 use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::GatewayError;
 use crate::gateway::validator::Validator;
-use crate::store::{FileRow, StoreError};
+use crate::store::{CheckpointId, FileRow, StoreError};
 
 /// Number of a network task within one run of the engine.
 pub type TaskId = u64;
@@ -84,6 +84,8 @@ pub enum Input {
     },
     /// The whole-file hashes report.
     Sha(ShaReport),
+    /// A checkpoint is begun; `None` if nothing has changed since the last one.
+    Begun(Result<Option<CheckpointId>, StoreError>),
     /// What is written is synced, or is not; with length and modification time of the files that
     /// the checkpoint is about.
     Synced(Result<Vec<Option<(u64, i64)>>, DiskError>),

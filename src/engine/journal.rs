@@ -147,6 +147,7 @@ fn row(found: Found) -> NewFile {
             is_done,
         ),
         FoundKind::File { size } => (FileKind::File, Some(size), None, None, false),
+        FoundKind::LeftOut => (FileKind::Unknown, None, None, None, true),
         FoundKind::Directory => (FileKind::Directory, None, None, None, true),
         FoundKind::Symlink { target } => {
             let size = target.len() as u64;

@@ -19,6 +19,9 @@ use crate::exit::ExitKind;
 /// Blocks that came before their parents may wait up to this many bytes in each answer.
 pub const EARLY_LIMIT: u64 = 4 << 20;
 
+/// Reading blocks back from the store takes turns with everything else, signals among it.
+const RECALLING: Duration = Duration::from_millis(50);
+
 impl Coordinator<'_> {
     pub(super) fn on_block(&mut self, id: TaskId, cid: Cid, data: Vec<Bytes>, permit: Permit) {
         let len: u64 = data.iter().map(|piece| piece.len() as u64).sum();
@@ -448,12 +451,13 @@ impl Coordinator<'_> {
     }
 
     /// Reads blocks that an earlier run, or this one, has put into the store, as far as there is
-    /// room for what is in them.
-    pub(super) async fn recall(&mut self) {
+    /// room for what is in them. Whether its turn was over before it was done.
+    pub(super) async fn recall(&mut self) -> bool {
+        let until = Instant::now() + RECALLING;
         while self.stop.is_none() {
             let is_idle = self.net.tasks.is_empty() && self.plan.next_open(None).is_none();
             let Some(cid) = self.plan.next_recall(is_idle) else {
-                return;
+                return false;
             };
             self.write_journal();
             match self.stored_node(&cid).await {
@@ -463,7 +467,11 @@ impl Coordinator<'_> {
                 Ok(None) => self.plan.not_recalled(cid.hash()),
                 Err(stop) => self.halt(stop),
             }
+            if Instant::now() > until {
+                return true;
+            }
         }
+        false
     }
 
     pub(super) fn count_received(&mut self, id: TaskId, bytes: u64) {

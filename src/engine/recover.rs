@@ -1,9 +1,10 @@
 //! Going on: finding out what an earlier run left that can be proved.
 //!
-//! A file that is exactly as the last checkpoint left it is believed. After a SIGKILL, or when
-//! anybody else has touched it, every leaf in it is hashed again against the nodes that the store
-//! keeps: the page cache is still there, so only bytes in flight are lost, and no change goes
-//! unnoticed. Runs on a thread of its own, since it reads as much as there is.
+//! A file that is exactly as the newest completed checkpoint left it is believed, once a few leaves
+//! of it proved right. After a SIGKILL, or when anybody else has touched it, every leaf in it is
+//! hashed again against the nodes that the store keeps: the page cache is still there, so only
+//! bytes in flight are lost, and no change goes unnoticed. Runs on a thread of its own, since it
+//! reads as much as there is; it can be stopped at every entry and every leaf.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use crate::content::cid::{self, Cid, codec};
-use crate::content::hash::{FileSha256, VerifiedBlock};
+use crate::content::hash::{self, FileSha256, VerifiedBlock};
 use crate::content::leaf;
 use crate::content::ranges::RangeSet;
 use crate::disk::DiskError;
@@ -25,7 +26,7 @@ use crate::engine::output::Output;
 use crate::engine::plan::{EntryId, Expansion, Inline, Piece, PieceKind, Plan, PlanError};
 use crate::engine::prove::FileSum;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, FileRow, Store, StoreError, TreeRows};
+use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
 
 /// Rows that are read from the store at once.
 const PAGE: u32 = 4096;
@@ -124,54 +125,81 @@ impl Recovery {
     /// # Errors
     /// See [`RecoveryError`].
     pub fn run(&self, mut plan: Plan) -> Result<Recovered, RecoveryError> {
-        let mut has_lost = self.check_finished()?;
+        let mut has_lost = self.check_finished(&mut plan)?;
         let tree = self.store.tree(self.id).wait()?;
-        let rows = match tree.root_kind {
-            Some(_) => tree.unfinished.clone(),
-            None => vec![FileRow::unknown_root(&cid::text(&self.root))],
-        };
-        let used_leaves = tree.used_leaves;
-        let finished = finished_root(&tree);
-        plan.restore(self.root, tree)?;
+        plan.restore(self.root, &tree)?;
         let mut hashes = Vec::new();
-        for row in rows {
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return Err(RecoveryError::Stopped);
-            }
-            has_lost |= self.recover_entry(&mut plan, &row, &mut hashes)?;
+        if tree.root_kind.is_some() {
+            let unfinished = |after| self.store.unfinished(self.id, after, PAGE);
+            self.each_row(unfinished, |row| {
+                plan.restore_entry(row);
+                Ok(())
+            })?;
+            plan.end_restore();
+            self.each_row(unfinished, |row| {
+                has_lost |= self.recover_entry(&mut plan, &row, &mut hashes)?;
+                Ok(())
+            })?;
+        } else {
+            let root = FileRow::unknown_root(&cid::text(&self.root));
+            has_lost |= self.recover_entry(&mut plan, &root, &mut hashes)?;
         }
-        let used_leaves = used_leaves || plan.files().any(|(_, file)| !file.by_leaves().is_empty());
+        let used_leaves =
+            tree.used_leaves || plan.files().any(|(_, file)| !file.by_leaves().is_empty());
         Ok(Recovered {
             plan,
             hashes,
-            finished,
+            finished: finished_root(&tree),
             has_lost,
             used_leaves,
         })
     }
 
-    /// Looks at every file that is recorded as finished; one that is not as it was left is opened
-    /// again. Whether there was any.
-    fn check_finished(&self) -> Result<bool, RecoveryError> {
-        let (mut after, mut lost) = (None, Vec::new());
+    /// Shows every row of a table that is read page by page, as long as nobody says stop.
+    fn each_row(
+        &self,
+        page: impl Fn(Option<u32>) -> Reply<Vec<FileRow>>,
+        mut visit: impl FnMut(FileRow) -> Result<(), RecoveryError>,
+    ) -> Result<(), RecoveryError> {
+        let mut after = None;
         loop {
-            let page = self.store.finished_files(self.id, after, PAGE).wait()?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.file.index);
-            let is_touched = |row: &&FileRow| {
-                let now = self.output.fingerprint(&row.file.path);
-                now.is_none() || now != row.state.fingerprint
+            let rows = page(after).wait()?;
+            let Some(last) = rows.last() else {
+                return Ok(());
             };
-            lost.extend(page.iter().filter(is_touched).map(|row| row.file.index));
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return Err(RecoveryError::Stopped);
+            after = Some(last.file.index);
+            for row in rows {
+                self.check_stop()?;
+                visit(row)?;
             }
         }
-        if lost.is_empty() || self.access == Access::Read {
-            return Ok(!lost.is_empty());
+    }
+
+    fn check_stop(&self) -> Result<(), RecoveryError> {
+        match self.is_stopped.load(Ordering::Relaxed) {
+            true => Err(RecoveryError::Stopped),
+            false => Ok(()),
         }
-        self.store.reopen_files(self.id, self.run, lost).wait()?;
-        Ok(true)
+    }
+
+    /// Looks at every file that is recorded as finished; one that is not as it was left is opened
+    /// again. Whether there was any.
+    fn check_finished(&self, plan: &mut Plan) -> Result<bool, RecoveryError> {
+        let mut lost = Vec::new();
+        let finished = |after| self.store.finished_files(self.id, after, PAGE);
+        self.each_row(finished, |row| {
+            let now = self.output.fingerprint(&row.file.path);
+            match now.is_some() && now == row.state.fingerprint {
+                true => plan.know_finished(&row),
+                false => lost.push(row.file.index),
+            }
+            Ok(())
+        })?;
+        let has_lost = !lost.is_empty();
+        if has_lost && self.access == Access::ReadWrite {
+            self.store.reopen_files(self.id, self.run, lost).wait()?;
+        }
+        Ok(has_lost)
     }
 
     /// Finds out what is there of one unfinished entry; whether it is less than was recorded.
@@ -185,16 +213,15 @@ impl Recovery {
         let Some(cid) = plan.entry(id).map(|entry| entry.cid) else {
             return Ok(false);
         };
+        if self.access == Access::ReadWrite && plan.adopt_twin(id)? {
+            return Ok(false);
+        }
         let part = match row.file.kind {
             FileKind::Shard | FileKind::Directory | FileKind::Symlink => None,
             FileKind::File | FileKind::Unknown => self.open(&row.file.path)?,
         };
         let now = self.output.fingerprint(&row.file.path);
         let is_untouched = part.is_some() && now.is_some() && now == row.state.fingerprint;
-        let trusted = match is_untouched {
-            true => row.state.verified.clone(),
-            false => RangeSet::new(),
-        };
         if let Some(block) = self.stored_node(&cid)? {
             plan.set_saved(id, RangeSet::new(), row.state.by_leaves());
             self.grow(plan, &block)?;
@@ -204,7 +231,11 @@ impl Recovery {
             plan.adopt_leaf(id, len)?;
         }
         if let Some(part) = &part {
-            self.scan(plan, id, part, &trusted)?;
+            let claimed = &row.state.verified;
+            match is_untouched && self.sample_holds(plan, id, part, claimed)? {
+                true => self.scan(plan, id, part, claimed)?,
+                false => self.scan(plan, id, part, &RangeSet::new())?,
+            }
         }
         Ok(self.settle(plan, row, is_untouched, hashes))
     }
@@ -268,12 +299,10 @@ impl Recovery {
             .and_then(|file| file.first_piece_from(at))
             .cloned()
         {
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return Err(RecoveryError::Stopped);
-            }
+            self.check_stop()?;
             at = piece.offset + piece.len;
             let is_trusted = trusted.contains(piece.offset, at);
-            if is_trusted || self.holds(part, len, &piece) {
+            if is_trusted || self.holds(part, len, &piece)? {
                 plan.prove(id, piece.offset, piece.len, !is_trusted);
             } else if piece.kind == PieceKind::Node
                 && piece.offset < len
@@ -286,12 +315,51 @@ impl Recovery {
         Ok(())
     }
 
-    fn holds(&self, part: &PartFile, len: u64, piece: &Piece) -> bool {
-        piece.kind == PieceKind::Leaf
-            && piece.offset + piece.len <= len
-            && read(part, piece.offset, piece.len).is_ok_and(|bytes| {
-                leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some()
-            })
+    /// Whether a few leaves of what a checkpoint claims are in the part: the first one, the last
+    /// one, and one between them.
+    fn sample_holds(
+        &self,
+        plan: &mut Plan,
+        id: EntryId,
+        part: &PartFile,
+        claimed: &RangeSet,
+    ) -> Result<bool, RecoveryError> {
+        let len = part.len()?;
+        for offset in sample(claimed) {
+            while let Some(piece) = plan.file(id).and_then(|file| file.piece_over(offset)) {
+                let piece = piece.clone();
+                let node = match piece.kind {
+                    PieceKind::Leaf if self.holds(part, len, &piece)? => break,
+                    PieceKind::Leaf => return Ok(false),
+                    PieceKind::Node => self.stored_node(&piece.cid)?,
+                };
+                match node {
+                    Some(node) => self.grow(plan, &node)?,
+                    // What leads there is gone: there is nothing to compare with.
+                    None => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn holds(&self, part: &PartFile, len: u64, piece: &Piece) -> Result<bool, RecoveryError> {
+        let is_there = piece.kind == PieceKind::Leaf && piece.offset + piece.len <= len;
+        let bytes = is_there.then(|| read(part, piece.offset, piece.len));
+        let Some(Ok(bytes)) = bytes else {
+            return Ok(false);
+        };
+        if leaf::rebuild(&piece.cid, piece.len, [bytes.as_slice()]).is_some() {
+            return Ok(true);
+        }
+        if piece.cid.codec() != codec::DAG_PB {
+            return Ok(false);
+        }
+        let hash = piece.cid.hash();
+        let wrapping = self.store.wrapping(&hash.to_bytes()).wait()?;
+        Ok(wrapping.is_some_and(|around| {
+            hash::matches(hash, [&around.prefix[..], &bytes, &around.suffix])
+        }))
     }
 
     /// Expands the plan by a block of the store.
@@ -348,6 +416,19 @@ impl Recovery {
         // A node that does not prove right any more is fetched again.
         Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
     }
+}
+
+/// Offsets of bytes in the first, a middle and the last leaf of what is claimed.
+fn sample(claimed: &RangeSet) -> Vec<u64> {
+    let ranges: Vec<_> = claimed.iter().collect();
+    let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else {
+        return Vec::new();
+    };
+    let middle = &ranges[ranges.len() / 2];
+    let between = middle.start() + (middle.end() - middle.start()) / 2;
+    let mut offsets = vec![first.start(), between, last.end() - 1];
+    offsets.dedup();
+    offsets
 }
 
 /// The root, if it is a file that was finished before but not installed.

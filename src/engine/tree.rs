@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex};
 use crate::disk::DiskError;
 use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
 use crate::download::{DownloadId, Failure, RunId, Status};
-use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{
     chain, disk_failure, exists_failure, one_by_one, store_failure, target_failure,
 };
+use crate::engine::filter::Filter;
 use crate::engine::finish::on_a_thread;
 use crate::engine::output::{self, Output, SharedTree};
 use crate::engine::plan::{Expansion, FoundKind};
@@ -31,6 +32,7 @@ struct Builder {
     store: Store,
     tree: SharedTree,
     preserves: bool,
+    filter: Filter,
     is_stopped: Arc<AtomicBool>,
     hint: String,
 }
@@ -51,20 +53,25 @@ impl Coordinator<'_> {
             store: self.store.clone(),
             tree: tree.clone(),
             preserves: self.options.preserve,
+            filter: self.options.filter.clone(),
             is_stopped: is_stopped.clone(),
             hint: one_by_one(&self.job),
         };
         self.write_journal();
         let work = on_a_thread(move || builder.build());
         tokio::pin!(work);
+        let mut tick = tokio::time::interval(TICK);
         let outcome = loop {
             tokio::select! {
                 outcome = &mut work => break outcome,
-                Some(kind) = signals.recv() => {
-                    is_stopped.store(true, Ordering::Relaxed);
-                    self.halt(Stop::Signal(kind));
+                Some(kind) = signals.recv() => self.halt(Stop::Signal(kind)),
+                _ = tick.tick() => {
+                    if let Some(stop) = self.look_for_stop().await {
+                        self.halt(stop);
+                    }
                 }
             }
+            is_stopped.store(self.stop.is_some(), Ordering::Relaxed);
         };
         match outcome {
             Ok(()) => {}
@@ -210,6 +217,9 @@ impl Builder {
             count += usize::from(is_on_disk(row));
             self.make_directory(&mut links, row)
         })?;
+        if self.is_stopped() {
+            return Ok(());
+        }
         links
             .check()
             .map_err(|bad| unsafe_link(&bad, self.hint.clone()))?;
@@ -218,6 +228,7 @@ impl Builder {
             let made = output::make_dirs(&mut tree, path).and_then(|()| tree.symlink(path, target));
             made.map_err(|error| disk_failure(&error, self.id))?;
         }
+        count -= self.leave_out_empty()?;
         self.remove_strangers(count)?;
         if self.preserves {
             self.preserve()?;
@@ -225,12 +236,39 @@ impl Builder {
         Ok(())
     }
 
+    /// Directories that only may have held something that is wanted, and did not, are no part of
+    /// what is wanted; how many they are.
+    fn leave_out_empty(&self) -> Result<usize, Failure> {
+        if self.filter.takes_all() {
+            return Ok(0);
+        }
+        let mut empty = Vec::new();
+        self.each_row(|row| {
+            let may_be_empty = row.file.kind == FileKind::Directory;
+            if let (true, Some(path)) = (may_be_empty, self.path_of(row)?)
+                && !self.filter.takes_file(&row.file.path)
+            {
+                let there = output::lock(&self.tree).inspect(&path);
+                let there = there.map_err(|error| disk_failure(&error, self.id))?;
+                empty.extend(there.is_none().then_some(row.file.index));
+            }
+            Ok(())
+        })?;
+        let count = empty.len();
+        if count > 0 {
+            let left_out = self.store.leave_out(self.id, self.run, empty);
+            left_out.wait().map_err(|error| self.store_failed(&error))?;
+        }
+        Ok(count)
+    }
+
     /// Removes what is in the part and not in the tree: it would get a final name with the rest.
     /// All `count` entries are known to be there, so mostly there is nothing else.
     fn remove_strangers(&self, count: usize) -> Result<(), Failure> {
-        if output::lock(&self.tree).walk().count() == count
-            || self.is_stopped.load(Ordering::Relaxed)
-        {
+        let tree = output::lock(&self.tree);
+        let found = tree.walk().take_while(|_| !self.is_stopped()).count();
+        drop(tree);
+        if found == count || self.is_stopped() {
             return Ok(());
         }
         let mut known = HashSet::new();
@@ -250,6 +288,8 @@ impl Builder {
             return Ok(());
         };
         match row.file.kind {
+            // One that only may have held something that is wanted comes with what it holds.
+            FileKind::Directory if !self.filter.takes_file(&row.file.path) => Ok(()),
             FileKind::Directory => {
                 let mut tree = output::lock(&self.tree);
                 let made = output::make_dirs(&mut tree, &path).and_then(|()| tree.make_dir(&path));
@@ -367,12 +407,16 @@ impl Builder {
             };
             after = Some(last.file.index);
             for row in &page {
+                if self.is_stopped() {
+                    return Ok(());
+                }
                 visit(row)?;
             }
-            if self.is_stopped.load(Ordering::Relaxed) {
-                return Ok(());
-            }
         }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
     }
 
     fn store_failed(&self, error: &StoreError) -> Failure {

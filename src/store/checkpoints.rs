@@ -1,7 +1,9 @@
 //! Checkpoints: what is proved *and* synced, so that a later run may believe it.
 //!
-//! The caller syncs first. One transaction then records the state and completes the checkpoint,
-//! so that the newest completed checkpoint of a download is always the state in `files`.
+//! A checkpoint is begun before the sync and completed after it: one transaction then records the
+//! state and completes the checkpoint, so that the newest completed checkpoint of a download is
+//! always the state in `files`. One that was begun and never completed says that a run died while
+//! the disk was at work; it is shown, and never believed.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
@@ -13,10 +15,14 @@ use crate::store::thread::Durability;
 use crate::store::traffic::{self, Traffic};
 use crate::store::{Reply, Store, StoreError, lease};
 
-/// Completed checkpoints kept of each download.
-const KEPT: u32 = 3;
+/// Checkpoints kept of each download: those of the last minute or so.
+const KEPT: u32 = 20;
 
-/// What is to be recorded. Every byte it claims must be synced already.
+/// A checkpoint that was begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointId(i64);
+
+/// What is to be recorded. Every byte it claims must be synced before it is completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// What made it due.
@@ -31,57 +37,73 @@ pub struct Checkpoint {
     pub now: Timestamp,
 }
 
-/// What became of a checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recorded {
-    /// It is the newest checkpoint now.
-    Written,
-    /// The state is the one of the newest checkpoint; at most the traffic was added.
-    Unchanged,
-}
-
 /// A checkpoint as `show` tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointRow {
+    /// Its number; never used again.
+    pub id: i64,
     /// The run that made it.
     pub run: RunId,
     /// What made it due: the name of a [`Trigger`].
     pub trigger: String,
     /// Proved and synced bytes of the whole download.
     pub bytes: u64,
-    /// Whether it may be believed.
-    pub completed: bool,
-    /// When it was made.
+    /// A hash of the state that it records.
+    pub state_hash: [u8; 32],
+    /// When it was begun.
     pub created: Timestamp,
+    /// Since when it may be believed; `None` if it was never completed.
+    pub completed: Option<Timestamp>,
 }
 
 impl Store {
-    /// Records what is proved and synced.
+    /// Notes that a checkpoint is begun; `None` if the state is the one of the newest completed
+    /// checkpoint, so that there is nothing to do.
     ///
     /// # Errors
-    /// [`StoreError::LeaseLost`]; [`StoreError::NotFound`] for a file that was never resolved.
-    pub fn checkpoint(
+    /// [`StoreError::LeaseLost`].
+    pub fn begin_checkpoint(
         &self,
         id: DownloadId,
         run: RunId,
+        checkpoint: &Checkpoint,
+    ) -> Reply<Option<CheckpointId>> {
+        let (hash, trigger) = (state_hash(checkpoint), checkpoint.trigger);
+        let (bytes, now) = (checkpoint.bytes_verified, checkpoint.now);
+        let is_empty = checkpoint.files.is_empty();
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            if is_empty || newest_hash(tx, id)? == Some(hash) {
+                return Ok(None);
+            }
+            let begun = begin(tx, id, run, trigger, &hash, bytes, now)?;
+            prune(tx, id)?;
+            Ok(Some(begun))
+        })
+    }
+
+    /// Records what is proved and synced by now, and completes the checkpoint that was begun for
+    /// it.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`]; [`StoreError::NotFound`] for a file that was never resolved.
+    pub fn complete_checkpoint(
+        &self,
+        id: DownloadId,
+        run: RunId,
+        begun: CheckpointId,
         checkpoint: Checkpoint,
-    ) -> Reply<Recorded> {
+    ) -> Reply<()> {
         // The one commit of a checkpoint is followed by the promise that it survives a power cut.
         self.write(Durability::Power, move |tx| {
             lease::owned(tx, id, run)?;
             traffic::add(tx, id, &checkpoint.traffic)?;
-            let hash = state_hash(&checkpoint);
-            if checkpoint.files.is_empty() || newest_hash(tx, id)? == Some(hash) {
-                return Ok(Recorded::Unchanged);
-            }
             for state in &checkpoint.files {
                 if !files::record_state(tx, id, state)? {
                     return Err(StoreError::NotFound { id });
                 }
             }
-            complete(tx, id, run, &checkpoint, &hash)?;
-            prune(tx, id)?;
-            Ok(Recorded::Written)
+            Ok(complete(tx, id, begun, &checkpoint)?)
         })
     }
 
@@ -125,46 +147,64 @@ fn newest_hash(tx: &Connection, id: DownloadId) -> rusqlite::Result<Option<[u8; 
     Ok(hash.flatten())
 }
 
-fn complete(
+fn begin(
     tx: &Connection,
     id: DownloadId,
     run: RunId,
-    checkpoint: &Checkpoint,
+    trigger: Trigger,
     hash: &[u8; 32],
-) -> rusqlite::Result<()> {
-    sql::execute(
+    bytes: u64,
+    now: Timestamp,
+) -> rusqlite::Result<CheckpointId> {
+    let begun = sql::first(
         tx,
-        "INSERT INTO checkpoints (download_id, run_id, trigger, state_hash, bytes, status,
-                                  created_at, completed_at)
-         VALUES (:id, :run, :trigger, :hash, :bytes, 'completed', :now, :now)",
+        "INSERT INTO checkpoints (download_id, run_id, trigger, state_hash, bytes, status, created_at)
+         VALUES (:id, :run, :trigger, :hash, :bytes, 'in_progress', :now) RETURNING id",
         named_params! {
             ":id": id.get(),
             ":run": run.0,
-            ":trigger": checkpoint.trigger.name(),
+            ":trigger": trigger.name(),
             ":hash": hash,
-            ":bytes": int(checkpoint.bytes_verified),
-            ":now": micros(checkpoint.now),
+            ":bytes": int(bytes),
+            ":now": micros(now),
         },
+        |row| row.get("id"),
     )?;
+    sql::required(begun.map(CheckpointId), "id")
+}
+
+fn complete(
+    tx: &Connection,
+    id: DownloadId,
+    begun: CheckpointId,
+    checkpoint: &Checkpoint,
+) -> rusqlite::Result<()> {
+    let now = micros(checkpoint.now);
+    let statement = "UPDATE checkpoints SET status = 'completed', completed_at = ?2 WHERE id = ?1";
+    sql::execute(tx, statement, (begun.0, now))?;
     let statement = "UPDATE downloads SET bytes_verified = ?2, updated_at = ?3 WHERE id = ?1";
     let bytes = int(checkpoint.bytes_verified);
-    sql::execute(tx, statement, (id.get(), bytes, micros(checkpoint.now)))?;
+    sql::execute(tx, statement, (id.get(), bytes, now))?;
     Ok(())
 }
 
+/// Drops the oldest; never the newest completed one, which is the state in `files`.
 fn prune(tx: &Connection, id: DownloadId) -> rusqlite::Result<()> {
     let statement = "DELETE FROM checkpoints WHERE download_id = ?1 AND id <=
-                     (SELECT id FROM checkpoints WHERE download_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)";
+             (SELECT id FROM checkpoints WHERE download_id = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)
+         AND id IS NOT (SELECT max(id) FROM checkpoints WHERE download_id = ?1 AND status = 'completed')";
     sql::execute(tx, statement, (id.get(), KEPT))?;
     Ok(())
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<CheckpointRow> {
     Ok(CheckpointRow {
+        id: row.get("id")?,
         run: sql::required(sql::run_id(row, "run_id")?, "run_id")?,
         trigger: row.get("trigger")?,
         bytes: sql::size(row, "bytes")?,
-        completed: row.get::<_, String>("status")? == "completed",
+        state_hash: sql::required(sql::digest(row, "state_hash")?, "state_hash")?,
         created: sql::time(row, "created_at")?,
+        completed: sql::optional_time(row, "completed_at")?,
     })
 }

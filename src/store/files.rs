@@ -205,11 +205,11 @@ impl Store {
     }
 
     /// The entries of a download with what the newest checkpoint proved of them, by number; not
-    /// the shards of directories.
+    /// the shards of directories, nor what was found to be unwanted.
     pub fn files(&self, id: DownloadId) -> Reply<Vec<FileRow>> {
         self.read(move |tx| {
-            let statement =
-                "SELECT * FROM files WHERE download_id = ?1 AND kind <> 'shard' ORDER BY idx";
+            let statement = "SELECT * FROM files WHERE download_id = ?1 AND kind <> 'shard'
+                             AND NOT (kind = 'unknown' AND done) ORDER BY idx";
             Ok(sql::all(tx, statement, [id.get()], read)?)
         })
     }

@@ -36,7 +36,7 @@ mod traffic;
 mod tree;
 
 pub use attempts::{Attempt, AttemptRow};
-pub use checkpoints::{Checkpoint, CheckpointRow, Recorded};
+pub use checkpoints::{Checkpoint, CheckpointId, CheckpointRow};
 pub use cids::{CidRow, Touch};
 pub use control::Requested;
 pub use downloads::{DownloadRow, NewDownload};

@@ -36,15 +36,21 @@ impl Store {
         })
     }
 
-    /// Drops what ended before `before` of the history: attempts and checkpoints of downloads
-    /// that are finished or cancelled, and runs that own nothing. The number of rows dropped.
+    /// Drops what ended before `before` of the history: attempts of downloads that are finished or
+    /// cancelled, checkpoints but for the one that a download may go on from, and runs that own
+    /// nothing. The number of rows dropped.
     pub fn prune_history(&self, before: Timestamp) -> Reply<u64> {
         self.write(Durability::Process, move |tx| {
             let before = micros(before);
             let ended = "(SELECT id FROM mine WHERE status IN ('success', 'cancelled'))";
             let statements = [
                 format!("DELETE FROM attempts WHERE ended_at < ?1 AND download_id IN {ended}"),
-                format!("DELETE FROM checkpoints WHERE created_at < ?1 AND download_id IN {ended}"),
+                format!(
+                    "DELETE FROM checkpoints WHERE created_at < ?1
+                     AND download_id IN (SELECT id FROM mine)
+                     AND (download_id IN {ended} OR id NOT IN
+                          (SELECT max(id) FROM checkpoints WHERE status = 'completed' GROUP BY download_id))"
+                ),
                 "DELETE FROM runs WHERE ended_at < ?1 AND id NOT IN
                  (SELECT owner_run FROM downloads WHERE owner_run IS NOT NULL)"
                     .to_owned(),

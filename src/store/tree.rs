@@ -15,8 +15,6 @@ pub struct TreeRows {
     pub root_kind: Option<FileKind>,
     /// The root, if it is a file that is finished.
     pub finished_root: Option<FileRow>,
-    /// Entries of which something is missing, by number.
-    pub unfinished: Vec<FileRow>,
     /// All directories, by number.
     pub directories: Vec<DirectoryRow>,
     /// The next number for an entry.
@@ -59,8 +57,6 @@ impl Store {
         self.read(move |tx| {
             let mut rows = totals(tx, id)?;
             rows.root_kind = root_kind(tx, id)?;
-            let unfinished = "SELECT * FROM files WHERE download_id = ?1 AND done = 0 ORDER BY idx";
-            rows.unfinished = sql::all(tx, unfinished, [id.get()], files::read)?;
             rows.directories = directories(tx, id)?;
             let root = "SELECT * FROM files WHERE download_id = ?1 AND idx = 0 AND kind = 'file' AND done = 1";
             rows.finished_root = sql::first(tx, root, [id.get()], files::read)?;
@@ -75,31 +71,40 @@ impl Store {
         after: Option<u32>,
         limit: u32,
     ) -> Reply<Vec<FileRow>> {
-        let after = after.map_or(-1, i64::from);
-        self.read(move |tx| {
-            let statement = "SELECT * FROM files WHERE download_id = ?1 AND idx > ?2
-                             AND kind = 'file' AND done = 1 ORDER BY idx LIMIT ?3";
-            Ok(sql::all(
-                tx,
-                statement,
-                (id.get(), after, limit),
-                files::read,
-            )?)
-        })
+        self.page(id, "AND kind = 'file' AND done = 1", after, limit)
+    }
+
+    /// Entries of which something is missing, behind number `after`, at most `limit`.
+    pub fn unfinished(
+        &self,
+        id: DownloadId,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Reply<Vec<FileRow>> {
+        self.page(id, "AND done = 0", after, limit)
     }
 
     /// All entries behind number `after`, at most `limit`.
     pub fn entries(&self, id: DownloadId, after: Option<u32>, limit: u32) -> Reply<Vec<FileRow>> {
+        self.page(id, "", after, limit)
+    }
+
+    /// The next rows by number; `which` is constant text.
+    fn page(
+        &self,
+        id: DownloadId,
+        which: &'static str,
+        after: Option<u32>,
+        limit: u32,
+    ) -> Reply<Vec<FileRow>> {
         let after = after.map_or(-1, i64::from);
         self.read(move |tx| {
-            let statement = "SELECT * FROM files WHERE download_id = ?1 AND idx > ?2
-                             ORDER BY idx LIMIT ?3";
-            Ok(sql::all(
-                tx,
-                statement,
-                (id.get(), after, limit),
-                files::read,
-            )?)
+            let statement = format!(
+                "SELECT * FROM files WHERE download_id = ?1 AND idx > ?2 {which}
+                 ORDER BY idx LIMIT ?3"
+            );
+            let bounds = (id.get(), after, limit);
+            Ok(sql::all(tx, &statement, bounds, files::read)?)
         })
     }
 
@@ -113,6 +118,22 @@ impl Store {
             let statement =
                 "UPDATE files SET done = 0, verified = x'', rungs = x'', sha_state = NULL,
                                     sha256 = NULL, part_len = NULL, part_mtime = NULL
+                             WHERE download_id = ?1 AND idx = ?2";
+            for index in indexes {
+                sql::execute(tx, statement, (id.get(), index))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Directories that turned out not to be wanted: they are no part of the tree any more.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::LeaseLost`].
+    pub fn leave_out(&self, id: DownloadId, run: RunId, indexes: Vec<u32>) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            let statement = "UPDATE files SET kind = 'unknown', done = 1
                              WHERE download_id = ?1 AND idx = ?2";
             for index in indexes {
                 sql::execute(tx, statement, (id.get(), index))?;

@@ -121,11 +121,13 @@ pub fn detail() -> DownloadDetail {
             rungs: vec!["blocks"],
         }],
         checkpoints: vec![CheckpointView {
+            id: 9,
             trigger: Trigger::Stop,
             bytes: 470 << 20,
-            status: "completed".to_owned(),
+            state_hash: "5a".repeat(32),
+            status: "completed",
             created_at: Time::from_unix_millis(1_700_000_000_250),
-            completed_at: None,
+            completed_at: Some(Time::from_unix_millis(1_700_000_000_260)),
         }],
         receipt: None,
         owner: Some(OwnerView {

@@ -386,7 +386,7 @@ fn details(detail: &DownloadDetail, pairs: &mut Pairs) {
     }
     for checkpoint in &detail.checkpoints {
         let (at, bytes) = (checkpoint.created_at, human::size(checkpoint.bytes));
-        let (trigger, status) = (checkpoint.trigger.name(), &checkpoint.status);
+        let (trigger, status) = (checkpoint.trigger.name(), checkpoint.status);
         pairs.add("checkpoint", format!("{at} {bytes}, {trigger}, {status}"));
     }
     pairs.add_some("receipt", detail.receipt.as_ref().map(receipt));

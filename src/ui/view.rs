@@ -315,13 +315,17 @@ pub struct ProviderView {
 /// A checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CheckpointView {
+    /// Its number.
+    pub id: i64,
     /// What made it due.
     #[serde(serialize_with = "trigger")]
     pub trigger: Trigger,
     /// Proved and synced bytes.
     pub bytes: u64,
-    /// `in_progress` or `completed`.
-    pub status: String,
+    /// BLAKE3 of the state that it records: no two in a row are the same.
+    pub state_hash: String,
+    /// `in_progress` or `completed`: only what is completed is believed.
+    pub status: &'static str,
     /// When it was begun.
     pub created_at: Time,
     /// When it was durable.
@@ -649,7 +653,7 @@ mod tests {
             download: &detail(),
         })
         .unwrap();
-        insta::assert_snapshot!(shown, @r#"{"v":1,"download":{"id":12,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/a-rather-long-model-name-q4_k_m.gguf","kind":"file","status":"paused","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":{"kind":"retry","message":"every provider is unreachable: connection refused","hint":"fetchd resume 12"},"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null,"files":[{"path":"a","kind":"file","cid":null,"size":1073741824,"bytes_verified":492830720,"done":false}],"providers":[{"url":"http://a","bytes":492830720,"wasted":0,"requests":3,"errors":1,"rejected":0,"rungs":["blocks"]}],"checkpoints":[{"trigger":"stop","bytes":492830720,"status":"completed","created_at":"2023-11-14T22:13:20.250Z","completed_at":null}],"receipt":null,"owner":{"run":4,"pid":99,"host":null,"heartbeat_at":null}}}"#);
+        insta::assert_snapshot!(shown, @r#"{"v":1,"download":{"id":12,"source":"bafy/a","cid":"bafy","content_path":"a","path":"/data/a-rather-long-model-name-q4_k_m.gguf","kind":"file","status":"paused","bytes_verified":492830720,"bytes_total":1073741824,"sha256":null,"proof":"blocks","attempts":1,"error":{"kind":"retry","message":"every provider is unreachable: connection refused","hint":"fetchd resume 12"},"priority":0,"next_attempt_at":null,"created_at":"2023-11-14T22:13:20Z","updated_at":"2023-11-14T22:14:20Z","completed_at":null,"files":[{"path":"a","kind":"file","cid":null,"size":1073741824,"bytes_verified":492830720,"done":false}],"providers":[{"url":"http://a","bytes":492830720,"wasted":0,"requests":3,"errors":1,"rejected":0,"rungs":["blocks"]}],"checkpoints":[{"id":9,"trigger":"stop","bytes":492830720,"state_hash":"5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a","status":"completed","created_at":"2023-11-14T22:13:20.250Z","completed_at":"2023-11-14T22:13:20.260Z"}],"receipt":null,"owner":{"run":4,"pid":99,"host":null,"heartbeat_at":null}}}"#);
         let gateways = [gateway("http://a", GatewayState::Ok)];
         let list = json::document(&GatewayList {
             gateways: &gateways,

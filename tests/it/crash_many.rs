@@ -70,7 +70,7 @@ fn a_part_that_others_touched_is_believed_in_nothing() {
     use std::os::unix::fs::symlink;
     let dag = file();
     type Touch = fn(&std::path::Path);
-    let touches: [(&str, Touch); 7] = [
+    let touches: [(&str, Touch); 8] = [
         ("cut", |part| resize(part, 3 << 20)),
         ("emptied", |part| resize(part, 0)),
         ("extended", |part| resize(part, SIZE + 4096)),
@@ -78,6 +78,14 @@ fn a_part_that_others_touched_is_believed_in_nothing() {
             let len = std::fs::metadata(part).expect("a part").len();
             resize(part, 0);
             resize(part, len);
+        }),
+        ("zeroed, with its time set back", |part| {
+            let facts = std::fs::metadata(part).expect("a part");
+            let modified = facts.modified().expect("a time");
+            std::fs::write(part, vec![0; usize::try_from(facts.len()).expect("small")])
+                .and_then(|()| std::fs::File::options().write(true).open(part))
+                .and_then(|file| file.set_modified(modified))
+                .expect("a part");
         }),
         ("replaced", |part| {
             let len = std::fs::metadata(part).expect("a part").len();

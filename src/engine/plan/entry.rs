@@ -142,6 +142,8 @@ pub enum FoundKind {
     },
     /// A directory whose entries, or shards, are recorded with it.
     Directory,
+    /// A file or link that the user does not want.
+    LeftOut,
     /// A symbolic link.
     Symlink {
         /// Where it leads, any bytes.

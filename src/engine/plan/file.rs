@@ -282,6 +282,12 @@ impl FilePlan {
         self.pieces.range(from..).next().map(|(_, piece)| piece)
     }
 
+    /// The piece that this byte is in.
+    pub fn piece_over(&self, offset: u64) -> Option<&Piece> {
+        let (_, piece) = self.pieces.range(..=offset).next_back()?;
+        (offset < piece.offset + piece.len).then_some(piece)
+    }
+
     /// Leaves in this range that are not proved and not about to be, in file order.
     pub fn missing_leaves(&self, range: ByteRange) -> impl Iterator<Item = &Piece> + '_ {
         let pieces = self.pieces.range(range.start()..range.end());

@@ -177,7 +177,7 @@ impl Plan {
             return Ok(());
         };
         if !self.filter.takes_file(&entry.path) {
-            self.remove(id, 0);
+            self.leave_out(id, expansion);
             return Ok(());
         }
         let (cid, key) = (entry.cid, index::key(entry.cid.hash()));
@@ -219,6 +219,12 @@ impl Plan {
             self.root_kind = Some("file");
         }
         Ok(())
+    }
+
+    /// It turned out to be what nobody wants: that much is kept, so that it is not fetched again.
+    fn leave_out(&mut self, id: EntryId, expansion: &mut Expansion) {
+        self.tell(id, FoundKind::LeftOut, None, None, None, expansion);
+        self.remove(id, 0);
     }
 
     /// It is the same as another file: it waits for that one.
@@ -470,7 +476,7 @@ impl Plan {
     }
 
     /// An entry whose root is that of a file that is known already.
-    fn found_twin(
+    pub(super) fn found_twin(
         &mut self,
         id: EntryId,
         first: EntryId,
@@ -481,7 +487,7 @@ impl Plan {
             return Ok(());
         };
         if !self.filter.takes_file(&entry.path) {
-            self.remove(id, 0);
+            self.leave_out(id, expansion);
             return Ok(());
         }
         let cid = entry.cid;
@@ -517,10 +523,12 @@ impl Plan {
             .entries
             .get(&id)
             .is_some_and(|entry| self.filter.takes_file(&entry.path));
-        if takes {
-            let kind = FoundKind::Symlink { target };
-            self.tell(id, kind, None, node.mode, node.mtime, expansion);
+        if !takes {
+            self.leave_out(id, expansion);
+            return Ok(());
         }
+        let kind = FoundKind::Symlink { target };
+        self.tell(id, kind, None, node.mode, node.mtime, expansion);
         expansion.is_node = true;
         if id == 0 {
             self.root_kind = Some("symlink");

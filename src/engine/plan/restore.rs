@@ -3,7 +3,7 @@
 use crate::content::cid::{self, Cid};
 use crate::content::ranges::RangeSet;
 use crate::content::unixfs::hamt::Place;
-use crate::engine::plan::entry::{Directory, Entry, Found, FoundKind, State, Totals};
+use crate::engine::plan::entry::{Directory, Entry, Expansion, Found, FoundKind, State, Totals};
 use crate::engine::plan::file::FilePlan;
 use crate::engine::plan::index::{self, Spot};
 use crate::engine::plan::tree::{First, Plan};
@@ -11,11 +11,12 @@ use crate::engine::plan::{EntryId, PlanError, check_hash};
 use crate::store::{FileKind, FileRow, TreeRows};
 
 impl Plan {
-    /// Takes up what an earlier run recorded of the tree below `root`.
+    /// Takes up what an earlier run recorded of the tree below `root`. Its unfinished entries come
+    /// after that, by [`Plan::restore_entry`], and then [`Plan::end_restore`].
     ///
     /// # Errors
     /// What is recorded is beyond today's limits.
-    pub fn restore(&mut self, root: Cid, rows: TreeRows) -> Result<(), PlanError> {
+    pub fn restore(&mut self, root: Cid, rows: &TreeRows) -> Result<(), PlanError> {
         check_hash(&self.limits, &root)?;
         self.root_kind = rows.root_kind.and_then(root_word);
         self.next_id = rows.next_index.max(1);
@@ -26,16 +27,45 @@ impl Plan {
             done_bytes: rows.done_bytes,
             known_bytes: rows.done_bytes,
         };
-        self.restore_directories(&rows);
+        self.restore_directories(rows);
         if rows.root_kind.is_none() {
             self.insert(0, Entry::root(root));
         }
-        for row in rows.unfinished {
-            self.restore_entry(row);
-        }
+        Ok(())
+    }
+
+    /// All unfinished entries are restored: directories without any are finished.
+    pub fn end_restore(&mut self) {
         self.directories
             .retain(|_, directory| directory.unfinished > 0);
-        Ok(())
+    }
+
+    /// A file that an earlier run finished: what is the same need not be fetched.
+    pub fn know_finished(&mut self, row: &FileRow) {
+        let cid = row.file.cid.as_deref().map(cid::parse);
+        if let (Some(Ok(cid)), Some(size)) = (cid, row.file.size) {
+            let first = First::File(row.file.index, size);
+            self.firsts.entry(index::key(cid.hash())).or_insert(first);
+        }
+    }
+
+    /// Whether an entry of which nothing is known yet is the same as a file that is finished: it
+    /// is to be copied then.
+    ///
+    /// # Errors
+    /// [`PlanError::TooLarge`].
+    pub fn adopt_twin(&mut self, id: EntryId) -> Result<bool, PlanError> {
+        let Some(entry) = self.entries.get(&id) else {
+            return Ok(false);
+        };
+        let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
+        let (Some(First::File(first, size)), State::Unknown) = (first, &entry.state) else {
+            return Ok(false);
+        };
+        let mut expansion = Expansion::default();
+        self.found_twin(id, first, size, &mut expansion)?;
+        self.unrecorded.extend(expansion.found);
+        Ok(true)
     }
 
     /// Directories, with what is finished below them; of those without anything unfinished nothing
@@ -64,7 +94,8 @@ impl Plan {
         }
     }
 
-    fn restore_entry(&mut self, row: FileRow) {
+    /// Takes up an entry that an earlier run did not finish.
+    pub fn restore_entry(&mut self, row: FileRow) {
         let Some(Ok(cid)) = row.file.cid.as_deref().map(cid::parse) else {
             return;
         };

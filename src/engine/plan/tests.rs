@@ -283,10 +283,14 @@ impl Machine {
 
     /// Breaks off and takes up again from what a store would hold.
     fn restart(&mut self) {
-        let rows = self.tree_rows();
-        let unfinished: Vec<EntryId> = rows.unfinished.iter().map(|row| row.file.index).collect();
+        let (rows, entries) = self.tree_rows();
+        let unfinished: Vec<EntryId> = entries.iter().map(|row| row.file.index).collect();
         self.plan = Plan::empty(limits(), Filter::default());
-        self.plan.restore(self.root, rows).unwrap();
+        self.plan.restore(self.root, &rows).unwrap();
+        for row in entries {
+            self.plan.restore_entry(row);
+        }
+        self.plan.end_restore();
         self.asked.clear();
         for id in unfinished {
             let Some(cid) = self.plan.entry(id).map(|entry| entry.cid) else {
@@ -299,7 +303,9 @@ impl Machine {
         self.settle();
     }
 
-    fn tree_rows(&self) -> TreeRows {
+    /// What is known of the whole tree, and its unfinished entries.
+    fn tree_rows(&self) -> (TreeRows, Vec<FileRow>) {
+        let mut unfinished = Vec::new();
         let mut rows = TreeRows {
             next_index: self.rows.keys().last().map_or(0, |last| last + 1),
             ..TreeRows::default()
@@ -326,10 +332,10 @@ impl Machine {
                     rows.files_done += 1;
                     rows.done_bytes += size.unwrap();
                 }
-                _ => rows.unfinished.push(row),
+                _ => unfinished.push(row),
             }
         }
-        rows
+        (rows, unfinished)
     }
 
     fn directory_row(&self, directory: &Found) -> DirectoryRow {

@@ -177,7 +177,7 @@ fn an_owner_that_lost_its_lease_changes_nothing() {
     let lost = [
         store.set_status(id, run, Status::InProgress, at(9)).wait(),
         store.record_resolved(id, run, resolved).wait(),
-        store.checkpoint(id, run, checkpoint(50)).wait().map(drop),
+        sandbox.record(id, run, checkpoint(50)).map(drop),
         store.record_attempt(attempt, 100).wait(),
         store.reset_attempts(id, run, at(9)).wait(),
         store.acknowledge(id, run, Action::Pause).wait(),

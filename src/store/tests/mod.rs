@@ -16,7 +16,7 @@ use crate::download::{DownloadId, Failure, Proof, RunId, Status, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{
     Checkpoint, Ending, FileKind, FileRow, FileState, Finish, Install, NewDownload, NewFile,
-    Resolved, RunInfo, Store, Traffic,
+    Resolved, RunInfo, Store, StoreError, Traffic,
 };
 
 /// A store in a directory that goes when this does.
@@ -51,6 +51,21 @@ impl Sandbox {
 
     fn run(&self) -> RunId {
         self.store.begin_run(run_info()).wait().expect("run")
+    }
+
+    /// Begins a checkpoint and completes it; whether there was anything to record.
+    fn record(
+        &self,
+        id: DownloadId,
+        run: RunId,
+        checkpoint: Checkpoint,
+    ) -> Result<bool, StoreError> {
+        let begun = self.store.begin_checkpoint(id, run, &checkpoint).wait()?;
+        let Some(begun) = begun else {
+            return Ok(false);
+        };
+        let done = self.store.complete_checkpoint(id, run, begun, checkpoint);
+        done.wait().map(|()| true)
     }
 
     /// A download to `path` that `run` has in progress, of one resolved file of 100 bytes.

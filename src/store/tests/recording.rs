@@ -6,7 +6,9 @@ use crate::download::{Action, DownloadId, Proof, ProviderReceipt, RunId, Status}
 use crate::store::tests::{
     Sandbox, at, checkpoint, ending, finish, new_download, new_file, proved,
 };
-use crate::store::{Attempt, Checkpoint, Claim, Kept, Recorded, StoreError, Traffic, Wrapping};
+use crate::store::{
+    Attempt, Checkpoint, CheckpointRow, Claim, Kept, StoreError, Traffic, Wrapping,
+};
 
 fn traffic(bytes: u64, rung: Proof) -> Traffic {
     Traffic {
@@ -29,12 +31,7 @@ fn a_checkpoint_is_the_state_of_the_files() {
     let sandbox = Sandbox::new();
     let run = sandbox.run();
     let id = sandbox.resolved("x", run);
-    let recorded = sandbox
-        .store
-        .checkpoint(id, run, checkpoint(60))
-        .wait()
-        .expect("checkpoint");
-    assert_eq!(recorded, Recorded::Written);
+    assert!(sandbox.record(id, run, checkpoint(60)).expect("checkpoint"));
     let files = sandbox.another().files(id).wait().expect("files");
     assert_eq!(files.len(), 1);
     assert_eq!(
@@ -56,30 +53,20 @@ fn an_unchanged_state_writes_no_checkpoint() {
     let run = sandbox.run();
     let id = sandbox.resolved("x", run);
     let store = &sandbox.store;
-    store
-        .checkpoint(id, run, checkpoint(60))
-        .wait()
-        .expect("checkpoint");
+    assert!(sandbox.record(id, run, checkpoint(60)).expect("checkpoint"));
     let later = Checkpoint {
         now: at(11),
-        traffic: traffic(0, Proof::Leaves),
         ..checkpoint(60)
     };
-    assert_eq!(
-        store.checkpoint(id, run, later).wait().expect("checkpoint"),
-        Recorded::Unchanged
-    );
+    assert!(!sandbox.record(id, run, later).expect("checkpoint"));
     let row = store.download(id).wait().expect("read").expect("there");
-    assert_eq!((row.updated, row.bytes_wasted), (at(10), 1));
+    assert_eq!(row.updated, at(10));
     assert_eq!(store.checkpoints(id).wait().expect("read").len(), 1);
     let empty = Checkpoint {
         files: vec![],
         ..checkpoint(60)
     };
-    assert_eq!(
-        store.checkpoint(id, run, empty).wait().expect("checkpoint"),
-        Recorded::Unchanged
-    );
+    assert!(!sandbox.record(id, run, empty).expect("checkpoint"));
 }
 
 #[test]
@@ -87,19 +74,59 @@ fn the_newest_checkpoints_are_kept() {
     let sandbox = Sandbox::new();
     let run = sandbox.run();
     let id = sandbox.resolved("x", run);
-    for until in [10, 20, 30, 40, 50] {
-        let recorded = sandbox.store.checkpoint(id, run, checkpoint(until)).wait();
-        assert_eq!(recorded.expect("checkpoint"), Recorded::Written);
+    for until in 1..=30 {
+        let recorded = sandbox.record(id, run, checkpoint(until));
+        assert!(recorded.expect("checkpoint"));
     }
     let kept = sandbox.store.checkpoints(id).wait().expect("read");
-    assert_eq!(
-        kept.iter().map(|row| row.bytes).collect::<Vec<_>>(),
-        [50, 40, 30]
-    );
-    assert!(
-        kept.iter()
-            .all(|row| row.completed && row.run == run && row.trigger == "periodic")
-    );
+    let bytes: Vec<u64> = kept.iter().map(|row| row.bytes).collect();
+    assert_eq!(bytes, (11..=30).rev().collect::<Vec<_>>());
+    let is_as_made = |row: &CheckpointRow| row.run == run && row.trigger == "periodic";
+    assert!(kept.iter().all(is_as_made));
+    assert!(kept.iter().all(|row| row.completed == Some(at(10))));
+}
+
+#[test]
+fn what_was_begun_and_never_completed_is_not_believed() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    assert!(sandbox.record(id, run, checkpoint(60)).expect("checkpoint"));
+    // As often as it may be tried: the one that counts stays.
+    for until in 61..=99 {
+        let begun = sandbox.store.begin_checkpoint(id, run, &checkpoint(until));
+        assert!(begun.wait().expect("begun").is_some());
+    }
+    let rows = sandbox.store.checkpoints(id).wait().expect("read");
+    let completed: Vec<u64> = rows
+        .iter()
+        .filter(|row| row.completed.is_some())
+        .map(|row| row.bytes)
+        .collect();
+    assert_eq!(completed, [60]);
+    let files = sandbox.store.files(id).wait().expect("files");
+    assert_eq!(files[0].state, proved(60));
+    // The state is still the completed one's: there is nothing to record of it.
+    assert!(!sandbox.record(id, run, checkpoint(60)).expect("checkpoint"));
+}
+
+#[test]
+fn old_checkpoints_go_but_for_the_one_to_go_on_from() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    for until in [10, 20] {
+        assert!(
+            sandbox
+                .record(id, run, checkpoint(until))
+                .expect("checkpoint")
+        );
+    }
+    let store = &sandbox.store;
+    assert_eq!(store.prune_history(at(10)).wait().expect("prune"), 0);
+    assert_eq!(store.prune_history(at(11)).wait().expect("prune"), 1);
+    let kept = store.checkpoints(id).wait().expect("read");
+    assert_eq!(kept.iter().map(|row| row.bytes).collect::<Vec<_>>(), [20]);
 }
 
 #[test]
@@ -110,7 +137,7 @@ fn a_checkpoint_of_an_unknown_file_leaves_no_trace() {
     let mut odd = checkpoint(60);
     odd.traffic = traffic(60, Proof::Leaves);
     odd.files[0].index = 1;
-    let outcome = sandbox.store.checkpoint(id, run, odd).wait();
+    let outcome = sandbox.record(id, run, odd);
     assert!(
         matches!(outcome, Err(StoreError::NotFound { .. })),
         "{outcome:?}"
@@ -129,11 +156,7 @@ fn what_is_proved_outlives_a_second_resolving_of_the_same_file_only() {
     let sandbox = Sandbox::new();
     let run = sandbox.run();
     let id = sandbox.resolved("x", run);
-    sandbox
-        .store
-        .checkpoint(id, run, checkpoint(60))
-        .wait()
-        .expect("checkpoint");
+    sandbox.record(id, run, checkpoint(60)).expect("checkpoint");
     let resolve = |cid: &str| {
         sandbox
             .store
@@ -166,7 +189,7 @@ fn traffic_adds_up_over_runs() {
         traffic: traffic(10, Proof::Leaves),
         ..checkpoint(10)
     };
-    store.checkpoint(id, first, one).wait().expect("checkpoint");
+    sandbox.record(id, first, one).expect("checkpoint");
     let mut pause = ending(Status::Paused);
     pause.traffic = traffic(20, Proof::Blocks);
     store.end(id, first, pause).wait().expect("pause");
@@ -379,10 +402,7 @@ fn only_what_has_ended_is_forgotten_and_numbers_are_not_used_again() {
         store.forget(id).wait(),
         Err(StoreError::Transition { .. })
     ));
-    store
-        .checkpoint(id, run, checkpoint(60))
-        .wait()
-        .expect("checkpoint");
+    sandbox.record(id, run, checkpoint(60)).expect("checkpoint");
     store
         .end(id, run, ending(Status::Cancelled))
         .wait()

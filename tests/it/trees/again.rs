@@ -161,9 +161,7 @@ fn only_what_is_wanted_is_asked_for() {
             let gateway = Gateway::of(&dag).features(features).start();
             let sandbox = Sandbox::new();
             let output = get(&sandbox, &dag, &[&gateway], flags).exits(0);
-            let mut found = super::sample::listing(&sandbox.target("tree"));
-            // An empty directory may be wanted: nobody knows before it is seen.
-            found.remove("empty");
+            let found = super::sample::listing(&sandbox.target("tree"));
             assert_eq!(
                 found,
                 only(&sample, files),
@@ -185,6 +183,39 @@ fn only_what_is_wanted_is_asked_for() {
             arrived(&sandbox, &sample, output);
         }
     }
+}
+
+/// What was seen to be unwanted is not asked for again.
+#[test]
+fn what_is_left_out_is_seen_once() {
+    let data = |n: u64| Recipe::default().seed(n).leaf(Leaf::File).build(3_000);
+    let files: Vec<Dag> = (0..20).map(data).collect();
+    let kept = Recipe::default().seed(99).build(500_000);
+    let sample = Sample::new()
+        .files((0..20).map(|n| format!("{n}.txt")).zip(&files))
+        .file("kept.bin", &kept);
+    let dag = sample.dag();
+    let last = kept.leaves().last().expect("a leaf").to_string();
+    let gateway = Gateway::of(&dag)
+        .features(Features::RAW)
+        .on(On::raw().with(last), Fault::HoldAfter(0))
+        .start();
+    let sandbox = Sandbox::new();
+    let flags = ["--exclude", "*.txt", "--connections", "1"];
+    let mut running = sandbox
+        .fetchd(arguments(&dag.source(), &[&gateway], &flags))
+        .spawn();
+    gateway.held();
+    running
+        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() > Some(200_000));
+    running.signal("TERM");
+    running.wait().exits(143);
+    gateway.heal();
+    let before = gateway.requests().len();
+    sandbox.run(["resume", "1"]).exits(0);
+    let again = gateway.requests().len() - before;
+    assert!(again <= 3, "{again}\n{}", gateway.story());
+    assert!(sandbox.read("tree/kept.bin") == kept.data);
 }
 
 #[test]

@@ -418,3 +418,30 @@ fn somebody_elses_target_is_left_alone() {
     resumes(&sandbox, &sample, &gateway);
     assert_eq!(gateway.requests().len(), before, "{}", gateway.story());
 }
+
+/// What an earlier run finished is copied from there, also where its twin is found only later.
+#[test]
+fn a_twin_of_what_is_finished_is_not_fetched_again() {
+    let file = Recipe::default().seed(9).chunk(64 << 10).build(2 << 20);
+    let later = Sample::new().file("twin.bin", &file);
+    let sample = Sample::new()
+        .dir("a", &Sample::new().file("file.bin", &file))
+        .dir("z", &later);
+    let dag = sample.dag();
+    for signal in ["TERM", "KILL"] {
+        let hidden = On::raw().with(later.dag().root.to_string());
+        let gateway = Gateway::of(&dag)
+            .features(Features::RAW)
+            .on(hidden, Fault::HoldAfter(0))
+            .start();
+        let sandbox = Sandbox::new();
+        let running = stuck(&sandbox, &dag, &gateway, 2 << 20);
+        if signal == "TERM" {
+            sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
+        }
+        running.signal(signal);
+        running.wait();
+        let sent = resumes(&sandbox, &sample, &gateway);
+        assert!(sent < 100_000, "{sent} {signal}\n{}", gateway.story());
+    }
+}
