@@ -369,6 +369,12 @@ pub struct CidOf {
     /// Importer profile, by name; repeatable [default: the usual three]
     #[arg(long = "profile", value_name = "PROFILE", value_parser = values::profile)]
     pub profiles: Vec<Profile>,
+    /// Write the blocks to this CAR file; for one profile [default: unixfs-v0-2015]
+    #[arg(long, value_name = "CAR")]
+    pub car: Option<PathBuf>,
+    /// Replace a CAR file of that name
+    #[arg(long, requires = "car")]
+    pub force: bool,
 }
 
 /// `fetchd verify`.

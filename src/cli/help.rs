@@ -136,9 +136,11 @@ pub(super) const CID: &str = "\
 The same CIDs that `ipfs add` gives. The usual profiles are unixfs-v0-2015 (Kubo without options),
 kubo-cid-v1 and unixfs-v1-2025. Of a directory everything is taken, hidden files too (ipfs add -r
 -H); symlinks in it are kept as links. A - instead of a CID: more than the profile can hold.
+--car writes the blocks of one profile as a CAR, for `ipfs dag import` and for `get --gateway`.
 
 Examples:
   fetchd cid model.gguf
+  fetchd cid photos --car photos.car
   fetchd cid --profile unixfs-v1-2025 photos
   fetchd --json cid - < model.gguf | jq -r '.cids[].cid'";
 

@@ -1,20 +1,26 @@
-//! `cid`: what a file or tree on disk is called under importer profiles.
+//! `cid`: what a file or tree on disk is called under importer profiles, and its blocks as a CAR.
 //!
 //! Needs neither state nor configuration.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::runtime;
 
 use crate::cli::{CidOf, Global};
 use crate::commands::context;
 use crate::commands::error::CommandError;
+use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::content::importer::{Profile, Root};
-use crate::disk::inspect;
+use crate::disk::place::{Nonce, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
+use crate::disk::{inspect, install};
 use crate::download::chain;
-use crate::engine::{self, Names, NamingError};
+use crate::engine::{CarOf, Namer, Names, NamingError};
 use crate::exit::ExitKind;
 use crate::ui::view::{CidsView, ProfileCidView};
 use crate::ui::{json, table};
@@ -22,14 +28,22 @@ use crate::ui::{json, table};
 /// The profiles that most content was imported with.
 const USUAL: usize = 3;
 
-/// Prints the CIDs.
+/// Prints the CIDs, and writes the CAR.
 pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
     let usual = &Profile::ALL[..USUAL];
-    let profiles = match args.profiles.as_slice() {
-        [] => usual,
-        asked => asked,
+    let profiles = match (args.profiles.as_slice(), &args.car) {
+        ([], None) => usual,
+        ([], Some(_)) => &usual[..1],
+        ([_, _, ..], Some(_)) => {
+            return Err(CommandError::usage("a CAR holds the blocks of one profile")
+                .hint("choose one with --profile, and run it again for each further one"));
+        }
+        (asked, _) => asked,
     };
-    let names = names(&args.path, profiles).map_err(failed)?;
+    let names = match &args.car {
+        Some(car) => with_car(args, &profiles[0], car)?,
+        None => names(&args.path, profiles, None).map_err(failed)?,
+    };
     let is_stream = args.path == Path::new("-");
     let path = std::path::absolute(&args.path).unwrap_or_else(|_| args.path.clone());
     let one = |(profile, root): (&Profile, &Option<Root>)| ProfileCidView {
@@ -51,21 +65,94 @@ pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
     Ok(ExitKind::Success)
 }
 
-fn names(path: &Path, profiles: &[Profile]) -> Result<Names, NamingError> {
+fn names(path: &Path, profiles: &[Profile], car: Option<&mut CarOf>) -> Result<Names, NamingError> {
+    let mut namer = Namer::new(profiles, car);
     if path == Path::new("-") {
-        return engine::name_stream(&mut std::io::stdin().lock(), profiles);
+        return namer.stream(&mut std::io::stdin().lock());
     }
     if inspect::is_directory(path)
         && let Some(view) = TreeView::open(path)?
     {
-        return engine::name_tree(&view, path, profiles);
+        return namer.tree(&view, path);
     }
-    engine::name_file(&RandomFile::open(path)?, profiles)
+    namer.file(&RandomFile::open(path)?)
+}
+
+/// Names it on a thread of its own, so that a signal leaves no part of a CAR behind.
+fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, CommandError> {
+    let target = Target::at(car)?;
+    let creatable = target.check_creatable(args.force);
+    creatable.map_err(|error| CommandError::from(error).hint("choose another name, or --force"))?;
+    if inspect::is_directory(&args.path) && inspect::is_within(target.dir(), &args.path) {
+        let message = "the CAR cannot lie in the directory whose blocks it holds";
+        return Err(CommandError::usage(message).hint("name another place with --car"));
+    }
+    let part = target.part_path(&Nonce::random());
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let work = {
+        let (path, profile, force) = (args.path.clone(), *profile, args.force);
+        let (part, is_stopped) = (part.clone(), is_stopped.clone());
+        move || write_car(&path, &profile, &part, &target, force, is_stopped)
+    };
+    let written = or_signal(work, &is_stopped);
+    if written.is_err() {
+        install::remove(&part)?;
+    }
+    written
+}
+
+fn write_car(
+    path: &Path,
+    profile: &Profile,
+    part: &Path,
+    target: &Target,
+    force: bool,
+    is_stopped: Arc<AtomicBool>,
+) -> Result<Names, CommandError> {
+    let mut car = CarOf::create(part, profile, is_stopped)?;
+    let profiles = std::slice::from_ref(profile);
+    let names = names(path, profiles, Some(&mut car)).map_err(failed)?;
+    let Some(Some(root)) = names.roots.first() else {
+        let message = format!("it is more than {} can hold", profile.name());
+        return Err(CommandError::new(ExitKind::Refused, message).hint("choose another profile"));
+    };
+    car.install(root, target.path(), force)?;
+    Ok(names)
+}
+
+/// Waits for the work or for a signal. The work hears of the signal; work that waits for its
+/// input does not, and ends with the process.
+fn or_signal<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CommandError> + Send + 'static,
+    is_stopped: &AtomicBool,
+) -> Result<T, CommandError> {
+    let internal = |error: std::io::Error| CommandError::new(ExitKind::Internal, error.to_string());
+    let mut signals = Signals::watch().map_err(internal)?;
+    let runtime = runtime::Builder::new_current_thread()
+        .build()
+        .map_err(internal)?;
+    let outcome = runtime.block_on(async {
+        let mut work = tokio::task::spawn_blocking(work);
+        loop {
+            tokio::select! {
+                done = &mut work => break done.unwrap_or_else(|panicked| {
+                    std::panic::resume_unwind(panicked.into_panic())
+                }),
+                asked = signals.next() => if let Asked::End(kind) = asked {
+                    is_stopped.store(true, Ordering::Relaxed);
+                    break Err(CommandError::new(kind, "stopped, and no CAR was written"));
+                }
+            }
+        }
+    });
+    runtime.shutdown_background();
+    outcome
 }
 
 fn failed(error: NamingError) -> CommandError {
     match error {
         NamingError::Disk(error) => error.into(),
+        NamingError::Stopped => CommandError::new(ExitKind::Interrupted, chain(&error)),
         NamingError::Stream(_) => CommandError::new(ExitKind::Disk, chain(&error)),
         NamingError::Directory { .. } => CommandError::new(ExitKind::Refused, chain(&error)),
     }

@@ -29,6 +29,14 @@ pub fn is_directory(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())
 }
 
+/// Whether `path` is the directory `directory` or lies somewhere below it, whatever links lead
+/// there. What is not there lies nowhere.
+pub fn is_within(path: &Path, directory: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    let both = real(path).zip(real(directory));
+    both.is_some_and(|(path, directory)| path.starts_with(directory))
+}
+
 /// Length and modification time in nanoseconds since 1970 UTC of the file at `path`; `None` if
 /// nothing is there that can be read.
 pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {

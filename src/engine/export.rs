@@ -20,6 +20,7 @@ use crate::engine::export::blocks::Found;
 use crate::store::{Store, StoreError};
 
 pub use blocks::Origin;
+pub(in crate::engine) use car_file::Appender;
 pub use car_file::{CarPart, is_car_of};
 pub use save::Saving;
 

@@ -61,7 +61,7 @@ pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
 pub use local::LocalFiles;
-pub use naming::{Names, NamingError, name_file, name_stream, name_tree};
+pub use naming::{CarOf, Namer, Names, NamingError};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};

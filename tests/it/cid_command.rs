@@ -89,3 +89,125 @@ fn trees_are_those_of_kubo_and_pipes_are_refused() {
         output.stderr
     );
 }
+
+/// Runs Kubo with a repository of its own, in the downloads directory.
+fn kubo(sandbox: &Sandbox, binary: &std::path::Path, command: &str) -> String {
+    let (home, binary) = (sandbox.root().join("home"), binary.display());
+    let script = format!(
+        "export IPFS_PATH={}; [ -e $IPFS_PATH/config ] || {binary} init -e >&2; \
+         ipfs() {{ {binary} --offline \"$@\"; }}; {command}",
+        home.display()
+    );
+    let output = sandbox.shell(&script).run().exits(0);
+    output.text().trim().to_owned()
+}
+
+/// Everything that a CAR holds proves itself and hangs together: fetchd gets the content out of it.
+#[cfg(unix)]
+#[test]
+fn the_car_of_a_tree_is_all_of_it() {
+    use crate::support::dag::seeded;
+    let sandbox = Sandbox::new();
+    let tree = sandbox.target("tree");
+    std::fs::create_dir_all(tree.join("many")).expect("a folder");
+    std::fs::write(tree.join("large"), seeded(1, 3 << 20)).expect("written");
+    std::fs::write(tree.join("zeros"), vec![0; 3 << 20]).expect("written");
+    std::fs::write(tree.join("empty"), "").expect("written");
+    std::os::unix::fs::symlink("large", tree.join("link")).expect("a link");
+    for n in 0..4000 {
+        let name = format!("{n:04}-{}", "x".repeat(60));
+        std::fs::write(tree.join("many").join(name), n.to_string()).expect("written");
+    }
+    for profile in ["unixfs-v0-2015", "unixfs-v1-2025"] {
+        let car = format!("{profile}.car");
+        let args = ["--json", "cid", "tree", "--profile", profile, "--car", &car];
+        let named = sandbox.run(args).exits(0).document();
+        let cid = named["cids"][0]["cid"].as_str().expect("a CID").to_owned();
+        let get = ["get", &cid, "--gateway", &car, "-o", profile];
+        sandbox.run(get).exits(0);
+        let same = format!("diff -r --no-dereference tree {profile}");
+        sandbox.shell(&same).run().exits(0);
+        // Zeros repeat, and are there once.
+        let len = std::fs::metadata(sandbox.target(&car))
+            .expect("a CAR")
+            .len();
+        assert!(len < 6 << 20, "{len}");
+        if let Some(binary) = support::kubo() {
+            let imported = kubo(&sandbox, &binary, &format!("ipfs dag import --stats {car}"));
+            assert!(imported.contains(&cid), "{imported}");
+            let set = |command: &str| kubo(&sandbox, &binary, command);
+            let blocks = set(&format!("ipfs refs -r -u {cid} | sort | wc -l"));
+            let blocks: u64 = blocks.parse().expect("a number");
+            assert!(
+                imported.contains(&format!("Imported {} blocks", blocks + 1)),
+                "{imported}, {blocks} below the root"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_car_of_a_stream_has_its_root_in_the_header() {
+    let sandbox = Sandbox::new();
+    let cid = |profile: &str, bytes: &[u8]| {
+        let args = [
+            "--json",
+            "cid",
+            "-",
+            "--profile",
+            profile,
+            "--car",
+            "x.car",
+            "--force",
+        ];
+        let output = sandbox.fetchd(args).stdin(bytes).run().exits(0);
+        let cid = output.document()["cids"][0]["cid"].clone();
+        cid.as_str().expect("a CID").to_owned()
+    };
+    for bytes in [&b""[..], b"hello world", &[7; 700_000]] {
+        for profile in ["unixfs-v0-2015", "unixfs-v1-2025", "kubo-trickle"] {
+            let cid = cid(profile, bytes);
+            let get = ["get", &cid, "--gateway", "x.car", "-o", "back", "--force"];
+            sandbox.run(get).exits(0);
+            assert!(sandbox.read("back") == bytes, "{profile}");
+        }
+    }
+}
+
+#[test]
+fn a_car_takes_no_name_that_is_taken_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.target("tree")).expect("a folder");
+    std::fs::write(sandbox.target("tree/file"), "hello").expect("written");
+    std::fs::write(sandbox.target("mine.car"), "mine").expect("written");
+    let refused = [
+        (&["cid", "tree", "--car", "mine.car"][..], 73),
+        (&["cid", "tree", "--car", "tree/x.car"], 2),
+        (&["cid", "tree", "--car", "nowhere/x.car"], 73),
+        (&["cid", "gone", "--car", "x.car"], 73),
+        (
+            &[
+                "cid",
+                "tree",
+                "--car",
+                "x.car",
+                "--profile",
+                "kubo",
+                "--profile",
+                "helia",
+            ],
+            2,
+        ),
+    ];
+    for (args, code) in refused {
+        sandbox.run(args).exits(code);
+    }
+    assert_eq!(sandbox.read("mine.car"), b"mine");
+    assert_eq!(
+        std::fs::read_dir(sandbox.out()).expect("a folder").count(),
+        2
+    );
+    let forced = ["cid", "tree", "--car", "mine.car", "--force"];
+    sandbox.run(forced).exits(0);
+    assert_ne!(sandbox.read("mine.car"), b"mine");
+}

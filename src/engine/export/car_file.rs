@@ -17,9 +17,7 @@ const PIECE: usize = 1 << 20;
 
 /// A CAR that is being written: from front to back, hashed on the way.
 pub struct CarPart {
-    part: PartFile,
-    written: u64,
-    buffer: Vec<u8>,
+    file: Appender,
     sha256: FileSha256,
 }
 
@@ -29,12 +27,48 @@ impl CarPart {
     /// # Errors
     /// It cannot be made.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
+        Ok(Self {
+            file: Appender::create(path)?,
+            sha256: FileSha256::new(),
+        })
+    }
+
+    /// Bytes so far.
+    pub fn position(&self) -> u64 {
+        self.file.position()
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.sha256.update(bytes);
+        self.file.append(bytes)
+    }
+
+    /// Makes it durable and gives it its final name; its SHA-256.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if the name is taken and `overwrite` is false; then, as after any
+    /// other failure, the part stays.
+    pub fn install(self, target: &Path, overwrite: bool) -> Result<[u8; 32], DiskError> {
+        self.file.install(target, overwrite)?;
+        Ok(self.sha256.finish())
+    }
+}
+
+/// A part file that is written from front to back.
+pub(in crate::engine) struct Appender {
+    part: PartFile,
+    written: u64,
+    buffer: Vec<u8>,
+}
+
+impl Appender {
+    /// Begins anew at this path; what an earlier try left there goes.
+    pub fn create(path: &Path) -> Result<Self, DiskError> {
         install::remove(path)?;
         Ok(Self {
             part: PartFile::create(path)?,
             written: 0,
             buffer: Vec::with_capacity(2 * PIECE),
-            sha256: FileSha256::new(),
         })
     }
 
@@ -43,13 +77,25 @@ impl CarPart {
         self.written + self.buffer.len() as u64
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
-        self.sha256.update(bytes);
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= PIECE {
             self.flush()?;
         }
         Ok(())
+    }
+
+    /// Puts other bytes in the place of the first ones.
+    pub fn rewrite_head(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
+        self.flush()?;
+        self.part.write_at(0, bytes)
+    }
+
+    /// Forgets everything that was written.
+    pub fn restart(&mut self) -> Result<(), DiskError> {
+        self.buffer.clear();
+        self.written = 0;
+        self.part.set_len(0)
     }
 
     fn flush(&mut self) -> Result<(), DiskError> {
@@ -59,16 +105,11 @@ impl CarPart {
         Ok(())
     }
 
-    /// Makes it durable and gives it its final name; its SHA-256.
-    ///
-    /// # Errors
-    /// [`DiskError::Exists`] if the name is taken and `overwrite` is false; then, as after any
-    /// other failure, the part stays.
-    pub fn install(mut self, target: &Path, overwrite: bool) -> Result<[u8; 32], DiskError> {
+    /// Makes it durable and gives it its final name.
+    pub fn install(mut self, target: &Path, overwrite: bool) -> Result<(), DiskError> {
         self.flush()?;
         self.part.sync()?;
-        install::install(self.part.path(), target, overwrite)?;
-        Ok(self.sha256.finish())
+        install::install(self.part.path(), target, overwrite)
     }
 }
 

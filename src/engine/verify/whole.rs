@@ -11,7 +11,7 @@ use crate::content::importer::Profile;
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
-use crate::engine::naming::{self, NamingError};
+use crate::engine::naming::{Namer, NamingError};
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -53,7 +53,7 @@ pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
         return Ok(false);
     }
     let file = file.clone();
-    match aside(move || naming::name_file(&file, &profiles)).await {
+    match aside(move || Namer::new(&profiles, None).file(&file)).await {
         Ok(names) => Ok(names.roots.iter().flatten().any(|found| found.is(&root))),
         Err(NamingError::Disk(error)) => Err(error),
         Err(_) => Ok(false),
@@ -64,7 +64,7 @@ pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
 pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
     let path = path.to_path_buf();
     let names = aside(move || match TreeView::open(&path)? {
-        Some(view) => naming::name_tree(&view, &path, Profile::ALL).map(Some),
+        Some(view) => Namer::new(Profile::ALL, None).tree(&view, &path).map(Some),
         None => Ok(None),
     });
     match names.await {
