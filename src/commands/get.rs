@@ -333,6 +333,7 @@ pub fn in_place(
                     Recorded::from_json(&row.options_json).takes_the_same(recorded)
                         && is_tree_unchanged(context, &row, path)?
                 }
+                "symlink" => is_link_unchanged(context, &row, path)?,
                 _ => is_file_unchanged(context, path)?,
             };
             return Ok(is_unchanged.then(|| (row, path.clone())));
@@ -345,6 +346,16 @@ fn is_file_unchanged(context: &Context, path: &Path) -> Result<bool, CommandErro
     let install = context.store.install_at(path).wait()?;
     let known = install.map(|install| (install.size, install.mtime_ns));
     Ok(known.is_some() && inspect::fingerprint(path) == known)
+}
+
+fn is_link_unchanged(
+    context: &Context,
+    row: &DownloadRow,
+    path: &Path,
+) -> Result<bool, CommandError> {
+    let rows = context.store.entries(row.id, None, 1).wait()?;
+    let known = rows.into_iter().next().and_then(|row| row.file.target);
+    Ok(known.is_some() && inspect::link_text(path) == known)
 }
 
 /// Whether everything in a directory is as it was when it got its final name.

@@ -24,6 +24,12 @@ pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
+/// What the symlink at `path` holds; `None` if there is none.
+pub fn link_text(path: &Path) -> Option<Vec<u8>> {
+    let text = std::fs::read_link(path).ok()?;
+    Some(text.as_os_str().as_encoded_bytes().to_vec())
+}
+
 /// Whether a directory is there; a symlink to one is none.
 pub fn is_directory(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|there| there.is_dir())

@@ -38,6 +38,26 @@ pub fn install(part: &Path, target: &Path, overwrite: bool) -> Result<(), DiskEr
     sync_dir(parent(target))
 }
 
+/// Makes a symlink with this text and this final name, as [`install`] does with a part; `part` is
+/// the name that it has until then.
+///
+/// # Errors
+/// As [`install`]; then nothing is left behind.
+pub fn install_link(
+    text: &[u8],
+    part: &Path,
+    target: &Path,
+    overwrite: bool,
+) -> Result<(), DiskError> {
+    remove(part)?;
+    platform::symlink(text, part).map_err(DiskError::of("create the link", part))?;
+    let installed = install(part, target, overwrite);
+    if installed.is_err() {
+        remove(part)?;
+    }
+    installed
+}
+
 /// Removes a file or symlink; it is fine if there is none.
 ///
 /// # Errors

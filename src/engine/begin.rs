@@ -17,8 +17,8 @@ use crate::download::{Action, Status};
 use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{
-    busy_failure, disk_failure, exists_failure, link_failure, not_a_file, path_failure,
-    store_failure, target_failure, timed_out,
+    busy_failure, disk_failure, exists_failure, not_a_file, path_failure, store_failure,
+    target_failure, timed_out,
 };
 use crate::engine::output::{Output, Writer};
 use crate::engine::plan::{FilePlan, Plan};
@@ -405,7 +405,8 @@ impl Coordinator<'_> {
                 self.cut(&part)?;
                 Ok(Output::File(part))
             }
-            _ => Err(Stop::Failed(link_failure(self.root_text()))),
+            // A link has no bytes: all of it is made when it gets its name.
+            _ => self.judge_root_link().map(|()| Output::Undecided),
         }
     }
 
@@ -433,6 +434,12 @@ impl Coordinator<'_> {
             return;
         }
         let (id, size) = (self.job.id, self.plan.size().unwrap_or(0));
+        if let (Some(text), None) = (self.plan.root_link(), &self.job.car_part)
+            && inspect::link_text(target).as_deref() == Some(&text[..])
+        {
+            self.is_in_place = true;
+            return;
+        }
         let is_free = match inspect::file_len(target) {
             // Only a directory replaces a directory.
             _ if inspect::is_directory(target) && !self.plan.is_directory() => false,

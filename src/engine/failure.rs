@@ -117,15 +117,15 @@ pub fn not_a_file(root: Option<String>, what: &str) -> Failure {
     }
 }
 
-/// The root is a symbolic link.
+/// The root is a symbolic link, and a file was wanted.
 pub fn link_failure(root: Option<String>) -> Failure {
     Failure {
         kind: ExitKind::Refused,
         message: format!(
-            "{} is a symbolic link, which means nothing by itself",
+            "{} is a symbolic link, which has no checksum",
             root.unwrap_or_default()
         ),
-        hint: Some("fetch the directory that holds it".to_owned()),
+        hint: Some("fetch it without a checksum, or what it leads to".to_owned()),
     }
 }
 

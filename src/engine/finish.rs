@@ -33,6 +33,7 @@ impl Coordinator<'_> {
         self.net.set.abort_all();
         self.announce_progress();
         self.announce(What::Verifying);
+        self.write_journal();
         if !self.move_to(Status::Verifying).await {
             return;
         }
@@ -157,6 +158,10 @@ impl Coordinator<'_> {
         let failure = match std::mem::replace(&mut self.output, Output::Undecided) {
             _ if self.job.car_part.is_some() => self.install_car(target, overwrite).await,
             Output::Tree(tree) => self.install_tree(tree, target, overwrite).await,
+            _ if let Some(text) = self.plan.root_link() => {
+                let text = text.clone();
+                self.install_link(text, part, target, overwrite).await
+            }
             _ => self.install_file(part, target, overwrite).await,
         };
         if let Err(failure) = failure {

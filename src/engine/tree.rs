@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::disk::DiskError;
+use bytes::Bytes;
+
 use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
+use crate::disk::{DiskError, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status};
+use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{
-    chain, disk_failure, exists_failure, one_by_one, store_failure, target_failure,
+    chain, disk_failure, exists_failure, link_failure, one_by_one, store_failure, target_failure,
 };
 use crate::engine::filter::Filter;
 use crate::engine::finish::on_a_thread;
@@ -95,6 +98,56 @@ impl Coordinator<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A link that is wanted by itself is judged as one that stands in the directory of its target,
+    /// and that directory is what it must not lead out of.
+    pub(super) fn judge_root_link(&self) -> Result<(), Stop> {
+        let Destination::Disk { target, .. } = &self.job.destination else {
+            return Ok(());
+        };
+        let Some(text) = self
+            .plan
+            .root_link()
+            .filter(|_| self.job.car_part.is_none())
+        else {
+            return Ok(());
+        };
+        if self.job.expected_sha256.is_some() || self.job.checksum.is_some() {
+            return Err(Stop::Failed(link_failure(self.root_text())));
+        }
+        let name = target.file_name().and_then(|name| name.to_str());
+        let path = TreePath::parse(name.unwrap_or("link"))
+            .map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
+        let judged = Links::new(false).add(&path, text);
+        judged.map_err(|bad| {
+            let hint = "fetch what it leads to by its own CID or path".to_owned();
+            Stop::Failed(unsafe_link(&bad, hint))
+        })
+    }
+
+    /// Makes the link with its final name.
+    pub(super) async fn install_link(
+        &self,
+        text: Bytes,
+        part: PathBuf,
+        target: PathBuf,
+        overwrite: bool,
+    ) -> Result<(), Failure> {
+        let id = self.job.id;
+        on_a_thread(move || {
+            match install::install_link(&text, &part, &target, overwrite) {
+                // Somebody else made the very same link: installs may race.
+                Err(DiskError::Exists { .. })
+                    if inspect::link_text(&target).as_deref() == Some(&text[..]) =>
+                {
+                    Ok(())
+                }
+                Err(DiskError::Exists { .. }) => Err(exists_failure(&target, id)),
+                done => done.map_err(|error| target_failure(&error, id)),
+            }
+        })
+        .await
     }
 
     /// Gives the tree its final name.

@@ -165,7 +165,12 @@ fn the_car_of_a_stream_has_its_root_in_the_header() {
         cid.as_str().expect("a CID").to_owned()
     };
     for bytes in [&b""[..], b"hello world", &[7; 700_000]] {
-        for profile in ["unixfs-v0-2015", "unixfs-v1-2025", "kubo-trickle"] {
+        for profile in [
+            "unixfs-v0-2015",
+            "unixfs-v1-2025",
+            "kubo-raw-leaves",
+            "kubo-trickle",
+        ] {
             let cid = cid(profile, bytes);
             let get = ["get", &cid, "--gateway", "x.car", "-o", "back", "--force"];
             sandbox.run(get).exits(0);

@@ -1,7 +1,9 @@
 //! Linux, macOS and the other Unixes.
 
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -163,6 +165,11 @@ pub(in crate::disk) fn remove_locked(file: File, path: &Path) -> io::Result<()> 
 }
 
 /// The effective user id.
+/// Makes a symlink.
+pub(in crate::disk) fn symlink(target: &[u8], path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(OsStr::from_bytes(target), path)
+}
+
 pub(in crate::disk) fn uid() -> Option<u32> {
     Some(rustix::process::geteuid().as_raw())
 }

@@ -532,6 +532,7 @@ impl Plan {
         expansion.is_node = true;
         if id == 0 {
             self.root_kind = Some("symlink");
+            self.root_link = Some(node.target.clone());
         }
         self.remove(id, 0);
         Ok(())

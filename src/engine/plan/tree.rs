@@ -66,6 +66,8 @@ pub struct Plan {
     /// Entries that each task was given, or that were found below those.
     pub(super) given: HashMap<TaskId, Vec<EntryId>>,
     pub(super) root_kind: Option<&'static str>,
+    /// Where the root leads, if it is a symbolic link.
+    pub(super) root_link: Option<Bytes>,
 }
 
 impl Plan {
@@ -104,6 +106,7 @@ impl Plan {
             unfinished_bytes: 0,
             given: HashMap::new(),
             root_kind: None,
+            root_link: None,
         }
     }
 
@@ -125,6 +128,11 @@ impl Plan {
     /// What the root is, in words, once it is known.
     pub fn root_kind(&self) -> Option<&'static str> {
         self.root_kind
+    }
+
+    /// Where the root leads, if it is a symbolic link.
+    pub fn root_link(&self) -> Option<&Bytes> {
+        self.root_link.as_ref()
     }
 
     /// Whether the root is known to be a directory.

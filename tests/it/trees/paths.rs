@@ -1,7 +1,7 @@
 //! Paths into trees: followed with proof, through shards and odd names; absence is proved, too.
 
 use super::sample::{Sample, stands_as};
-use crate::support::dag::{Dag, Recipe};
+use crate::support::dag::{Dag, Dir, Recipe};
 use crate::support::gateway::{Features, Gateway};
 use crate::support::sandbox::{Output, Sandbox};
 
@@ -134,19 +134,53 @@ fn what_is_not_there_is_proved() {
     }
 }
 
+/// As `ipfs get` does; judged as a link in the directory where it is to stand.
 #[test]
-fn a_link_by_itself_is_refused() {
-    let dag = tree().dag();
+fn a_link_by_itself_is_made() {
+    let dag = Dir::new()
+        .entry("link", &Dag::symlink("a/b c"))
+        .entry("out", &Dag::symlink("../secret"))
+        .entry("absolute", &Dag::symlink("/etc/passwd"))
+        .build();
     let gateway = Gateway::of(&dag).start();
     let sandbox = Sandbox::new();
-    let output = get(&sandbox, &format!("{}/link", dag.root), &gateway, &[]).exits(77);
-    let failed = &output.events_of("failed")[0];
-    assert!(
-        failed["message"]
-            .as_str()
-            .is_some_and(|text| text.contains("symbolic link")),
-        "{failed}"
-    );
+    let source = |name: &str| format!("{}/{name}", dag.root);
+    for more in [&[][..], &["--force"]] {
+        get(&sandbox, &source("link"), &gateway, more).exits(0);
+        let text = std::fs::read_link(sandbox.target("link")).expect("a link");
+        assert_eq!(text, std::path::Path::new("a/b c"));
+    }
+    let before = gateway.requests().len();
+    get(&sandbox, &source("link"), &gateway, &[]).exits(0);
+    assert_eq!(gateway.requests().len(), before);
+    for name in ["out", "absolute"] {
+        let output = get(&sandbox, &source(name), &gateway, &[]).exits(77);
+        let failed = &output.events_of("failed")[0];
+        let message = failed["message"].as_str().unwrap_or_default();
+        assert!(message.contains("link"), "{failed}");
+        assert!(!sandbox.target(name).is_symlink());
+    }
+    let sum = ["--sha256", &"0".repeat(64), "-o", "summed"];
+    get(&sandbox, &source("link"), &gateway, &sum).exits(77);
+    std::fs::write(sandbox.target("mine"), b"mine").expect("a writable sandbox");
+    get(&sandbox, &source("link"), &gateway, &["-o", "mine"]).exits(73);
+    assert_eq!(sandbox.read("mine"), b"mine");
+    get(
+        &sandbox,
+        &source("link"),
+        &gateway,
+        &["-o", "mine", "--force"],
+    )
+    .exits(0);
+    assert!(sandbox.target("mine").is_symlink());
+    assert!(sandbox.partials().is_empty());
+    get(
+        &sandbox,
+        &source("link"),
+        &gateway,
+        &["--car", "-o", "link.car"],
+    )
+    .exits(0);
 }
 
 /// A file of a tree goes to standard output, the tree does not.
