@@ -27,7 +27,7 @@ use crate::download::chain;
 use crate::engine::{Ending, Finding, Flaw};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, NewDownload};
-use crate::ui::table;
+use crate::ui::verdict;
 use crate::ui::view::RepairedView;
 
 /// Mends one file or tree.
@@ -67,6 +67,9 @@ fn repair(
         }
         work.mend(finding);
     }
+    if verified.findings.is_empty() {
+        work.complete()?;
+    }
     work.settle()?;
     let Repair {
         tally,
@@ -77,7 +80,7 @@ fn repair(
     view.ok = tally.outcome() == ExitKind::Success;
     view.elapsed = started.elapsed().as_secs_f64();
     transfer.reporter.finish();
-    context.show(&view, || table::repaired(&view))?;
+    context.show(&view, || verdict::repaired(&view))?;
     match (tally.outcome(), last) {
         (ExitKind::Success, _) => Ok(ExitKind::Success),
         // One that failed says why better than a sum does.
@@ -215,6 +218,35 @@ impl Repair<'_, '_> {
             Ending::Paused | Ending::Cancelled => stopped(ExitKind::Stopped),
             Ending::Signalled(kind) => stopped(kind),
         }
+    }
+
+    /// A repair that was killed between its last step and the record of it: all is right, and only
+    /// the record lacks.
+    fn complete(&mut self) -> Result<(), CommandError> {
+        let store = &self.context.store;
+        let Some(id) = store.unfinished_at(&self.subject.path).wait()? else {
+            return Ok(());
+        };
+        let row = store.download(id).wait()?.filter(|row| {
+            let root = row.root_cid.as_deref().map(cid::parse);
+            let is_same = match (root, self.subject.should) {
+                (Some(Ok(root)), Should::Content(wanted)) => root == wanted,
+                _ => false,
+            };
+            let has_part = transfer::part_path(row).is_none_or(|part| inspect::exists(&part));
+            is_same && !has_part && row.content_path.is_empty()
+        });
+        let Some(row) = row else { return Ok(()) };
+        let recorded = Recorded::from_json(&row.options_json);
+        let providers = self.transfer.providers(&recorded)?;
+        let row = claim::resume(self.context, self.transfer, row.id)?;
+        if self.transfer.start(&row, providers)
+            && let Some(ended) = self.transfer.next_ended()
+        {
+            let path = self.subject.path.clone();
+            self.count(ended, &path)?;
+        }
+        Ok(())
     }
 
     /// What the record of a repair keeps: as the download had it, but for the place.

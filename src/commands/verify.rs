@@ -18,7 +18,7 @@ use crate::download::{DownloadId, Proof, chain};
 use crate::engine::{self, Finding, Flaw, Report, Verification, VerifyError};
 use crate::exit::ExitKind;
 use crate::store::FileRow;
-use crate::ui::table;
+use crate::ui::verdict;
 use crate::ui::view::{AllVerifiedView, BadView, ErrorView, VerifiedView};
 
 /// Lines of the ledger, and rows of a tree, that are read at once.
@@ -60,7 +60,7 @@ fn single(
     let asks = args.cid.is_some() || !args.gateway.is_empty();
     let verified = verify(context, transfer, &subject, asks)?;
     transfer.reporter.finish();
-    context.show(&verified.view, || table::verified(&verified.view))?;
+    context.show(&verified.view, || verdict::verified(&verified.view))?;
     match verified.error {
         Some(error) => Err(error),
         None => Ok(ExitKind::Success),
@@ -95,7 +95,7 @@ fn all(
             }
             if !context.wants_json() {
                 transfer.reporter.finish();
-                context.show(&view, || table::verified(&view))?;
+                context.show(&view, || verdict::verified(&view))?;
             }
             if context.wants_json() || !view.ok {
                 views.push(view);

@@ -18,6 +18,7 @@ pub mod screen;
 pub mod state;
 pub mod table;
 pub mod taskbar;
+pub mod verdict;
 pub mod view;
 
 use std::ops::ControlFlow;

@@ -3,20 +3,18 @@
 //! A table never gets wider than it is told to: a narrow one drops columns and cuts names in the
 //! middle. Without a width, nothing is dropped or cut, for the reader is a program or a pager.
 
-use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::download::{Proof, Status};
+use crate::download::Status;
 use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
     AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, FileView,
     GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView, ReceiptView,
-    RepairedView, VerifiedView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
@@ -223,91 +221,6 @@ pub fn cids(view: &CidsView) -> String {
     let width = width.unwrap_or(0);
     let line = |one: &ProfileCidView| format!("{:<width$}  {}", text(&one.cid), one.profile);
     view.cids.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// The words of `verify`, without a line feed at its end.
-pub fn verified(view: &VerifiedView) -> String {
-    let shown = |path: &Path| escape::text(&path.to_string_lossy()).into_owned();
-    let size = human::size(view.checked_bytes);
-    let what = view.cid.as_deref().unwrap_or("no CID");
-    let verdict = match (view.ok, view.bad.is_empty() && view.missing.is_empty()) {
-        (true, _) => "ok",
-        (false, true) => "unproved",
-        (false, false) => "damaged",
-    };
-    let mut lines = vec![format!(
-        "{verdict}: {} ({what}, {size}{})",
-        shown(&view.path),
-        speed(view)
-    )];
-    let bad = view.bad.iter().map(|bad| {
-        let (first, behind) = (bad.offset, bad.offset.saturating_add(bad.length));
-        let (path, what) = (shown(&bad.path), &bad.what);
-        format!("  wrong: {path}: {what}, {first} to {behind}")
-    });
-    lines.extend(bad);
-    let named = [
-        ("missing", &view.missing),
-        ("unproved", &view.unproved),
-        ("extra", &view.extra),
-    ];
-    for (word, paths) in named {
-        lines.extend(
-            paths
-                .iter()
-                .map(|path| format!("  {word}: {}", shown(path))),
-        );
-    }
-    lines.extend(view.proof.and_then(weak_proof).map(str::to_owned));
-    lines.extend(
-        view.error
-            .as_ref()
-            .map(|error| format!("  {}", escape::text(&error.message))),
-    );
-    lines.join("\n")
-}
-
-/// The words of `repair`, without a line feed at its end.
-pub fn repaired(view: &RepairedView) -> String {
-    let shown = |path: &Path| escape::text(&path.to_string_lossy()).into_owned();
-    let (path, size) = (shown(&view.path), human::size(view.bytes_fetched));
-    let verdict = match (view.ok, view.repaired.is_empty()) {
-        (true, true) => format!("ok: {path}: nothing is wrong"),
-        (true, false) => format!("repaired: {path} ({size} fetched)"),
-        (false, _) => format!("damaged: {path} ({size} fetched)"),
-    };
-    let lines = [("repaired", &view.repaired), ("failed", &view.failed)];
-    let lines = lines.iter().flat_map(|(word, paths)| {
-        paths
-            .iter()
-            .map(move |path| format!("  {word}: {}", shown(path)))
-    });
-    let lines: Vec<String> = std::iter::once(verdict).chain(lines).collect();
-    lines.join("\n")
-}
-
-/// How fast it went, where that says anything.
-fn speed(view: &VerifiedView) -> String {
-    let enough = view.checked_bytes > 1 << 20 && view.elapsed > 0.0;
-    match enough {
-        true => format!(
-            ", {}",
-            human::rate(view.checked_bytes as f64 / view.elapsed)
-        ),
-        false => String::new(),
-    }
-}
-
-/// What a proof is worth that is less than that of each leaf.
-fn weak_proof(proof: Proof) -> Option<&'static str> {
-    match proof {
-        Proof::Blocks | Proof::Leaves => None,
-        Proof::Profile => Some("  proof: an importer gives it this CID"),
-        Proof::Sha256 => Some("  proof: it has the SHA-256 that it had when it was proved"),
-        Proof::Unverified => Some(
-            "  proof: none; it has the SHA-256 that it had when it came, and nothing proved it then",
-        ),
-    }
 }
 
 /// The words of `prune`, without a line feed at its end.

@@ -30,6 +30,8 @@ trap stop EXIT
 export HOME=$work/home IPFS_PATH=$work/ipfs NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 mkdir "$HOME" "$work/data" "$work/cars"
 # shellcheck source-path=SCRIPTDIR
+source "$root/tests/interop/disk.sh"
+# shellcheck source-path=SCRIPTDIR
 source "$root/tests/interop/names.sh"
 # shellcheck source-path=SCRIPTDIR
 source "$root/tests/interop/trees.sh"
@@ -286,6 +288,7 @@ for shape in "${shapes[@]}"; do
     name="${shape%%:*}, ${file#data/} bytes"
     check "$name, gateway" fetched_from "$gateway" "$cid" "$work/$file"
     check "$name, CAR" fetched_from "$car" "$cid" "$work/$file"
+    check "$name, damaged and mended" mended "$gateway" "$cid" "$work/$file"
   done
 done
 

@@ -94,6 +94,7 @@ check_trees() {
     tree=$work/data/$tree
     check "tree, $name, gateway" tree_fetched "$gateway" "$cid" "$tree"
     check "tree, $name, CAR" tree_fetched "$car" "$cid" "$tree"
+    check "tree, $name, damaged and mended" tree_mended "$gateway" "$cid" "$tree"
     check "tree, $name, listed" listed_tree "$cid" "$tree"
     check "tree, $name, saved as a CAR" car_saved "$gateway" "$cid" "$car"
     check "tree, $name, handed on" car_handed_on "$cid" "$car"

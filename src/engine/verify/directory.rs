@@ -130,14 +130,19 @@ impl Walk<'_> {
                 source,
             })
         })?;
-        let stands = is_there && self.place.look(&path)?.is_some();
-        if stands && let Some(directory) = self.directories.last_mut() {
+        let found = match is_there {
+            true => self.place.look(&path)?,
+            false => None,
+        };
+        if found.is_some()
+            && let Some(directory) = self.directories.last_mut()
+        {
             directory.found += 1;
         }
         if !self.is_wanted(&path, cid.codec() == codec::RAW) {
             return Ok(());
         }
-        self.look(path, cid, tsize).await
+        self.look(path, cid, tsize, found).await
     }
 
     /// Nothing stands for this CID. Of a directory of which only a part is wanted, only that part

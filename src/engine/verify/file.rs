@@ -78,6 +78,9 @@ impl Walk<'_> {
         cid: Cid,
         tsize: Option<u64>,
     ) -> Result<(), VerifyError> {
+        if !self.is_wanted(&path, true) {
+            return Ok(());
+        }
         let Some(source) = self.place.file(&path)? else {
             return self.absent(path, cid).await;
         };
@@ -87,8 +90,10 @@ impl Walk<'_> {
             _ => Some(tsize),
         });
         let expected = known.and_then(|known| known.size).or(claimed);
-        let is_leaf = cid.codec() != codec::DAG_PB || claimed == Some(source.len());
-        if is_leaf {
+        // What the bytes alone may prove nobody need be asked for.
+        let may_be_leaf = claimed.is_none_or(|claimed| claimed == source.len())
+            && source.len() <= self.job.limits.max_block;
+        if cid.codec() != codec::DAG_PB || may_be_leaf {
             return self.as_leaf(path, cid, source, expected, false).await;
         }
         match self.node(&cid).await? {

@@ -121,7 +121,10 @@ impl Walk<'_> {
 
     async fn step(&mut self, task: Task) -> Result<(), VerifyError> {
         match task {
-            Task::Root => self.look("".into(), self.job.root, None).await,
+            Task::Root => {
+                let found = self.place.look("")?;
+                self.look("".into(), self.job.root, None, found).await
+            }
             Task::Entry { name, cid, tsize } => self.entry(&name, cid, tsize).await,
             Task::Shard(sub) => self.shard(sub).await,
             Task::Close => self.close(),
@@ -135,15 +138,16 @@ impl Walk<'_> {
         }
     }
 
-    /// Looks at what stands for a CID at a path.
+    /// Looks at what was found at a path for a CID.
     pub(super) async fn look(
         &mut self,
         path: Arc<str>,
         cid: Cid,
         tsize: Option<u64>,
+        found: Option<EntryKind>,
     ) -> Result<(), VerifyError> {
         self.check_hash(&cid)?;
-        match self.place.look(&path)? {
+        match found {
             None => self.absent(path, cid).await,
             Some(EntryKind::File) => self.file(path, cid, tsize).await,
             Some(found) => self.no_file(path, cid, found).await,
@@ -225,6 +229,9 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: &str, cid: Cid, expected: Bytes) -> Result<(), VerifyError> {
+        if !self.is_wanted(path, true) {
+            return Ok(());
+        }
         let found = self.place.link(path)?;
         match found == expected {
             true => self.report.files += 1,
