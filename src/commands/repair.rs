@@ -186,8 +186,15 @@ impl Repair<'_, '_> {
         let providers = self.transfer.providers(&recorded)?;
         let new = self.new_download(finding, path, &recorded)?;
         let row = claim::take(self.context, self.transfer, new)?;
-        if let (Some(root), Flaw::Bytes(_)) = (finding.cid, flaw) {
-            self.lay(&row, root, path)?;
+        if let (Some(root), Flaw::Bytes(_)) = (finding.cid, flaw)
+            && let Err(error) = self.lay(&row, root, path)
+        {
+            self.transfer.let_go(&row, &error);
+            let hint = format!(
+                "nothing was changed; repeat the command, or: fetchd resume {}",
+                row.id
+            );
+            return Err(error.hint(hint).about(row.id));
         }
         if !self.transfer.start(&row, providers) {
             return Err(CommandError::new(

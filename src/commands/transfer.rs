@@ -456,7 +456,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Gives a download back that could not even be begun.
-    fn let_go(&self, row: &DownloadRow, error: &CommandError) {
+    pub fn let_go(&self, row: &DownloadRow, error: &CommandError) {
         let failure = Failure {
             kind: error.kind,
             message: error.message.clone(),

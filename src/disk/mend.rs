@@ -15,7 +15,8 @@ use crate::disk::tree::Preserved;
 const PIECE: usize = 1 << 20;
 
 /// Copies the file at `from` to the part at `to`, behind what is there of it already: what an
-/// earlier try laid down, or proved since, is as good. Tells `on_progress` of the bytes so far, and stops early once that says so.
+/// earlier try laid down, or proved since, is as good. Shares the blocks where the disk can. Tells
+/// `on_progress` of the bytes so far, and stops early once that says so.
 ///
 /// # Errors
 /// When one of them cannot be read or written.
@@ -30,6 +31,9 @@ pub fn lay(
         None => PartFile::create(to)?,
     };
     let mut at = part.len()?;
+    if at == 0 && part.clone_from(&source)? {
+        at = source.len();
+    }
     let mut piece = vec![0; PIECE];
     while at < source.len() && on_progress(at) {
         let len = source.read_at(at, &mut piece)?;
