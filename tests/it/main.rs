@@ -8,6 +8,7 @@ mod crash_many;
 mod dag_self;
 mod discovery;
 mod dnslink;
+mod docs;
 mod dry_run;
 mod faults;
 mod faults_many;
