@@ -30,6 +30,7 @@ mod plain;
 mod records;
 mod refusals;
 mod repair;
+mod requirements;
 mod snapshots;
 mod state;
 mod support;

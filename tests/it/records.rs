@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::dag::{Dag, Recipe};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::Sandbox;
 use crate::support::scenario::sha256;
 
@@ -460,4 +460,36 @@ fn a_download_is_named_in_many_ways_and_a_slip_is_recognised() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn tries_without_a_new_byte_are_counted_and_come_to_an_end() {
+    let dag = Recipe::default().build(20_000);
+    let gateway = Gateway::of(&dag).on(On::any(), Fault::status(500)).start();
+    let sandbox = Sandbox::new();
+    sandbox.config("max_retries = 0\nmax_resume_attempts = 3");
+    let get = [
+        "get",
+        &dag.source(),
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    sandbox.run(get).exits(75);
+    sandbox.run(["resume", "1"]).exits(75);
+    assert_eq!(downloads(&sandbox)[0]["attempts"], 2);
+    let last = sandbox.run(["resume", "1"]).exits(75);
+    let said = "tried 3 times without a new byte, as max_resume_attempts allows";
+    assert!(last.stderr.contains(said), "{}", last.stderr);
+    assert!(
+        last.stderr.contains("fetchd resume 1 --reset"),
+        "{}",
+        last.stderr
+    );
+    assert_eq!(downloads(&sandbox)[0]["status"], "failed");
+    sandbox.run(["resume", "1"]).exits(2);
+    gateway.heal();
+    sandbox.run(["resume", "1", "--reset"]).exits(0);
+    assert_eq!(sandbox.read("file"), dag.data);
 }
