@@ -14,7 +14,7 @@ use crate::disk::place::{Nonce, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect, install};
-use crate::download::{Status, chain};
+use crate::download::{DownloadId, Status, chain};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -44,7 +44,14 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
         },
         std::time::Instant::now(),
     );
-    let written = write(&mut transfer, export, &target, args.force, row.bytes_total);
+    let written = write(
+        &mut transfer,
+        row.id,
+        export,
+        &target,
+        args.force,
+        row.bytes_total,
+    );
     transfer.reporter.finish();
     let (done, sha256) = match written {
         Ok(written) => written,
@@ -126,6 +133,7 @@ fn origin(context: &Context, row: &DownloadRow) -> Result<Origin, CommandError> 
 /// Writes a part beside the target and gives it its name.
 fn write(
     transfer: &mut Transfer<'_>,
+    id: DownloadId,
     export: Export,
     target: &Target,
     force: bool,
@@ -151,7 +159,7 @@ fn write(
             ExitKind::Retry,
             "no block of it can be proved from what is here",
         )
-        .hint("go on with: fetchd resume ID")
+        .hint(format!("go on with: fetchd resume {id}"))
     })
 }
 

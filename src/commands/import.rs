@@ -10,6 +10,7 @@ use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
 use crate::content::cid::{self, Cid};
+use crate::download::quoted_path;
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
 
@@ -83,7 +84,8 @@ fn check(roots: Vec<Cid>, import: &Import) -> Result<Vec<Cid>, CommandError> {
             format!("the CAR {car} names no root"),
         )
         .hint(format!(
-            "name what is wanted: fetchd get CID --gateway {car}"
+            "name what is wanted: fetchd get CID --gateway {}",
+            quoted_path(&import.car)
         ))),
         1 => Ok(roots),
         _ if import.output.is_some() => Err(CommandError::usage(format!(

@@ -8,7 +8,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
 use crate::commands::{claim, providers, select};
-use crate::download::Status;
+use crate::download::{Status, quoted};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Filter, Sort, Which};
 
@@ -67,8 +67,12 @@ fn check(
     let id = row.id;
     match row.status {
         Status::Success => Ok(()),
-        Status::Cancelled => Err(CommandError::usage(format!("download {id} was cancelled"))
-            .hint(format!("fetch it anew with: fetchd get {}", row.source))),
+        Status::Cancelled => Err(
+            CommandError::usage(format!("download {id} was cancelled")).hint(format!(
+                "fetch it anew with: fetchd get {}",
+                quoted(&row.source)
+            )),
+        ),
         Status::Failed if !resume.reset => {
             Err(CommandError::usage(format!("download {id} has failed"))
                 .hint(format!("try again with: fetchd resume {id} --reset")))

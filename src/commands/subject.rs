@@ -12,7 +12,7 @@ use crate::content::cid::{self, Cid};
 use crate::content::source::{self, Source};
 use crate::disk::inspect;
 use crate::disk::place::Target;
-use crate::download::{DownloadId, Proof, RunId, Status};
+use crate::download::{DownloadId, Proof, RunId, Status, quoted_path};
 use crate::engine::{self, Blocks, Filter, Known};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, LedgerEntry};
@@ -312,9 +312,10 @@ fn with_gateways(recorded: Recorded, gateways: &[String]) -> Recorded {
 }
 
 fn unknown(path: &Path) -> CommandError {
-    let path = path.display();
-    CommandError::usage(format!("nothing is known of {path}"))
-        .hint(format!("say what it should be: fetchd verify {path} CID"))
+    CommandError::usage(format!("nothing is known of {}", path.display())).hint(format!(
+        "say what it should be: fetchd verify {} CID",
+        quoted_path(path)
+    ))
 }
 
 fn nothing_proves(path: &Path) -> CommandError {

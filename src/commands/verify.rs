@@ -14,7 +14,7 @@ use crate::content::cid::{self, Cid};
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::EntryKind;
-use crate::download::{DownloadId, Proof, chain};
+use crate::download::{DownloadId, Proof, chain, quoted_path};
 use crate::engine::{self, Finding, Flaw, Report, Verification, VerifyError};
 use crate::exit::ExitKind;
 use crate::store::FileRow;
@@ -388,7 +388,10 @@ fn error(subject: &Subject, view: &VerifiedView, report: &Report) -> Option<Comm
         if !view.unproved.is_empty() {
             message.push_str(", as far as that can be proved");
         }
-        let hint = format!("nothing was changed; mend it with: fetchd repair {path}");
+        let hint = format!(
+            "nothing was changed; mend it with: fetchd repair {}",
+            quoted_path(&subject.path)
+        );
         return Some(CommandError::new(ExitKind::Verification, message).hint(hint));
     }
     let nobody = report.nobody.as_ref();
@@ -404,7 +407,8 @@ fn error(subject: &Subject, view: &VerifiedView, report: &Report) -> Option<Comm
     }
     let root = view.cid.as_deref().unwrap_or("CID");
     Some(CommandError::new(kind, message).hint(format!(
-        "name who has them, a gateway or a CAR file: fetchd verify {path} {root} --gateway URL"
+        "name who has them, a gateway or a CAR file: fetchd verify {} {root} --gateway URL",
+        quoted_path(&subject.path)
     )))
 }
 

@@ -7,7 +7,7 @@ use crate::content::path::PathError;
 use crate::content::unixfs::Fault;
 use crate::disk::DiskError;
 pub use crate::download::chain;
-use crate::download::{DownloadId, Failure};
+use crate::download::{DownloadId, Failure, quoted};
 use crate::engine::plan::PlanError;
 use crate::engine::{Destination, Job, Subject};
 use crate::exit::ExitKind;
@@ -134,17 +134,27 @@ pub fn path_failure(error: &PathError) -> Failure {
     let (kind, hint) = match error {
         PathError::Malformed { .. } => (
             ExitKind::Verification,
-            "the content itself is broken: no gateway can mend it; ask its publisher",
+            "the content itself is broken: no gateway can mend it; ask its publisher".to_owned(),
         ),
-        PathError::Absent { .. } | PathError::NotADirectory { .. } => (
+        PathError::Absent { directory, .. } => (
             ExitKind::NotFound,
-            "this is proved: no gateway has it; see what there is with: fetchd ls SOURCE",
+            format!(
+                "this is proved: no gateway has it; see what there is with: fetchd ls {}",
+                quoted(directory)
+            ),
+        ),
+        PathError::NotADirectory { at, .. } => (
+            ExitKind::NotFound,
+            format!(
+                "this is proved: no gateway has it; fetch what is there with: fetchd get {}",
+                quoted(at)
+            ),
         ),
     };
     Failure {
         kind,
         message: chain(error),
-        hint: Some(hint.to_owned()),
+        hint: Some(hint),
     }
 }
 
@@ -207,7 +217,8 @@ fn subject_text(job: &Job) -> String {
 }
 
 fn one_by_one_below(root: &str) -> String {
-    format!("take the rest with --exclude NAME, or one file with: fetchd get {root}/PATH -o NAME")
+    let one = quoted(&format!("{root}/PATH")).into_owned();
+    format!("take the rest with --exclude NAME, or one file with: fetchd get {one} -o NAME")
 }
 
 /// What proves itself only at its end is to go to standard output.
