@@ -160,6 +160,15 @@ impl PartFile {
         Ok(true)
     }
 
+    /// The same file, to be read only.
+    ///
+    /// # Errors
+    /// When the system has no further handle for it.
+    pub fn reader(&self) -> Result<RandomFile, DiskError> {
+        let file = self.shared.file.try_clone().map_err(self.error("open"))?;
+        RandomFile::of(file, self.path())
+    }
+
     /// Length in bytes.
     ///
     /// # Errors
@@ -281,6 +290,23 @@ mod tests {
         assert_eq!(&head, b"\0\0\0abc\0\0");
         again.write_at(0, b"x").unwrap();
         assert_eq!(std::fs::read(&path).unwrap()[0], b'x');
+    }
+
+    #[test]
+    fn a_copy_is_the_same_whether_it_shares_blocks_or_not() {
+        let dir = dir();
+        let bytes: Vec<u8> = (0..MAX_WRITE * 2 + 7).map(|i| (i % 253) as u8).collect();
+        std::fs::write(dir.path().join("old"), &bytes).unwrap();
+        let old = RandomFile::open(&dir.path().join("old")).unwrap();
+        let copy = PartFile::create(&dir.path().join("copy")).unwrap();
+        copy.copy_from(&old).unwrap();
+        let shared = PartFile::create(&dir.path().join("shared")).unwrap();
+        let is_shared = shared.clone_from(&old).unwrap();
+        std::fs::write(dir.path().join("old"), "changed").unwrap();
+        assert!(std::fs::read(dir.path().join("copy")).unwrap() == bytes);
+        let expected: &[u8] = if is_shared { &bytes } else { &[] };
+        assert!(std::fs::read(dir.path().join("shared")).unwrap() == expected);
+        assert_eq!(shared.reader().unwrap().len(), expected.len() as u64);
     }
 
     #[test]

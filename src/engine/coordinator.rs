@@ -292,6 +292,11 @@ impl<'a> Coordinator<'a> {
             Input::FirstByte { task, after } => self.on_first_byte(task, after),
             Input::Ended { task, end } => self.on_ended(task, end),
             Input::Done(done) => self.on_done(done),
+            Input::Shared {
+                provider,
+                entry,
+                result,
+            } => self.on_shared(provider, entry, result),
             Input::Copied { entry, result } => self.on_copied(entry, result),
             Input::Recalled { first, result } => self.on_recalled(first, result),
             Input::Sha(report) => self.on_sha(report),

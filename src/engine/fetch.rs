@@ -242,6 +242,7 @@ async fn stream_range(place: &Place, wanted: Wanted, line: &Line) -> Result<(), 
             offset: leaf.offset,
             len: leaf.len,
             data,
+            is_there: false,
             permit,
         }));
     }

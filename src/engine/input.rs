@@ -75,6 +75,15 @@ pub enum Input {
         /// Whether it is there now.
         result: Result<(), DiskError>,
     },
+    /// A new file shares the blocks of a local one, or does not.
+    Shared {
+        /// Whose local file it is.
+        provider: usize,
+        /// The new file.
+        entry: EntryId,
+        /// Whether it does.
+        result: Result<bool, DiskError>,
+    },
     /// What the record says of a finished file that another one is the same as: one row.
     Recalled {
         /// The finished file.
@@ -125,6 +134,8 @@ pub struct Leaf {
     pub len: u64,
     /// The bytes.
     pub data: Vec<Bytes>,
+    /// Whether they were read there: then they need no writing.
+    pub is_there: bool,
     /// Their share of the byte budget.
     pub permit: Permit,
 }

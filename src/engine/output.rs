@@ -12,6 +12,7 @@ use crate::disk::part::PartFile;
 use crate::disk::place::SafeName;
 use crate::disk::tree::{Tree, TreePath, TreeView};
 use crate::engine::plan::EntryId;
+use crate::engine::prove::Share;
 
 /// Files that stay open for the next write.
 const OPEN_FILES: usize = 32;
@@ -158,6 +159,21 @@ impl Writer {
         self.open.push_back(found);
         let last = self.open.len() - 1;
         Ok(&self.open[last].1)
+    }
+
+    /// Lets a file that has no byte yet share the blocks of a local one; whether the disk can do
+    /// that.
+    pub(super) fn share(&mut self, share: &Share) -> Result<bool, DiskError> {
+        // What cannot be read will be said when it is read.
+        let Ok(Some(from)) = share.from.file(&share.from_path) else {
+            return Ok(false);
+        };
+        let part = self.file(share.entry, &share.path)?;
+        let is_shared = part.is_empty()? && part.clone_from(&from)?;
+        if is_shared && from.len() > share.size {
+            part.set_len(share.size)?;
+        }
+        Ok(is_shared)
     }
 
     /// Copies a finished file of `size` bytes to another place in the tree.

@@ -48,6 +48,7 @@ impl Coordinator<'_> {
                     len,
                     places,
                     data,
+                    read_at: None,
                     permit,
                 });
             }
@@ -92,6 +93,7 @@ impl Coordinator<'_> {
             offset,
             len,
             data,
+            is_there,
             permit,
         } = leaf;
         self.count_received(id, len);
@@ -123,6 +125,7 @@ impl Coordinator<'_> {
             len,
             places,
             data,
+            read_at: is_there.then_some((entry, offset)),
             permit,
         });
     }
@@ -242,6 +245,7 @@ impl Coordinator<'_> {
             len: data.len() as u64,
             places: self.places(&[(entry, offset)]),
             data: vec![data],
+            read_at: None,
             permit,
         });
     }
@@ -289,6 +293,7 @@ impl Coordinator<'_> {
                     len,
                     places,
                     data,
+                    read_at: None,
                     permit,
                 });
             }

@@ -107,7 +107,8 @@ impl Coordinator<'_> {
     fn is_under_way(&self) -> bool {
         let is_searching = self.search == Search::UnderWay;
         let is_fetching = self.net.tasks.values().any(|task| !task.ended);
-        if is_searching || is_fetching || self.hashing.is_busy() {
+        let is_sharing = self.around.is_sharing();
+        if is_searching || is_fetching || is_sharing || self.hashing.is_busy() {
             return true;
         }
         let is_proving = |(_, file): (EntryId, &FilePlan)| {

@@ -14,7 +14,7 @@ use crate::disk::tree::Tree;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::store_failure;
 use crate::engine::local::LocalFiles;
-use crate::engine::plan::State;
+use crate::engine::plan::{EntryId, State};
 use crate::engine::provider::{Place, Provider};
 use crate::engine::{Checksum, Destination};
 use crate::gateway::capability::Capabilities;
@@ -31,8 +31,17 @@ pub struct Surroundings {
     has_looked: bool,
     /// Whether the store may hold nodes that an earlier download of the same content left.
     may_recall: bool,
+    /// The file that is being made to share blocks.
+    pub(super) sharing: Option<EntryId>,
     /// Parts of the same target that are taken from; nobody else does meanwhile.
     parts: Vec<OldPart>,
+}
+
+impl Surroundings {
+    /// Whether a file is being made to share blocks.
+    pub fn is_sharing(&self) -> bool {
+        self.sharing.is_some()
+    }
 }
 
 /// A part that nobody goes on with.

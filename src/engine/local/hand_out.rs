@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use crate::content::cid::codec;
 use crate::content::ranges::ByteRange;
+use crate::disk::DiskError;
 use crate::engine::Destination;
 use crate::engine::coordinator::Coordinator;
-use crate::engine::failure::chain;
+use crate::engine::failure::{chain, disk_failure};
 use crate::engine::input::TaskId;
 use crate::engine::local::{LocalEnd, LocalFiles, MAX_MISSES, read};
-use crate::engine::plan::{EntryId, Piece, PieceKind, State};
+use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
+use crate::engine::prove::{Share, Work};
 use crate::engine::provider::{Consequence, Place, Transport};
 use crate::engine::task::Aim;
 
@@ -58,14 +60,68 @@ impl Coordinator<'_> {
         let Some(bounds) = ByteRange::new(first.offset, last.offset + last.len) else {
             return false;
         };
+        if self.share_first(index, &files, id) {
+            return false;
+        }
         let plan = &self.plan;
         let tried = &mut self.providers[index].tried;
         tried.note(id, bounds.start(), bounds.end());
         tried.forget(|entry| plan.entry(entry).is_none());
+        let from = match tried.shared.contains(&id) {
+            true => read::From::Part(self.output.clone(), self.file_path(id)),
+            false => read::From::Files(files, self.local_path(id)),
+        };
         let line = self.new_line(index);
-        let work = read::leaves(files, self.local_path(id), id, run, line.clone());
+        let work = read::leaves(from, id, run, line.clone());
         self.start(index, Transport::Range, Aim::Window(id, bounds), line, work);
         true
+    }
+
+    /// Lets a file of which nothing is here share the blocks of the local one, before any of them
+    /// is proved; whether that is under way. A snapshot is all the same to a later change of the
+    /// local file.
+    fn share_first(&mut self, index: usize, files: &Arc<LocalFiles>, id: EntryId) -> bool {
+        if self.around.is_sharing() {
+            return true;
+        }
+        let tried = &self.providers[index].tried;
+        let file = self.plan.file(id).filter(|file| file.is_untouched());
+        let Some(size) = file.map(FilePlan::size) else {
+            return false;
+        };
+        if tried.cannot_share || tried.shared.contains(&id) || !self.output.is_on_disk() {
+            return false;
+        }
+        self.around.sharing = Some(id);
+        self.send_work(Work::Share(Share {
+            provider: index,
+            from: files.clone(),
+            from_path: self.local_path(id),
+            entry: id,
+            path: self.file_path(id),
+            size,
+        }));
+        true
+    }
+
+    pub(in crate::engine) fn on_shared(
+        &mut self,
+        index: usize,
+        id: EntryId,
+        result: Result<bool, DiskError>,
+    ) {
+        self.around.sharing = None;
+        let tried = &mut self.providers[index].tried;
+        match result {
+            Ok(true) => _ = tried.shared.insert(id),
+            Ok(false) => tried.cannot_share = true,
+            Err(error) => self.fail(disk_failure(&error, self.job.id)),
+        }
+    }
+
+    fn file_path(&self, id: EntryId) -> Arc<str> {
+        let entry = self.plan.entry(id);
+        entry.map_or_else(|| "".into(), |entry| entry.path.clone())
     }
 
     fn untried_run(&self, index: usize, id: EntryId) -> Vec<Piece> {

@@ -54,7 +54,10 @@ impl LocalFiles {
     }
 
     /// The file that may be the one at `path` of the tree, open; `None` if there is none.
-    fn file(&self, path: &str) -> Result<Option<RandomFile>, DiskError> {
+    ///
+    /// # Errors
+    /// It is there and cannot be opened.
+    pub fn file(&self, path: &str) -> Result<Option<RandomFile>, DiskError> {
         match self {
             Self::File(file) => Ok(Some(file.clone())),
             Self::Directory(view) => {
@@ -90,6 +93,10 @@ pub struct Tried {
     /// Whether the sum of the whole file was made.
     pub has_summed: bool,
     misses: u32,
+    /// Files of ours that share the blocks of these.
+    shared: HashSet<EntryId>,
+    /// Whether the disk was found not to share blocks with these.
+    cannot_share: bool,
 }
 
 impl Tried {
@@ -108,6 +115,7 @@ impl Tried {
         if self.bytes.len() + self.roots.len() > MAX_REMEMBERED {
             self.bytes.retain(|&entry, _| !is_finished(entry));
             self.roots.retain(|&entry| !is_finished(entry));
+            self.shared.retain(|&entry| !is_finished(entry));
         }
     }
 }

@@ -12,32 +12,39 @@ use crate::engine::fetch::{self, Line};
 use crate::engine::finish::on_a_thread;
 use crate::engine::input::{Input, Leaf, TaskEnd};
 use crate::engine::local::{LocalEnd, LocalFiles};
+use crate::engine::output::Output;
 use crate::engine::plan::{EntryId, Piece};
 use crate::engine::whole::{Summer, Wanted};
 
 /// Bytes that are summed up at once: no longer must a signal wait.
 const PIECE: usize = 1 << 20;
 
-/// Reads leaves of the file at `path`, as far as it has them.
-pub async fn leaves(
-    files: Arc<LocalFiles>,
-    path: String,
-    entry: EntryId,
-    leaves: Vec<Piece>,
-    line: Line,
-) {
-    let end = read_leaves(files, path, entry, leaves, &line).await;
+/// Where leaves are read.
+pub enum From {
+    /// In the file at this path of local files.
+    Files(Arc<LocalFiles>, String),
+    /// In our own file at this path, which shares their blocks.
+    Part(Output, Arc<str>),
+}
+
+/// Reads leaves of a file, as far as it has them.
+pub async fn leaves(from: From, entry: EntryId, leaves: Vec<Piece>, line: Line) {
+    let end = read_leaves(from, entry, leaves, &line).await;
     line.end(TaskEnd::Local(end.unwrap_or_else(LocalEnd::Failed)));
 }
 
 async fn read_leaves(
-    files: Arc<LocalFiles>,
-    path: String,
+    from: From,
     entry: EntryId,
     leaves: Vec<Piece>,
     line: &Line,
 ) -> Result<LocalEnd, DiskError> {
-    let Some(file) = on_a_thread(move || files.file(&path)).await? else {
+    let is_there = matches!(from, From::Part(..));
+    let opened = on_a_thread(move || match from {
+        From::Files(files, path) => files.file(&path),
+        From::Part(output, path) => output.open(&path)?.reader().map(Some),
+    });
+    let Some(file) = opened.await? else {
         return Ok(LocalEnd::NotThere);
     };
     for leaf in leaves {
@@ -53,6 +60,7 @@ async fn read_leaves(
             offset: leaf.offset,
             len: leaf.len,
             data: vec![bytes],
+            is_there,
             permit,
         }));
     }

@@ -175,6 +175,11 @@ impl FilePlan {
         self.empties.is_empty() && self.proved.contains(0, self.size)
     }
 
+    /// Whether nothing of it is here or on its way.
+    pub fn is_untouched(&self) -> bool {
+        self.proved.is_empty() && self.taken.is_empty() && self.proving.is_empty()
+    }
+
     /// Whether this byte is received and waits for its proof.
     pub fn is_proving(&self, offset: u64) -> bool {
         self.proving.contains(offset, offset + 1)

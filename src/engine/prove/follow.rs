@@ -77,6 +77,7 @@ mod tests {
             len: data.len() as u64,
             places: places(at),
             data: vec![Bytes::from_static(data)],
+            read_at: None,
             permit: None,
         };
         let sum = sum.follow(&job.places)?;

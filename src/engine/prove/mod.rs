@@ -22,6 +22,7 @@ use crate::content::leaf;
 use crate::content::unixfs::{self, Node};
 use crate::disk::DiskError;
 use crate::engine::input::{Done, Input, TaskId};
+use crate::engine::local::LocalFiles;
 use crate::engine::output::Writer;
 use crate::engine::plan::EntryId;
 
@@ -54,10 +55,6 @@ impl Threads {
 }
 
 /// What the proving thread is asked to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all work is to prove, and a box for each would cost more than the space"
-)]
 pub enum Work {
     /// Prove bytes and write them.
     Prove(Job),
@@ -72,6 +69,24 @@ pub enum Work {
         /// How long it is.
         size: u64,
     },
+    /// Let a file that has nothing yet share the blocks of a local one.
+    Share(Share),
+}
+
+/// A local file whose blocks a new file is to share.
+pub struct Share {
+    /// Whose local files these are.
+    pub provider: usize,
+    /// The local files.
+    pub from: Arc<LocalFiles>,
+    /// Which of them.
+    pub from_path: String,
+    /// The new file.
+    pub entry: EntryId,
+    /// Where it is in the tree.
+    pub path: Arc<str>,
+    /// How long it is to be at the most.
+    pub size: u64,
 }
 
 /// A place in a file.
@@ -99,6 +114,8 @@ pub struct Job {
     pub places: Vec<Place>,
     /// The bytes, in order.
     pub data: Vec<Bytes>,
+    /// Where they were read from, if that was one of these places: there they need no writing.
+    pub read_at: Option<(EntryId, u64)>,
     /// Their share of the budget.
     pub permit: Permit,
 }
@@ -196,9 +213,13 @@ struct Prover {
 }
 
 /// What the writing thread is asked to do.
-#[expect(clippy::large_enum_variant, reason = "as above")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all work is to write, and a box for each would cost more than the space"
+)]
 enum SinkWork {
     Write(ProvedJob),
+    Share(Share),
     Copy {
         entry: EntryId,
         from: Arc<str>,
@@ -232,6 +253,10 @@ impl Prover {
                 };
                 // The sink is gone only when the download is over, and so is the coordinator.
                 let _ = self.to_sink.send(copy);
+                return;
+            }
+            Work::Share(share) => {
+                let _ = self.to_sink.send(SinkWork::Share(share));
                 return;
             }
         };
@@ -272,8 +297,16 @@ impl Sink {
                 let result = writer.copy(&from, &to, size);
                 report(Input::Copied { entry, result });
             }
+            (SinkWork::Share(share), Sink::Disk(writer)) => {
+                let result = writer.share(&share);
+                report(Input::Shared {
+                    provider: share.provider,
+                    entry: share.entry,
+                    result,
+                });
+            }
             // A stream has no second file.
-            (SinkWork::Copy { .. }, Sink::Stream(_)) => {}
+            (SinkWork::Copy { .. } | SinkWork::Share(_), Sink::Stream(_)) => {}
         }
     }
 }
@@ -360,7 +393,8 @@ fn unwrap_block(job: &mut Job) -> Payload {
 }
 
 fn write_everywhere(writer: &mut Writer, job: &Job) -> Result<(), DiskError> {
-    for place in &job.places {
+    let is_there = |place: &&Place| job.read_at == Some((place.entry, place.offset));
+    for place in job.places.iter().filter(|place| !is_there(place)) {
         let part = writer.file(place.entry, &place.path)?;
         let mut at = place.offset;
         for piece in &job.data {
