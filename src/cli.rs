@@ -129,6 +129,9 @@ pub enum Command {
     /// Show what a directory holds, proved, without fetching its files
     #[command(after_help = help::LS)]
     Ls(Ls),
+    /// Bring every file of a manifest in place, and lock what it was resolved to
+    #[command(after_help = help::SYNC)]
+    Sync(Sync),
     /// Print the CIDs that a file or a tree on disk has under importer profiles
     #[command(after_help = help::CID)]
     Cid(CidOf),
@@ -358,6 +361,17 @@ pub struct Ls {
     /// Ask only this gateway (URL) or CAR file; repeatable
     #[arg(long, value_name = "URL|CAR")]
     pub gateway: Vec<String>,
+}
+
+/// `fetchd sync`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Sync {
+    /// Manifest to read; the lock lies beside it [default: fetchd.toml]
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: Option<PathBuf>,
+    /// Fail unless the lock pins all of it; resolve and write nothing anew
+    #[arg(long)]
+    pub locked: bool,
 }
 
 /// `fetchd cid`.

@@ -131,6 +131,18 @@ Examples:
   fetchd ls bafybei.../photos/2024
   fetchd --json ls bafybei... | jq -r '.entries[] | select(.kind == \"file\").name'";
 
+/// Below the help of `sync`.
+pub(super) const SYNC: &str = "\
+Reads [[file]] tables with a source and a target, and writes what each was resolved to into the
+lock, fetchd.lock beside fetchd.toml. What is unchanged on disk is kept without reading it; what was
+changed or is gone is brought back. Only what fetchd itself wrote is ever replaced.
+
+Examples:
+  fetchd sync
+  fetchd sync models/fetchd.toml
+  fetchd sync --locked
+  fetchd --json sync | jq -r 'select(.type == \"finished\").path'";
+
 /// Below the help of `cid`.
 pub(super) const CID: &str = "\
 The same CIDs that `ipfs add` gives. The usual profiles are unixfs-v0-2015 (Kubo without options),

@@ -7,7 +7,7 @@ use crate::content::source::SourceError;
 use crate::disk::DiskError;
 use crate::download::{DownloadId, Failure, chain};
 use crate::exit::ExitKind;
-use crate::settings::SettingsError;
+use crate::settings::{DocumentError, SettingsError};
 use crate::store::StoreError;
 use crate::ui::out::Closed;
 
@@ -86,6 +86,12 @@ impl From<SettingsError> for CommandError {
             hint: error.hint(),
             ..Self::of(error.kind(), &error)
         }
+    }
+}
+
+impl From<DocumentError> for CommandError {
+    fn from(error: DocumentError) -> Self {
+        Self::of(ExitKind::Config, &error)
     }
 }
 

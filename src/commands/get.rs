@@ -10,21 +10,18 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{claim, dry_run, input, sums};
+use crate::commands::{claim, dry_run, in_place, input, sums};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
-use crate::disk::tree::{EntryKind, TreePath, TreeView};
 use crate::disk::{DiskError, host, inspect, whole_file};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
 use crate::gateway::netrc::Netrc;
-use crate::store::{DownloadRow, FileKind, FileRow, NewDownload};
+use crate::store::{DownloadRow, NewDownload};
 
-/// Entries of a directory that are looked at together.
-const PAGE: u32 = 4096;
 /// Longest `~/.netrc` that is read.
 const MAX_NETRC: u64 = 1 << 20;
 /// Bytes hashed at once.
@@ -46,6 +43,22 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// A root that a source is known to lead to, all of it.
+    pub fn pinned(source: &str, parsed: &Source, root: Cid, path: PathBuf) -> Self {
+        let hint = match parsed {
+            Source::Content(content) => content.hint.clone(),
+            Source::Url(_) | Source::Catalog(_) => None,
+        };
+        Self {
+            source: source.to_owned(),
+            root: Some(root),
+            names: Vec::new(),
+            is_car: false,
+            path: Some(path),
+            hint,
+        }
+    }
+
     /// A root, all of it, to where the flags say.
     pub fn of_root(context: &Context, get: &Get, root: Cid) -> Result<Self, CommandError> {
         let content = ContentSource {
@@ -182,9 +195,20 @@ pub fn begin(
     recorded: &Recorded,
     providers: Providers,
 ) -> Result<(), CommandError> {
-    let row = claim::take(context, transfer, new_download(get, wanted, recorded))?;
+    let row = claimed(context, transfer, get, wanted, recorded)?;
     transfer.run(&row, providers);
     Ok(())
+}
+
+/// Records what is wanted, or takes up the record that there is; it is claimed then.
+pub fn claimed(
+    context: &Context,
+    transfer: &Transfer<'_>,
+    get: &Get,
+    wanted: &Wanted,
+    recorded: &Recorded,
+) -> Result<DownloadRow, CommandError> {
+    claim::take(context, transfer, new_download(get, wanted, recorded))
 }
 
 /// What a source on the command line means.
@@ -331,69 +355,15 @@ pub fn in_place(
             let is_unchanged = match row.kind.as_str() {
                 "directory" => {
                     Recorded::from_json(&row.options_json).takes_the_same(recorded)
-                        && is_tree_unchanged(context, &row, path)?
+                        && in_place::is_tree_unchanged(&context.store, row.id, path)?
                 }
-                "symlink" => is_link_unchanged(context, &row, path)?,
-                _ => is_file_unchanged(context, path)?,
+                "symlink" => in_place::is_link_unchanged(&context.store, row.id, path)?,
+                _ => in_place::is_file_unchanged(&context.store, path)?,
             };
             return Ok(is_unchanged.then(|| (row, path.clone())));
         }
     }
     Ok(None)
-}
-
-fn is_file_unchanged(context: &Context, path: &Path) -> Result<bool, CommandError> {
-    let install = context.store.install_at(path).wait()?;
-    let known = install.map(|install| (install.size, install.mtime_ns));
-    Ok(known.is_some() && inspect::fingerprint(path) == known)
-}
-
-fn is_link_unchanged(
-    context: &Context,
-    row: &DownloadRow,
-    path: &Path,
-) -> Result<bool, CommandError> {
-    let rows = context.store.entries(row.id, None, 1).wait()?;
-    let known = rows.into_iter().next().and_then(|row| row.file.target);
-    Ok(known.is_some() && inspect::link_text(path) == known)
-}
-
-/// Whether everything in a directory is as it was when it got its final name.
-fn is_tree_unchanged(
-    context: &Context,
-    row: &DownloadRow,
-    path: &Path,
-) -> Result<bool, CommandError> {
-    let Ok(Some(view)) = TreeView::open(path) else {
-        return Ok(false);
-    };
-    let is_unchanged = |row: &FileRow| {
-        if row.file.path.is_empty() {
-            return Some(true);
-        }
-        let path = TreePath::parse(&row.file.path).ok()?;
-        let facts = || view.inspect(&path).ok()?;
-        Some(match row.file.kind {
-            FileKind::Unknown | FileKind::Shard => true,
-            FileKind::Directory => facts()?.kind == EntryKind::Directory,
-            FileKind::Symlink => view.read_link(&path).ok() == row.file.target,
-            FileKind::File => {
-                let found = facts()?.fingerprint();
-                found.is_some() && found == row.state.fingerprint
-            }
-        })
-    };
-    let mut after = None;
-    loop {
-        let page = context.store.entries(row.id, after, PAGE).wait()?;
-        let Some(last) = page.last() else {
-            return Ok(true);
-        };
-        after = Some(last.file.index);
-        if !page.iter().all(|file| is_unchanged(file) == Some(true)) {
-            return Ok(false);
-        }
-    }
 }
 
 /// A checksum that contradicts what is in place: nothing is fetched again for it, and what is

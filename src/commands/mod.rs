@@ -16,6 +16,7 @@ mod gateways;
 mod get;
 mod history;
 mod import;
+mod in_place;
 mod input;
 mod list;
 mod liveness;
@@ -33,6 +34,7 @@ mod show;
 mod signals;
 mod subject;
 mod sums;
+mod sync;
 mod transfer;
 mod verify;
 
@@ -116,6 +118,7 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Checkpoint(it) => control::run(&context, &it.ids, Action::Checkpoint),
         Command::Export(export) => export::run(&context, &export),
         Command::Import(import) => import::run(context, &import),
+        Command::Sync(args) => sync::run(&context, &args),
         Command::Ls(ls) => ls::run(&context, &ls),
         Command::Verify(verify) => verify::run(&context, &verify),
         Command::Repair(repair) => repair::run(&context, &repair),

@@ -174,24 +174,37 @@ impl<'a> Transfer<'a> {
     pub fn already_there(&mut self, row: &DownloadRow) {
         if let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json) {
             let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
-            let receipt = Receipt { path, ..receipt };
-            let what = What::Finished {
-                source: row.source.clone(),
-                receipt: Box::new(receipt),
-                was_there: true,
-            };
-            let _ = self.reporter.event(
-                &Event {
-                    id: Some(row.id),
-                    what,
-                },
-                Instant::now(),
-            );
+            self.tell_finished(Some(row.id), &row.source, Receipt { path, ..receipt });
         }
         if let Some(path) = &row.path {
             let _ = self.reporter.path(path);
         }
         self.tally.finished();
+    }
+
+    /// Counts a source that is in place, and tells of it; its path is printed later.
+    pub fn found_in_place(&mut self, id: Option<DownloadId>, source: &str, receipt: Receipt) {
+        self.tell_finished(id, source, receipt);
+        self.tally.finished();
+    }
+
+    /// Counts a source that is in place, where nobody wants to be told.
+    pub fn kept(&mut self) {
+        self.tally.finished();
+    }
+
+    /// Counts a source that is not in place, of which its parts have told.
+    pub fn count_failed(&mut self, kind: ExitKind) {
+        self.tally.failed(kind);
+    }
+
+    fn tell_finished(&mut self, id: Option<DownloadId>, source: &str, receipt: Receipt) {
+        let what = What::Finished {
+            source: source.to_owned(),
+            receipt: Box::new(receipt),
+            was_there: true,
+        };
+        let _ = self.reporter.event(&Event { id, what }, Instant::now());
     }
 
     /// Counts and shows a source of which only the plan was wanted.

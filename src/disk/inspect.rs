@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk::error::DiskError;
-use crate::disk::random_file::RandomFile;
+use crate::disk::random_file::{self, RandomFile};
+use crate::disk::tree::TreeView;
 
 const PIECE: usize = 256 << 10;
 
@@ -17,6 +18,80 @@ pub fn file_len(path: &Path) -> Result<Option<u64>, DiskError> {
         Err(error) if error.is_missing() => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing that can be seen.
+    Nothing,
+    /// A regular file.
+    File {
+        /// Its length in bytes.
+        size: u64,
+        /// Its modification time in nanoseconds since 1970 UTC.
+        mtime_ns: i64,
+    },
+    /// A directory.
+    Directory,
+    /// A symlink, wherever it leads.
+    Symlink,
+    /// Something else.
+    Other,
+}
+
+/// What stands at `path`, by one look that opens nothing.
+pub fn look(path: &Path) -> Seen {
+    let Ok(there) = std::fs::symlink_metadata(path) else {
+        return Seen::Nothing;
+    };
+    let kind = there.file_type();
+    if kind.is_dir() {
+        return Seen::Directory;
+    }
+    if kind.is_symlink() {
+        return Seen::Symlink;
+    }
+    let modified = there.modified().map(random_file::unix_time);
+    match modified.ok().and_then(nanoseconds) {
+        Some(mtime_ns) if kind.is_file() => Seen::File {
+            size: there.len(),
+            mtime_ns,
+        },
+        _ => Seen::Other,
+    }
+}
+
+/// Whether a path leads to a directory, be it through symlinks.
+pub fn leads_to_directory(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| there.is_dir())
+}
+
+/// A number that changes when a name, size or time in the directory at `path` does; never 0.
+/// `None` if it cannot be gone through.
+pub fn tree_fingerprint(path: &Path) -> Option<i64> {
+    /// FNV-1a, of 64 bits: it keeps watch over accidents, not over attackers.
+    fn mix(hash: u64, bytes: &[u8]) -> u64 {
+        bytes.iter().fold(hash, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+    let view = TreeView::open(path).ok()??;
+    let mut sum = 1_u64;
+    for entry in view.walk() {
+        let entry = entry.ok()?;
+        let name = entry.path.as_os_str().as_encoded_bytes();
+        let (size, mtime_ns) = entry.facts.fingerprint().unwrap_or_default();
+        let hash = mix(0xcbf2_9ce4_8422_2325, name);
+        let hash = mix(
+            mix(hash, &[0]),
+            format!("{:?}", entry.facts.kind).as_bytes(),
+        );
+        let hash = mix(mix(hash, &size.to_le_bytes()), &mtime_ns.to_le_bytes());
+        // A walk has no order.
+        sum = sum.wrapping_add(hash);
+    }
+    Some(sum.cast_signed()).filter(|sum| *sum != 0)
 }
 
 /// Whether anything is there, be it a symlink that leads nowhere.

@@ -283,7 +283,10 @@ impl Coordinator<'_> {
                 // A CAR is not what the CID names, only all of its blocks.
                 cid: receipt.cid.clone().filter(|_| self.job.car_part.is_none()),
                 size: receipt.size,
-                mtime_ns: inspect::fingerprint(target).map_or(0, |(_, mtime)| mtime),
+                mtime_ns: match inspect::fingerprint(target) {
+                    Some((_, mtime)) => mtime,
+                    None => inspect::tree_fingerprint(target).unwrap_or(0),
+                },
                 sha256: receipt.sha256,
             }),
             Destination::Stdout => None,

@@ -16,11 +16,13 @@ pub use lock::{Lock, Pin};
 pub use when::{Platform, When};
 
 use crate::cli::values;
-use crate::content::source::{self, Source};
+use crate::content::cid::Cid;
+use crate::content::source::{self, Root, Source};
 use crate::disk::tree::TreePath;
 use crate::settings::document::{Document, DocumentError};
 use crate::settings::environment::Environment;
 use crate::settings::gateways;
+use crate::settings::words::BaseUrl;
 use when::WhenTable;
 
 /// Largest manifest or lock that is read: hundreds of thousands of entries.
@@ -36,8 +38,10 @@ pub struct Manifest {
 /// A `[[file]]` table.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As written; not a name of the catalogue.
+    /// As written.
     pub source: String,
+    /// As understood; no name of the catalogue.
+    pub parsed: Source,
     /// Where it goes, below the manifest's directory.
     pub target: TreePath,
     /// What the file's SHA-256 is to be.
@@ -57,6 +61,19 @@ pub struct Entry {
     pub holds: bool,
     /// Line and column of its target, from 1.
     pub place: (usize, usize),
+}
+
+impl Entry {
+    /// The CID of the content, where the source is nothing but that.
+    pub fn named_cid(&self) -> Option<Cid> {
+        match &self.parsed {
+            Source::Content(content) if content.path.is_empty() => match content.root {
+                Root::Ipfs(cid) => Some(cid),
+                Root::Ipns(_) => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Debug for Entry {
@@ -84,7 +101,7 @@ struct Table {
     #[serde(default)]
     mirrors: Vec<String>,
     #[serde(default)]
-    gateways: Vec<String>,
+    gateways: Vec<Spanned<String>>,
     #[serde(default)]
     headers: BTreeMap<String, Spanned<String>>,
     #[serde(default)]
@@ -126,10 +143,10 @@ fn entry(
         Ok(Source::Catalog(name)) => Err(format!(
             "@{name} is an entry of one user's catalogue; write its source here"
         )),
-        Ok(_) => Ok(table.source.into_inner()),
+        Ok(parsed) => Ok(parsed),
         Err(error) => Err(crate::download::chain(&error)),
     };
-    let source = source.map_err(|reason| wrong(span, reason))?;
+    let parsed = source.map_err(|reason| wrong(span, reason))?;
     let (place, target) = target(document, &table.target)?;
     let sha256 = table.sha256.map(|text| {
         values::sha256(text.get_ref()).map_err(|error| wrong(text.span(), error.to_string()))
@@ -148,12 +165,19 @@ fn entry(
             .map_err(|reason| wrong(value.span(), format!("header {name:?}: {reason}")))?;
         headers.push(sent.0);
     }
+    for gateway in &table.gateways {
+        if gateway.get_ref().contains("://") {
+            BaseUrl::new(gateway.get_ref()).map_err(|reason| wrong(gateway.span(), reason))?;
+        }
+    }
+    let gateways = table.gateways.into_iter().map(Spanned::into_inner);
     Ok(Entry {
-        source,
+        source: table.source.into_inner(),
+        parsed,
         target,
         sha256: sha256.transpose()?,
         mirrors: table.mirrors,
-        gateways: table.gateways,
+        gateways: gateways.collect(),
         headers,
         preserve: table.preserve,
         when,

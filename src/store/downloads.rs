@@ -140,6 +140,16 @@ impl Store {
         })
     }
 
+    /// Every finished download to below this directory, oldest first.
+    pub fn finished_below(&self, dir: &Path) -> Reply<Vec<DownloadRow>> {
+        let range = sql::below(dir);
+        self.read(move |tx| {
+            let statement = "SELECT * FROM downloads
+                             WHERE path >= ?1 AND path < ?2 AND status = 'success' ORDER BY id";
+            Ok(sql::all(tx, statement, range, read)?)
+        })
+    }
+
     /// Every download whose root CID is this text or begins with it, newest first. Fewer than 8
     /// characters find nothing.
     pub fn find_by_cid(&self, prefix: &str) -> Reply<Vec<DownloadId>> {
@@ -226,7 +236,8 @@ fn unfinished_at(tx: &Connection, path: &Path) -> rusqlite::Result<Option<Downlo
     })
 }
 
-fn insert(
+/// Writes a new row.
+pub(super) fn insert(
     tx: &Connection,
     new: &NewDownload,
     run: Option<RunId>,

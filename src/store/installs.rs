@@ -23,7 +23,8 @@ pub struct Install {
     pub cid: Option<String>,
     /// Size in bytes.
     pub size: u64,
-    /// Modification time in nanoseconds since 1970 UTC, as the file system says.
+    /// Modification time in nanoseconds since 1970 UTC, as the file system says; of a directory a
+    /// number that changes when anything in it does.
     pub mtime_ns: i64,
     /// SHA-256, unless switched off.
     pub sha256: Option<[u8; 32]>,
@@ -131,6 +132,15 @@ impl Store {
                              WHERE sha256 = ?1 ORDER BY installed_at DESC LIMIT ?2";
             let places = sql::all(tx, statement, (sha256, MAX_COPIES), place)?;
             Ok(places.into_iter().flatten().collect())
+        })
+    }
+
+    /// Every file that the ledger knows below this directory.
+    pub fn installs_below(&self, dir: &Path) -> Reply<Vec<Install>> {
+        let range = sql::below(dir);
+        self.read(move |tx| {
+            let statement = "SELECT * FROM installs WHERE path >= ?1 AND path < ?2";
+            Ok(sql::all(tx, statement, range, read)?)
         })
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, named_params};
 
 use crate::download::{DownloadId, Failure, Proof, RunId, Status};
-use crate::store::downloads::{self, DownloadRow, refuse_second};
+use crate::store::downloads::{self, DownloadRow, NewDownload, refuse_second};
 use crate::store::installs::{self, Install};
 use crate::store::sql::{self, int, micros};
 use crate::store::thread::Durability;
@@ -170,6 +170,28 @@ impl Store {
             let sha256 = finish.sha256.as_ref().filter(|_| is_content);
             cids::finished(tx, id, sha256, finish.now)?;
             Ok(nodes::sweep(tx, id)?)
+        })
+    }
+
+    /// Records what was found in place and proved, as a download that had nothing to fetch.
+    ///
+    /// # Errors
+    /// [`StoreError::ActiveExists`] if an unfinished download has the same path on disk.
+    pub fn record_in_place(
+        &self,
+        new: NewDownload,
+        run: RunId,
+        finish: Finish,
+    ) -> Reply<DownloadId> {
+        // What a power cut takes of it is found on disk once more.
+        self.write(Durability::Process, move |tx| {
+            downloads::refuse_second(tx, new.path.as_deref(), None)?;
+            let id = downloads::insert(tx, &new, Some(run))?;
+            write_finish(tx, id, &finish)?;
+            if let Some(install) = &finish.install {
+                installs::record(tx, id, install, finish.now)?;
+            }
+            Ok(id)
         })
     }
 

@@ -56,6 +56,20 @@ pub(super) fn path_value(path: &Path) -> Value {
     }
 }
 
+/// The paths below a directory, as SQLite compares them: from the first, up to but without the
+/// second.
+pub(super) fn below(dir: &Path) -> (Value, Value) {
+    let with = |end: char| {
+        let mut path = dir.as_os_str().to_owned();
+        path.push(end.to_string());
+        path_value(Path::new(&path))
+    };
+    let separator = std::path::MAIN_SEPARATOR;
+    // Both separators, `/` and `\\`, have an ASCII character behind them.
+    let behind = char::from(separator as u8 + 1);
+    (with(separator), with(behind))
+}
+
 #[cfg(unix)]
 fn path_bytes(path: &Path) -> Vec<u8> {
     std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()

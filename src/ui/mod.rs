@@ -199,6 +199,13 @@ impl Reporter {
         self.state.fold(&Event { id: None, what }, now);
     }
 
+    /// Tells a person several lines on stderr, unless silence is asked for.
+    pub fn words(&mut self, text: &str) {
+        if self.options.verbosity != Verbosity::Quiet {
+            text.lines().for_each(|line| self.tell(line));
+        }
+    }
+
     /// Takes the bars away. What comes later brings them back.
     pub fn finish(&mut self) {
         if let Some(bars) = &mut self.bars {

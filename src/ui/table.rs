@@ -13,8 +13,9 @@ use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
-    AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, FileView,
-    GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView, ReceiptView,
+    AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, Fate,
+    FileView, GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView,
+    ReceiptView, SyncedView,
 };
 
 /// Columns that a name or sentence keeps before other columns are dropped for it.
@@ -212,6 +213,43 @@ pub fn listing(view: &ListingView) -> String {
         format!("{kind:<9}  {size:>width$}  {name}{slash}")
     };
     view.entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The table of `sync` and a line that sums it up, without a line feed at its end. Where there are
+/// many, what was kept is only counted.
+pub fn synced(rows: &[SyncedView], width: Option<u16>) -> String {
+    let columns = vec![
+        column("RESULT", 0),
+        number("SIZE", 1),
+        name("TARGET"),
+        sentence("NOTE", 2),
+    ];
+    let is_listed = |row: &&SyncedView| rows.len() <= MOST_FILES || row.fate != Fate::Kept;
+    let row = |row: &SyncedView| {
+        vec![
+            row.fate.name().to_owned(),
+            row.size.map_or("-".to_owned(), human::size),
+            escape::text(&row.target).into_owned(),
+            escape::text(row.note.as_deref().unwrap_or_default()).into_owned(),
+        ]
+    };
+    let listed: Vec<Vec<String>> = rows.iter().filter(is_listed).map(row).collect();
+    let counts = Fate::ALL.into_iter().filter_map(|fate| {
+        let count = rows.iter().filter(|row| row.fate == fate).count();
+        (count > 0).then(|| format!("{count} {}", fate.name()))
+    });
+    let sum = counts.collect::<Vec<_>>().join(", ");
+    let sum = match rows {
+        [] => "nothing is asked for".to_owned(),
+        _ => sum,
+    };
+    match listed.as_slice() {
+        [] => sum,
+        _ => {
+            let rows = listed;
+            format!("{}\n{sum}", draw(Draft { columns, rows }, width))
+        }
+    }
 }
 
 /// The lines of `cid`, without a line feed at its end: CID, profile.

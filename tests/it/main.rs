@@ -34,6 +34,7 @@ mod requirements;
 mod snapshots;
 mod state;
 mod support;
+mod sync;
 mod terminal;
 mod tidy;
 mod trees;

@@ -1,0 +1,152 @@
+//! Whether what earlier downloads put in place is still as they left it, without reading a file:
+//! by sizes and times.
+
+use std::path::Path;
+
+use crate::commands::error::CommandError;
+use crate::disk::inspect;
+use crate::disk::tree::{EntryKind, TreePath, TreeView};
+use crate::download::DownloadId;
+use crate::store::{FileKind, FileRow, Store};
+
+/// Entries of a directory that are looked at together.
+const PAGE: u32 = 4096;
+
+/// A file of a tree that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrongFile {
+    /// Below the tree.
+    pub path: TreePath,
+    /// What it should be: canonical text.
+    pub cid: String,
+}
+
+/// What of a tree is not as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wrong {
+    /// Directories that are gone, each before what it held.
+    pub directories: Vec<TreePath>,
+    /// Files that are gone, or others.
+    pub files: Vec<WrongFile>,
+}
+
+/// What is left of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TreeFound {
+    /// All of it is as it was.
+    Unchanged,
+    /// This of it is not.
+    Wrong(Wrong),
+    /// Something else stands where a directory or a symlink was.
+    Changed,
+    /// Nothing is recorded of what was in it.
+    Unknown,
+}
+
+/// Whether a file is as the ledger says.
+pub fn is_file_unchanged(store: &Store, path: &Path) -> Result<bool, CommandError> {
+    let install = store.install_at(path).wait()?;
+    let known = install.map(|install| (install.size, install.mtime_ns));
+    Ok(known.is_some() && inspect::fingerprint(path) == known)
+}
+
+/// Whether a symlink is as the download `id` made it.
+pub fn is_link_unchanged(store: &Store, id: DownloadId, path: &Path) -> Result<bool, CommandError> {
+    let rows = store.entries(id, None, 1).wait()?;
+    let known = rows.into_iter().next().and_then(|row| row.file.target);
+    Ok(known.is_some() && inspect::link_text(path) == known)
+}
+
+/// Whether a whole directory is as the download `id` left it.
+pub fn is_tree_unchanged(store: &Store, id: DownloadId, path: &Path) -> Result<bool, CommandError> {
+    let alone = |path: &Path| {
+        let install = store.install_at(path).wait().ok()??;
+        Some((install.size, install.mtime_ns))
+    };
+    Ok(tree(store, id, path, &alone)? == TreeFound::Unchanged)
+}
+
+/// Whether everything in a directory is as the download `id` left it, or as a download of that file
+/// alone did later: of such a one `alone` gives length and time. What was added is passed over.
+pub fn tree(
+    store: &Store,
+    id: DownloadId,
+    path: &Path,
+    alone: &dyn Fn(&Path) -> Option<(u64, i64)>,
+) -> Result<TreeFound, CommandError> {
+    let Ok(Some(view)) = TreeView::open(path) else {
+        return Ok(TreeFound::Changed);
+    };
+    let mut wrong = Wrong::default();
+    let mut after = None;
+    loop {
+        let page = store.entries(id, after, PAGE).wait()?;
+        let Some(last) = page.last() else {
+            let is_as_proved = || {
+                let found = inspect::tree_fingerprint(path);
+                found.is_some() && found == alone(path).map(|(_, mtime_ns)| mtime_ns)
+            };
+            return Ok(match (after, wrong == Wrong::default()) {
+                (None, _) if is_as_proved() => TreeFound::Unchanged,
+                (None, _) => TreeFound::Unknown,
+                (Some(_), true) => TreeFound::Unchanged,
+                (Some(_), false) => TreeFound::Wrong(wrong),
+            });
+        };
+        after = Some(last.file.index);
+        for row in &page {
+            match look(&view, path, row, alone) {
+                Found::Right => {}
+                Found::Gone(directory) => wrong.directories.push(directory),
+                Found::Wrong(file) => wrong.files.push(file),
+                Found::Changed => return Ok(TreeFound::Changed),
+            }
+        }
+    }
+}
+
+enum Found {
+    Right,
+    Gone(TreePath),
+    Wrong(WrongFile),
+    Changed,
+}
+
+fn look(
+    view: &TreeView,
+    root: &Path,
+    row: &FileRow,
+    alone: &dyn Fn(&Path) -> Option<(u64, i64)>,
+) -> Found {
+    if row.file.path.is_empty() || matches!(row.file.kind, FileKind::Unknown | FileKind::Shard) {
+        return Found::Right;
+    }
+    let Ok(path) = TreePath::parse(&row.file.path) else {
+        return Found::Changed;
+    };
+    let facts = view.inspect(&path).ok().flatten();
+    let is_right = match row.file.kind {
+        FileKind::Directory => match facts {
+            None => return Found::Gone(path),
+            Some(facts) => facts.kind == EntryKind::Directory,
+        },
+        FileKind::Symlink => view.read_link(&path).ok() == row.file.target,
+        _ => {
+            let found = facts.as_ref().and_then(|facts| facts.fingerprint());
+            let is_known = || found == row.state.fingerprint || found == alone(&path.below(root));
+            let is_file = facts.is_none_or(|facts| facts.kind == EntryKind::File);
+            match (&row.file.cid, is_file) {
+                _ if found.is_some() && is_known() => true,
+                (Some(cid), true) => {
+                    let cid = cid.clone();
+                    return Found::Wrong(WrongFile { path, cid });
+                }
+                _ => false,
+            }
+        }
+    };
+    match is_right {
+        true => Found::Right,
+        false => Found::Changed,
+    }
+}

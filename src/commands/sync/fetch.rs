@@ -1,0 +1,366 @@
+//! Fetching what is not in place, several at once, each to its own ending.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use crate::cli::Get;
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::get::{self, Wanted};
+use crate::commands::in_place::{Wrong, WrongFile};
+use crate::commands::sync::plan::{self, Expected, Fetch, Step};
+use crate::commands::sync::project::Project;
+use crate::commands::sync::{Item, Outcome};
+use crate::commands::transfer::{Ended, Transfer};
+use crate::content::cid::{self, Cid};
+use crate::disk::place;
+use crate::download::{DownloadId, Receipt, Status};
+use crate::engine::Ending;
+use crate::exit::ExitKind;
+use crate::gateway::netrc::Netrc;
+use crate::settings::manifest::Pin;
+use crate::ui::view::Fate;
+
+/// Downloads that are under way at once. Each asks all its providers, so that more of them serve
+/// small files only.
+const AT_ONCE: usize = 4;
+
+/// The downloads of one `sync`.
+pub(super) struct Fetching<'f, 'a, 't> {
+    context: &'f Context,
+    project: &'f Project,
+    transfer: &'f mut Transfer<'t>,
+    items: &'f mut [Item<'a>],
+    /// What is under way.
+    jobs: HashMap<DownloadId, Job>,
+    /// Trees of which files are fetched.
+    mends: HashMap<usize, Mend>,
+}
+
+/// A download under way.
+enum Job {
+    /// All of an entry.
+    Whole {
+        index: usize,
+        fetch: Fetch,
+        /// Bytes, as the lock says.
+        size: Option<u64>,
+    },
+    /// A file of a tree.
+    Part { index: usize },
+}
+
+/// A tree that is being mended.
+struct Mend {
+    pin: Pin,
+    files: usize,
+    left: usize,
+    failure: Option<ExitKind>,
+}
+
+/// One download, before it begins.
+struct Wish<'w> {
+    get: Get,
+    wanted: Wanted,
+    headers: &'w [(String, String)],
+}
+
+impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
+    pub(super) fn new(
+        context: &'f Context,
+        project: &'f Project,
+        transfer: &'f mut Transfer<'t>,
+        items: &'f mut [Item<'a>],
+    ) -> Self {
+        Self {
+            context,
+            project,
+            transfer,
+            items,
+            jobs: HashMap::new(),
+            mends: HashMap::new(),
+        }
+    }
+
+    /// Does what is left to do, to the end of all of it.
+    pub(super) fn run(mut self, steps: Vec<Step>) {
+        for (index, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Done => {}
+                Step::Fetch(expected, fetch) | Step::Prove(expected, fetch) => {
+                    self.begin_whole(index, expected, fetch);
+                }
+                Step::Mend(pin, wrong) => self.begin_mend(index, pin, wrong),
+            }
+        }
+        while self.settle_one() {}
+    }
+
+    fn begin_whole(&mut self, index: usize, expected: Expected, fetch: Fetch) {
+        self.make_room();
+        let source = &self.items[index].entry.source;
+        if self.transfer.is_over(source, None) {
+            return;
+        }
+        match self.try_whole(index, &expected, fetch) {
+            Ok(Some(id)) => {
+                let size = expected.size;
+                self.jobs.insert(id, Job::Whole { index, fetch, size });
+            }
+            Ok(None) => {}
+            Err(error) => self.refuse(index, error),
+        }
+    }
+
+    /// Begins a download; `None` if it turned out to be in place, or could not begin.
+    fn try_whole(
+        &mut self,
+        index: usize,
+        expected: &Expected,
+        fetch: Fetch,
+    ) -> Result<Option<DownloadId>, CommandError> {
+        let item = &self.items[index];
+        let (path, entry) = (item.path.clone(), item.entry);
+        if let Some(parent) = path.parent() {
+            place::ensure_dir(parent)?;
+        }
+        let get = Get {
+            sources: vec![entry.source.clone()],
+            output: Some(path.clone()),
+            dir: path.parent().map(ToOwned::to_owned),
+            gateway: self.project.places(&entry.gateways),
+            mirror: self.project.places(&entry.mirrors),
+            sha256: expected.sha256,
+            preserve: entry.preserve,
+            force: fetch.replaces,
+            ..Get::default()
+        };
+        let wanted = match expected.cid {
+            Some(cid) => Wanted::pinned(&entry.source, &entry.parsed, cid, path),
+            None => get::wanted(self.context, self.transfer, &get, &entry.source)?,
+        };
+        let recorded = get::recorded(&get, &wanted);
+        if !expected.is_known()
+            && let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
+            && let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json)
+        {
+            self.items[index].outcome = Some(Outcome::in_place(Fate::Kept, pin_of(&receipt)));
+            self.transfer.found_in_place(
+                Some(row.id),
+                &entry.source,
+                Receipt {
+                    path: self.items[index].path.clone(),
+                    ..receipt
+                },
+            );
+            return Ok(None);
+        }
+        let headers = &entry.headers;
+        let begun = self.begin(Wish {
+            get,
+            wanted,
+            headers,
+        })?;
+        if begun.is_none() {
+            self.items[index].outcome = Some(Outcome::failed("could not be begun"));
+        }
+        Ok(begun)
+    }
+
+    fn begin(&mut self, wish: Wish<'_>) -> Result<Option<DownloadId>, CommandError> {
+        let Wish {
+            get,
+            wanted,
+            headers,
+        } = wish;
+        get::check_target(&wanted, get.force)?;
+        self.transfer
+            .take_secrets(headers.to_vec(), Netrc::default());
+        let recorded = get::recorded(&get, &wanted);
+        let providers = self.transfer.providers(&recorded)?;
+        let row = get::claimed(self.context, self.transfer, &get, &wanted, &recorded)?;
+        Ok(self.transfer.start(&row, providers).then_some(row.id))
+    }
+
+    fn begin_mend(&mut self, index: usize, pin: Pin, wrong: Wrong) {
+        let mend = Mend {
+            pin,
+            files: wrong.files.len(),
+            // One for the directories.
+            left: wrong.files.len() + 1,
+            failure: None,
+        };
+        self.mends.insert(index, mend);
+        let root = self.items[index].path.clone();
+        let mut directories = wrong.directories.iter();
+        let made = directories.try_for_each(|path| place::ensure_dir(&path.below(&root)));
+        if let Err(error) = made {
+            return self.refuse(index, error.into());
+        }
+        self.end_part(index, None);
+        for file in wrong.files {
+            self.make_room();
+            let source = format!("{}/{}", self.items[index].entry.source, file.path.as_str());
+            if self.transfer.is_over(&source, None) {
+                self.end_part(index, Some(ExitKind::Interrupted));
+                continue;
+            }
+            match self.try_part(index, &source, &file) {
+                Ok(Some(id)) => {
+                    self.jobs.insert(id, Job::Part { index });
+                }
+                Ok(None) => self.end_part(index, Some(ExitKind::Internal)),
+                Err(error) => {
+                    let kind = error.kind;
+                    self.transfer.refused(&source, error);
+                    self.end_part(index, Some(kind));
+                }
+            }
+        }
+    }
+
+    /// Begins to fetch one file of a tree. What stands there instead was fetchd's own once.
+    fn try_part(
+        &mut self,
+        index: usize,
+        source: &str,
+        file: &WrongFile,
+    ) -> Result<Option<DownloadId>, CommandError> {
+        let item = &self.items[index];
+        let path = file.path.below(&item.path);
+        let root: Cid = cid::parse(&file.cid)
+            .map_err(|error| CommandError::new(ExitKind::Config, error.to_string()))?;
+        let get = Get {
+            output: Some(path.clone()),
+            gateway: self.project.places(&item.entry.gateways),
+            force: true,
+            ..Get::default()
+        };
+        let wanted = Wanted::pinned(source, &item.entry.parsed, root, path);
+        let headers = &item.entry.headers;
+        self.begin(Wish {
+            get,
+            wanted,
+            headers,
+        })
+    }
+
+    /// Waits until there is room for one more.
+    fn make_room(&mut self) {
+        while self.jobs.len() >= AT_ONCE && self.settle_one() {}
+    }
+
+    /// Takes in the next that ends; `false` if none is under way.
+    fn settle_one(&mut self) -> bool {
+        let Some(ended) = self.transfer.next_ended() else {
+            return false;
+        };
+        let Ended { row, ending } = ended;
+        match self.jobs.remove(&row.id) {
+            Some(Job::Whole { index, fetch, size }) => self.end_whole(index, fetch, size, ending),
+            Some(Job::Part { index }) => self.end_part(index, failure_of(&ending)),
+            None => {}
+        }
+        true
+    }
+
+    fn end_whole(&mut self, index: usize, fetch: Fetch, size: Option<u64>, ending: Ending) {
+        let item = &self.items[index];
+        if let Ending::Finished(receipt) = &ending
+            && item.entry.sha256.is_some()
+            && receipt.sha256.is_none()
+        {
+            let error = plan::no_sum(&item.path);
+            return self.refuse(index, error);
+        }
+        self.transfer.count(&ending);
+        self.items[index].outcome = Some(match ending {
+            Ending::Finished(receipt) => {
+                if let Some(size) = size.filter(|size| *size != receipt.size) {
+                    self.transfer.reporter.notice(&format!(
+                        "{}: the lock says {size} bytes, and its content has {}",
+                        self.items[index].entry.target.as_str(),
+                        receipt.size
+                    ));
+                }
+                Outcome {
+                    note: fetch.note.map(str::to_owned),
+                    ..Outcome::in_place(fetch.fate, pin_of(&receipt))
+                }
+            }
+            Ending::Failed { failure, .. } => Outcome::failed(failure.message),
+            Ending::Paused => Outcome::failed("paused"),
+            Ending::Cancelled => Outcome::failed("cancelled"),
+            Ending::Signalled(_) => Outcome::failed("interrupted"),
+        });
+    }
+
+    fn end_part(&mut self, index: usize, failure: Option<ExitKind>) {
+        let Some(mend) = self.mends.get_mut(&index) else {
+            return;
+        };
+        mend.left -= 1;
+        mend.failure = mend.failure.or(failure);
+        if mend.left > 0 {
+            return;
+        }
+        let files = format!("{} of its files", mend.files);
+        let outcome = match mend.failure {
+            Some(kind) => {
+                self.transfer.count_failed(kind);
+                Outcome::failed(format!("{files} were to be repaired, and not all could be"))
+            }
+            None => Outcome {
+                note: Some(format!("{files} had changed on disk, or were gone")),
+                ..Outcome::in_place(Fate::Repaired, mend.pin.clone())
+            },
+        };
+        if outcome.pin.is_some() {
+            let item = &self.items[index];
+            match self.receipt_of(&item.path) {
+                Some((id, receipt)) => {
+                    let source = &item.entry.source;
+                    self.transfer.found_in_place(Some(id), source, receipt);
+                }
+                None => self.transfer.kept(),
+            }
+        }
+        self.items[index].outcome = Some(outcome);
+    }
+
+    /// What the download of a whole tree could show for itself.
+    fn receipt_of(&self, path: &Path) -> Option<(DownloadId, Receipt)> {
+        let store = &self.context.store;
+        let ids = store.find_by_path(path).wait().ok()?;
+        let rows = ids.into_iter().map(|id| store.download(id).wait());
+        let mut rows = rows.filter_map(|row| row.ok().flatten());
+        let row = rows.find(|row| row.status == Status::Success)?;
+        let receipt = Receipt::from_json(row.receipt_json.as_deref()?)?;
+        let path = path.to_owned();
+        Some((row.id, Receipt { path, ..receipt }))
+    }
+
+    fn refuse(&mut self, index: usize, error: CommandError) {
+        self.items[index].refuse(self.transfer, error);
+    }
+}
+
+fn pin_of(receipt: &Receipt) -> Pin {
+    Pin {
+        cid: receipt
+            .cid
+            .as_deref()
+            .and_then(|text| cid::parse(text).ok()),
+        size: receipt.size,
+        sha256: receipt.sha256,
+    }
+}
+
+fn failure_of(ending: &Ending) -> Option<ExitKind> {
+    match ending {
+        Ending::Finished(_) => None,
+        Ending::Failed { failure, .. } => Some(failure.kind),
+        Ending::Paused | Ending::Cancelled => Some(ExitKind::Stopped),
+        Ending::Signalled(kind) => Some(*kind),
+    }
+}

@@ -1,0 +1,212 @@
+//! What stands at a target and may be what is wanted, proved from its own bytes: by its checksum,
+//! or by the CID that the usual importers would give it. So a lost ledger costs no download.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::options::Recorded;
+use crate::commands::sync::plan::{Expected, Step};
+use crate::commands::sync::{Item, Outcome};
+use crate::commands::transfer::Transfer;
+use crate::content::cid::{self, Cid};
+use crate::content::importer::Profile;
+use crate::disk::place::Nonce;
+use crate::disk::random_file::RandomFile;
+use crate::disk::tree::TreeView;
+use crate::disk::{host, inspect};
+use crate::download::{DownloadId, Proof, Receipt};
+use crate::engine::{Namer, Names, NamingError};
+use crate::settings::manifest::Pin;
+use crate::store::{Finish, Install, NewDownload, StoreError, Traffic};
+use crate::ui::view::Fate;
+
+/// Bytes that were found to be what is expected.
+struct Proved {
+    pin: Pin,
+    proof: Proof,
+    is_directory: bool,
+}
+
+/// Looks into what is in doubt. What proves right is done with; the rest is to be fetched.
+pub(super) fn settle(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    items: &mut [Item<'_>],
+    steps: Vec<Step>,
+) -> Vec<Step> {
+    let mut left = Vec::with_capacity(steps.len());
+    for (item, step) in items.iter_mut().zip(steps) {
+        let Step::Prove(expected, fetch) = step else {
+            left.push(step);
+            continue;
+        };
+        left.push(match one(context, transfer, item, &expected) {
+            Ok(Some(pin)) => {
+                item.outcome = Some(Outcome::in_place(Fate::Kept, pin));
+                Step::Done
+            }
+            Ok(None) => Step::Fetch(expected, fetch),
+            Err(error) => {
+                item.refuse(transfer, error);
+                Step::Done
+            }
+        });
+    }
+    left
+}
+
+fn one(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    item: &Item<'_>,
+    expected: &Expected,
+) -> Result<Option<Pin>, CommandError> {
+    let (path, wanted) = (item.path.clone(), expected.clone());
+    let before = inspect::look(&path);
+    let proved = transfer.on_a_thread(None, move |_| prove(&path, &wanted))??;
+    // What changed while it was read is not what was proved.
+    let Some(proved) = proved.filter(|_| inspect::look(&item.path) == before) else {
+        return Ok(None);
+    };
+    let receipt = receipt(item, &proved);
+    match record(context, transfer, item, &proved, &receipt) {
+        Ok(id) => transfer.found_in_place(Some(id), &item.entry.source, receipt),
+        // Something unfinished is to go there: it finds out that it is there.
+        Err(StoreError::ActiveExists { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Some(proved.pin))
+}
+
+/// What is at `path`, if it is what is expected. A checksum is believed where there is one.
+fn prove(path: &Path, expected: &Expected) -> Result<Option<Proved>, CommandError> {
+    let profiles = match expected.sha256 {
+        Some(_) => &[],
+        None => Profile::ALL,
+    };
+    let is_directory = inspect::is_directory(path);
+    let names = match names(path, is_directory, expected, profiles) {
+        Ok(Some(names)) => names,
+        Ok(None) => return Ok(None),
+        Err(NamingError::Disk(error)) if !error.is_uncreatable() => return Err(error.into()),
+        // What no importer can name is something else.
+        Err(_) => return Ok(None),
+    };
+    let proof = match expected.sha256 {
+        Some(sha256) => (names.sha256 == Some(sha256)).then_some(Proof::Sha256),
+        None => expected
+            .cid
+            .filter(|cid| has_name(&names, cid))
+            .map(|_| Proof::Profile),
+    };
+    Ok(proof.map(|proof| Proved {
+        pin: Pin {
+            cid: expected.cid,
+            size: names.size,
+            sha256: names.sha256,
+        },
+        proof,
+        is_directory,
+    }))
+}
+
+fn names(
+    path: &Path,
+    is_directory: bool,
+    expected: &Expected,
+    profiles: &[Profile],
+) -> Result<Option<Names>, NamingError> {
+    let mut namer = Namer::new(profiles, None);
+    if is_directory {
+        let view = TreeView::open(path)?.filter(|_| expected.sha256.is_none());
+        let names = view.map(|view| namer.tree(&view, path));
+        return names.transpose();
+    }
+    let file = RandomFile::open(path)?;
+    if expected.size.is_some_and(|size| size != file.len()) {
+        return Ok(None);
+    }
+    namer.file(&file).map(Some)
+}
+
+/// Whether an importer would give it this CID, in whatever version.
+fn has_name(names: &Names, cid: &Cid) -> bool {
+    let is_it = |found: &Cid| found.codec() == cid.codec() && found.hash() == cid.hash();
+    names.roots.iter().flatten().any(|root| is_it(&root.cid))
+}
+
+fn receipt(item: &Item<'_>, proved: &Proved) -> Receipt {
+    Receipt {
+        path: item.path.clone(),
+        cid: proved.pin.cid.as_ref().map(cid::text),
+        size: proved.pin.size,
+        sha256: proved.pin.sha256,
+        checksum: None,
+        proof: proved.proof,
+        bytes_fetched: 0,
+        bytes_wasted: 0,
+        resumed_from: proved.pin.size,
+        elapsed: 0.0,
+        providers: Vec::new(),
+    }
+}
+
+/// Writes it into the ledger, as a download that had nothing to fetch.
+fn record(
+    context: &Context,
+    transfer: &Transfer<'_>,
+    item: &Item<'_>,
+    proved: &Proved,
+    receipt: &Receipt,
+) -> Result<DownloadId, StoreError> {
+    let now = Timestamp::now();
+    let path: PathBuf = item.path.clone();
+    let mtime_ns = match proved.is_directory {
+        true => inspect::tree_fingerprint(&path).unwrap_or(0),
+        false => inspect::fingerprint(&path).map_or(0, |(_, mtime)| mtime),
+    };
+    let options = Recorded {
+        url: receipt.cid.is_none().then(|| item.entry.source.clone()),
+        preserve: item.entry.preserve,
+        ..Recorded::default()
+    };
+    let new = NewDownload {
+        source: item.entry.source.clone(),
+        root_cid: receipt.cid.clone(),
+        content_path: String::new(),
+        path: Some(path.clone()),
+        nonce: Nonce::random().to_string(),
+        kind: match proved.is_directory {
+            true => "directory",
+            false => "file",
+        }
+        .to_owned(),
+        options_json: options.to_json(),
+        expected_sha256: item.entry.sha256,
+        priority: 0,
+        uid: host::uid(),
+        created: now,
+    };
+    let finish = Finish {
+        receipt_json: receipt.to_json(),
+        proof: receipt.proof,
+        size: receipt.size,
+        sha256: receipt.sha256,
+        install: Some(Install {
+            path,
+            cid: receipt.cid.clone(),
+            size: receipt.size,
+            mtime_ns,
+            sha256: receipt.sha256,
+        }),
+        traffic: Traffic::default(),
+        now,
+    };
+    let recorded = context
+        .store
+        .record_in_place(new, transfer.run_id(), finish);
+    recorded.wait()
+}
