@@ -132,6 +132,13 @@ pub enum Command {
     /// Bring every file of a manifest in place, and lock what it was resolved to
     #[command(after_help = help::SYNC)]
     Sync(Sync),
+    /// Keep names for sources, and find what fits this machine
+    #[command(after_help = help::CATALOG)]
+    Catalog {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: CatalogCommand,
+    },
     /// Print the CIDs that a file or a tree on disk has under importer profiles
     #[command(after_help = help::CID)]
     Cid(CidOf),
@@ -372,6 +379,82 @@ pub struct Sync {
     /// Fail unless the lock pins all of it; resolve and write nothing anew
     #[arg(long)]
     pub locked: bool,
+}
+
+/// `fetchd catalog`.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum CatalogCommand {
+    /// List the entries
+    #[command(after_help = help::CATALOG_LIST)]
+    List,
+    /// Show all that is known of an entry
+    #[command(after_help = help::CATALOG_SHOW)]
+    Show(EntryName),
+    /// Add an entry; comments and order of the file stay
+    #[command(after_help = help::CATALOG_ADD)]
+    Add(Box<AddEntry>),
+    /// Remove entries; files that were fetched stay
+    #[command(after_help = help::CATALOG_REMOVE)]
+    Remove(EntryNames),
+    /// Name the largest entry that fits this machine's memory
+    #[command(after_help = help::CATALOG_RECOMMEND)]
+    Recommend(Recommend),
+}
+
+/// An entry of the catalogue that a command is about.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct EntryName {
+    /// Name of an entry, with or without the @
+    #[arg(value_name = "NAME")]
+    pub name: String,
+}
+
+/// Entries of the catalogue that a command is about.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct EntryNames {
+    /// Name of an entry, with or without the @
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+}
+
+/// `fetchd catalog add`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct AddEntry {
+    /// Name of the entry: letters, digits and any of . _ - + :
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What `fetchd get` takes: CID, path, name or URL
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Size of the content (4.1GiB)
+    #[arg(long, value_name = "SIZE", value_parser = values::positive_size)]
+    pub size: Option<u64>,
+    /// SHA-256 of the file, demanded whenever it is fetched
+    #[arg(long, value_name = "HEX", value_parser = values::sha256)]
+    pub sha256: Option<[u8; 32]>,
+    /// What it is, in words of your own
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Least memory that using it takes (8GiB)
+    #[arg(long, value_name = "SIZE", value_parser = values::positive_size)]
+    pub memory: Option<u64>,
+    /// Its licence
+    #[arg(long, value_name = "LICENCE")]
+    pub licence: Option<String>,
+    /// Anything else
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+}
+
+/// `fetchd catalog recommend`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Recommend {
+    /// Only entries of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: Option<String>,
+    /// Memory to fit into [default: this machine's, or its container's]
+    #[arg(long, value_name = "SIZE", value_parser = values::positive_size)]
+    pub memory: Option<u64>,
 }
 
 /// `fetchd cid`.

@@ -4,6 +4,7 @@
 //! Everything is checked here and once: whoever holds [`Settings`] holds values that make sense.
 //! Reads the configuration file and the one that curl shares; creates and changes nothing.
 
+pub mod catalog;
 mod document;
 mod environment;
 mod error;
@@ -51,6 +52,8 @@ pub struct Settings {
     pub gateways: Vec<GatewayEntry>,
     /// The directory of the database and the locks; it need not exist yet.
     pub state_dir: PathBuf,
+    /// The user's catalogue, in the directory of the configuration; it need not exist.
+    pub catalog_file: Option<PathBuf>,
     /// The configuration file, if there is one.
     pub config_file: Option<PathBuf>,
 }
@@ -75,6 +78,9 @@ impl Settings {
             )?,
             keys,
             state_dir: state_dir(&cli.global, environment)?,
+            catalog_file: config_path(&cli.global, environment)
+                .ok()
+                .map(|(path, _)| path.with_file_name("catalog.toml")),
             config_file,
         })
     }

@@ -143,6 +143,48 @@ Examples:
   fetchd sync --locked
   fetchd --json sync | jq -r 'select(.type == \"finished\").path'";
 
+/// Below the help of `catalog`.
+pub(super) const CATALOG: &str = "\
+The catalogue is the file catalog.toml beside the configuration ('fetchd config path').
+
+Examples:
+  fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text
+  fetchd catalog list
+  fetchd catalog recommend --type text
+  fetchd get @llama-8b";
+
+/// Below the help of `catalog list`.
+pub(super) const CATALOG_LIST: &str = "\
+Examples:
+  fetchd catalog list
+  fetchd --json catalog list | jq -r '.entries[].name'";
+
+/// Below the help of `catalog show`.
+pub(super) const CATALOG_SHOW: &str = "\
+Examples:
+  fetchd catalog show llama-8b";
+
+/// Below the help of `catalog add`.
+pub(super) const CATALOG_ADD: &str = "\
+Examples:
+  fetchd catalog add readme bafkrei...
+  fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text";
+
+/// Below the help of `catalog remove`.
+pub(super) const CATALOG_REMOVE: &str = "\
+Examples:
+  fetchd catalog remove llama-8b";
+
+/// Below the help of `catalog recommend`.
+pub(super) const CATALOG_RECOMMEND: &str = "\
+Prints the name on standard output, and why on standard error; no name if none fits. An entry that
+does not say how much memory it takes is taken to need its size.
+
+Examples:
+  fetchd catalog recommend
+  fetchd catalog recommend --type text --memory 16GiB
+  fetchd get @$(fetchd catalog recommend --type text)";
+
 /// Below the help of `cid`.
 pub(super) const CID: &str = "\
 The same CIDs that `ipfs add` gives. The usual profiles are unixfs-v0-2015 (Kubo without options),

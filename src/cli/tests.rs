@@ -193,6 +193,7 @@ fn help_of_the_program() {
       checkpoint   Make a checkpoint now and go on, from any terminal
       ls           Show what a directory holds, proved, without fetching its files
       sync         Bring every file of a manifest in place, and lock what it was resolved to
+      catalog      Keep names for sources, and find what fits this machine
       cid          Print the CIDs that a file or a tree on disk has under importer profiles
       verify       Prove what is on disk against its CID, offline where that is possible
       repair       Fetch what is wrong or missing on disk, and nothing else
@@ -248,6 +249,7 @@ fn long_help_of_the_program() {
       checkpoint   Make a checkpoint now and go on, from any terminal
       ls           Show what a directory holds, proved, without fetching its files
       sync         Bring every file of a manifest in place, and lock what it was resolved to
+      catalog      Keep names for sources, and find what fits this machine
       cid          Print the CIDs that a file or a tree on disk has under importer profiles
       verify       Prove what is on disk against its CID, offline where that is possible
       repair       Fetch what is wrong or missing on disk, and nothing else

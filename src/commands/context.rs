@@ -175,17 +175,7 @@ impl Context {
         document: &T,
         text: impl FnOnce() -> String,
     ) -> Result<(), CommandError> {
-        if !self.global.json {
-            let text = text();
-            return if text.is_empty() {
-                Ok(())
-            } else {
-                print(&text)
-            };
-        }
-        let text = json::document(document)
-            .map_err(|error| CommandError::new(ExitKind::Internal, error.to_string()))?;
-        print(&text)
+        show(&self.global, document, text)
     }
 
     /// A reporter as flags and terminal want it.
@@ -216,8 +206,7 @@ impl Context {
 
     /// The width of the terminal for tables; `None` where there is none.
     pub fn width(&self) -> Option<u16> {
-        let stdout = console::Term::stdout();
-        stdout.is_term().then(|| stdout.size().1)
+        width()
     }
 }
 
@@ -246,6 +235,29 @@ fn this_run() -> RunInfo {
 /// Whether words to people may be coloured.
 pub fn wants_color(when: ColorWhen) -> bool {
     looks::wants_color(when, &Terminal::of_process())
+}
+
+/// The width of the terminal for tables; `None` where there is none.
+pub fn width() -> Option<u16> {
+    let stdout = console::Term::stdout();
+    stdout.is_term().then(|| stdout.size().1)
+}
+
+/// Prints one document with `--json`, else what `text` makes of it, if that is anything.
+pub fn show<T: Serialize>(
+    global: &Global,
+    document: &T,
+    text: impl FnOnce() -> String,
+) -> Result<(), CommandError> {
+    let text = match global.json {
+        true => json::document(document)
+            .map_err(|error| CommandError::new(ExitKind::Internal, error.to_string()))?,
+        false => text(),
+    };
+    match text.is_empty() {
+        true => Ok(()),
+        false => print(&text),
+    }
 }
 
 /// Prints data.

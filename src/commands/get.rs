@@ -10,7 +10,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{claim, dry_run, in_place, input, sums};
+use crate::commands::{catalog, claim, dry_run, in_place, input, sums};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
 use crate::content::source::{self, ContentSource, Root, Source};
@@ -155,6 +155,7 @@ fn one(
     get: &Get,
     text: &str,
 ) -> Result<(), CommandError> {
+    let (get, text) = &catalog::look_up(&context.settings, get, text)?;
     if get.dry_run {
         return dry_run::one(context, transfer, get, text);
     }
@@ -221,7 +222,8 @@ pub fn wanted(
     let content = match source::parse(text)? {
         Source::Content(content) => content,
         Source::Url(url) => return wanted_file(context, get, url),
-        Source::Catalog(_) => return Err(later("a name from the catalogue")),
+        // Looked up before; the source of an entry is none.
+        Source::Catalog(name) => return Err(CommandError::usage(format!("@{name} is no source"))),
     };
     // A name is looked up once; from then on the record holds what it led to.
     let resolved = transfer.resolve(&content, &get.gateway)?;
@@ -286,10 +288,6 @@ fn file_name(url: &str) -> Result<SafeName, DiskError> {
     let decoded = last.map(|last| percent_encoding::percent_decode_str(last).decode_utf8_lossy());
     let offered = decoded.and_then(|name| place::sanitize_name(&name));
     offered.map_or_else(|| SafeName::new("download"), Ok)
-}
-
-fn later(what: &str) -> CommandError {
-    CommandError::usage(format!("this version of fetchd cannot fetch {what} yet"))
 }
 
 /// Where the file goes: `-o`, else a name from the source, in `-d`, the configured directory or

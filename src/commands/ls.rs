@@ -1,11 +1,11 @@
 //! `ls`: what a directory holds, proved, without fetching its files.
 
-use crate::cli::Ls;
+use crate::cli::{Get, Ls};
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
-use crate::commands::providers;
 use crate::commands::transfer::Transfer;
+use crate::commands::{catalog, providers};
 use crate::content::cid::{self, Cid};
 use crate::content::source::{self, Source};
 use crate::download::Failure;
@@ -29,7 +29,8 @@ fn list(
     transfer: &mut Transfer<'_>,
     ls: &Ls,
 ) -> Result<ListingView, CommandError> {
-    let content = match source::parse(&ls.source)? {
+    let (_, text) = catalog::look_up(&context.settings, &Get::default(), &ls.source)?;
+    let content = match source::parse(&text)? {
         Source::Content(content) => content,
         Source::Url(_) | Source::Catalog(_) => {
             return Err(CommandError::usage("only content by its CID can be listed"));

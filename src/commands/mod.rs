@@ -3,6 +3,7 @@
 //! One file a subcommand. Nothing here moves bytes or decides about content; everything that a
 //! user reads on success goes through [`crate::ui`], every failure is one `CommandError`.
 
+mod catalog;
 mod cid;
 mod claim;
 pub mod completions;
@@ -93,6 +94,9 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         _ => {}
     }
     let settings = settings::Settings::resolve(&cli, &environment)?;
+    if let Command::Catalog { command } = &cli.command {
+        return catalog::run(&cli.global, &settings, command);
+    }
     let only_looks = matches!(
         cli.command,
         Command::List(_)
@@ -127,7 +131,8 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
         Command::Prune(prune) => prune::run(&context, &prune),
         Command::Show(show) => show::run(&context, &show.id),
         Command::Gateways { command } => gateways::run(&context, &command),
-        Command::Cid(_)
+        Command::Catalog { .. }
+        | Command::Cid(_)
         | Command::Config { .. }
         | Command::Completions { .. }
         | Command::Man(_) => Ok(ExitKind::Success),

@@ -12,6 +12,7 @@ pub mod host;
 pub mod inspect;
 pub mod install;
 pub mod lock;
+pub mod memory;
 pub mod mend;
 pub mod part;
 pub mod place;

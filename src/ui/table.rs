@@ -13,8 +13,8 @@ use crate::ui::escape;
 use crate::ui::fit;
 use crate::ui::human;
 use crate::ui::view::{
-    AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, Fate,
-    FileView, GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView,
+    AttemptView, CapabilitiesView, CheckedView, CidsView, DownloadDetail, DownloadView, EntryView,
+    Fate, FileView, GatewayView, ListingView, NamedView, PlanView, ProfileCidView, PruneView,
     ReceiptView, SyncedView,
 };
 
@@ -250,6 +250,49 @@ pub fn synced(rows: &[SyncedView], width: Option<u16>) -> String {
             format!("{}\n{sum}", draw(Draft { columns, rows }, width))
         }
     }
+}
+
+/// The table of `catalog list`, without a line feed at its end.
+pub fn catalog(rows: &[EntryView], width: Option<u16>) -> String {
+    let columns = vec![
+        name("NAME"),
+        column("TYPE", 2),
+        number("SIZE", 0),
+        number("MEMORY", 1),
+        column("LICENCE", 3),
+        sentence("NOTE", 4),
+    ];
+    let text = |text: &Option<String>| escape::text(text.as_deref().unwrap_or("-")).into_owned();
+    let size = |size: Option<u64>| size.map_or("-".to_owned(), human::size);
+    let row = |view: &EntryView| {
+        vec![
+            escape::text(&view.name).into_owned(),
+            text(&view.kind),
+            size(view.size),
+            size(view.memory),
+            text(&view.licence),
+            text(&view.note),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    match rows.as_slice() {
+        [] => String::new(),
+        _ => draw(Draft { columns, rows }, width),
+    }
+}
+
+/// The text of `catalog show`: `key: value` lines, without a line feed at its end.
+pub fn entry(view: &EntryView) -> String {
+    let mut pairs = Pairs::default();
+    pairs.add("name", &view.name);
+    pairs.add("source", &view.source);
+    pairs.add_some("size", view.size.map(human::size));
+    pairs.add_some("sha256", view.sha256.as_ref());
+    pairs.add_some("type", view.kind.as_ref());
+    pairs.add_some("memory", view.memory.map(human::size));
+    pairs.add_some("licence", view.licence.as_ref());
+    pairs.add_some("note", view.note.as_ref());
+    pairs.text
 }
 
 /// The lines of `cid`, without a line feed at its end: CID, profile.

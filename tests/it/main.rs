@@ -1,6 +1,7 @@
 //! The integration tests: one binary, against the real process, real sockets and a real disk.
 
 mod car_files;
+mod catalog;
 mod cid_command;
 mod control;
 mod crash;
