@@ -145,13 +145,13 @@ Examples:
 
 /// Below the help of `catalog`.
 pub(super) const CATALOG: &str = "\
-The catalogue is the file catalog.toml beside the configuration ('fetchd config path').
+The catalogue is the file catalog.toml beside the configuration ('fetchd config path'). An entry is
+fetched by its name: fetchd get @NAME.
 
 Examples:
   fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text
   fetchd catalog list
-  fetchd catalog recommend --type text
-  fetchd get @llama-8b";
+  fetchd catalog recommend --type text";
 
 /// Below the help of `catalog list`.
 pub(super) const CATALOG_LIST: &str = "\
@@ -162,7 +162,8 @@ Examples:
 /// Below the help of `catalog show`.
 pub(super) const CATALOG_SHOW: &str = "\
 Examples:
-  fetchd catalog show llama-8b";
+  fetchd catalog show llama-8b
+  fetchd --json catalog show llama-8b | jq -r .entry.source";
 
 /// Below the help of `catalog add`.
 pub(super) const CATALOG_ADD: &str = "\
@@ -173,7 +174,8 @@ Examples:
 /// Below the help of `catalog remove`.
 pub(super) const CATALOG_REMOVE: &str = "\
 Examples:
-  fetchd catalog remove llama-8b";
+  fetchd catalog remove llama-8b
+  fetchd catalog remove llama-8b readme";
 
 /// Below the help of `catalog recommend`.
 pub(super) const CATALOG_RECOMMEND: &str = "\
@@ -183,7 +185,7 @@ does not say how much memory it takes is taken to need its size.
 Examples:
   fetchd catalog recommend
   fetchd catalog recommend --type text --memory 16GiB
-  fetchd get @$(fetchd catalog recommend --type text)";
+  fetchd --json catalog recommend | jq -r .reason";
 
 /// Below the help of `cid`.
 pub(super) const CID: &str = "\

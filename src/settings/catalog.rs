@@ -88,14 +88,14 @@ impl Catalog {
     /// The first thing that is wrong with it, with line and column.
     pub fn parse(document: &Document<'_>) -> Result<Self, DocumentError> {
         let file: File = document.parse()?;
-        let mut lines: HashMap<String, usize> = HashMap::new();
+        let mut taken: HashMap<String, usize> = HashMap::new();
         let mut entries = Vec::with_capacity(file.entry.len());
         for table in file.entry {
             let span = table.name.span();
             let entry = read(document, table)?;
-            let (line, _) = document.place(span.start);
-            if let Some(first) = lines.insert(entry.name.clone(), line) {
-                let message = format!("the name {:?} is that of line {first} too", entry.name);
+            if let Some(first) = taken.insert(entry.name.clone(), span.start) {
+                let (line, _) = document.place(first);
+                let message = format!("the name {:?} is that of line {line} too", entry.name);
                 return Err(document.wrong_at(&span, message));
             }
             entries.push(entry);
@@ -294,7 +294,8 @@ mod tests {
         );
         assert_eq!(remove(path, &with, "z").expect("a removal"), before);
         let without = remove(path, &before, "y").expect("a removal");
-        assert!(without.starts_with(&before[..before.find("# the other").expect("there")]));
+        let kept = &before[..before.find("\n# the other").expect("there")];
+        assert!(without.starts_with(kept), "{without}");
         assert!(without.ends_with("# the end\n"), "{without}");
     }
 
@@ -311,7 +312,7 @@ mod tests {
             (table("a", "colour = 1"), "4:1: unknown key `colour`"),
             (
                 table("a", "") + &table("a", ""),
-                "7:8: the name \"a\" is that of line 2 too",
+                "6:8: the name \"a\" is that of line 2 too",
             ),
             (
                 "[[entry]]\nname = 'a'\nsource = '@b'\n".to_owned(),

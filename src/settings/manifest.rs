@@ -59,8 +59,8 @@ pub struct Entry {
     pub when: When,
     /// Whether that is here.
     pub holds: bool,
-    /// Line and column of its target, from 1.
-    pub place: (usize, usize),
+    /// Where its target is written, in bytes from the beginning of the manifest.
+    pub offset: usize,
 }
 
 impl Entry {
@@ -120,13 +120,10 @@ impl Manifest {
         environment: &Environment,
     ) -> Result<Self, DocumentError> {
         let file: File = document.parse()?;
-        let mut spans = Vec::with_capacity(file.file.len());
-        let mut entries = Vec::with_capacity(file.file.len());
-        for table in file.file {
-            spans.push(table.target.span());
-            entries.push(entry(document, table, platform, environment)?);
-        }
-        check_targets(document, &entries, &spans)?;
+        let entries = file.file.into_iter();
+        let entries = entries.map(|table| entry(document, table, platform, environment));
+        let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
+        check_targets(document, &entries)?;
         Ok(Self { entries })
     }
 }
@@ -147,7 +144,8 @@ fn entry(
         Err(error) => Err(crate::download::chain(&error)),
     };
     let parsed = source.map_err(|reason| wrong(span, reason))?;
-    let (place, target) = target(document, &table.target)?;
+    let offset = table.target.span().start;
+    let target = target(document, &table.target)?;
     let sha256 = table.sha256.map(|text| {
         values::sha256(text.get_ref()).map_err(|error| wrong(text.span(), error.to_string()))
     });
@@ -182,14 +180,11 @@ fn entry(
         preserve: table.preserve,
         when,
         holds,
-        place,
+        offset,
     })
 }
 
-fn target(
-    document: &Document<'_>,
-    text: &Spanned<String>,
-) -> Result<((usize, usize), TreePath), DocumentError> {
+fn target(document: &Document<'_>, text: &Spanned<String>) -> Result<TreePath, DocumentError> {
     let wrong = |reason: String| document.wrong_at(&text.span(), reason);
     let path = text.get_ref();
     let is_absolute = path.starts_with('/') || std::path::Path::new(path).is_absolute();
@@ -201,12 +196,10 @@ fn target(
     // `./models/` is a usual way to write `models`.
     let trimmed = path.strip_suffix('/').unwrap_or(path);
     let names: Vec<&str> = trimmed.split('/').filter(|name| *name != ".").collect();
-    let parsed = TreePath::parse(&names.join("/"));
-    let parsed = parsed.map_err(|error| {
+    TreePath::parse(&names.join("/")).map_err(|error| {
         let reason = crate::download::chain(&error);
         wrong(format!("the target {path:?} names no file: {reason}"))
-    })?;
-    Ok((document.place(text.span().start), parsed))
+    })
 }
 
 /// How targets are compared: as the disk will, where it folds names.
@@ -219,11 +212,7 @@ fn folded(target: &str) -> String {
 }
 
 /// Refuses targets that are the same, or in one another, where both entries can hold.
-fn check_targets(
-    document: &Document<'_>,
-    entries: &[Entry],
-    spans: &[Range<usize>],
-) -> Result<(), DocumentError> {
+fn check_targets(document: &Document<'_>, entries: &[Entry]) -> Result<(), DocumentError> {
     let mut taken: HashMap<String, Vec<usize>> = HashMap::with_capacity(entries.len());
     let clash = |indexes: &[usize], entry: &Entry| {
         let is_clash = |index: &&usize| entries[**index].when.meets(&entry.when);
@@ -232,23 +221,23 @@ fn check_targets(
     for (index, entry) in entries.iter().enumerate() {
         let same = taken.entry(folded(entry.target.as_str())).or_default();
         if let Some(other) = clash(same, entry) {
-            let line = entries[other].place.0;
+            let (line, _) = document.place(entries[other].offset);
             let target = entry.target.as_str();
             let message = format!("the target {target:?} is that of line {line} too");
-            return Err(document.wrong_at(&spans[index], message));
+            return Err(document.wrong(entry.offset, message));
         }
         same.push(index);
     }
-    for (index, entry) in entries.iter().enumerate() {
+    for entry in entries {
         let mut above = entry.target.parent();
         while let Some(dir) = above {
             let there = taken.get(&folded(dir.as_str()));
             if let Some(other) = there.and_then(|indexes| clash(indexes, entry)) {
-                let line = entries[other].place.0;
+                let (line, _) = document.place(entries[other].offset);
                 let (inner, outer) = (entry.target.as_str(), dir.as_str());
                 let message =
                     format!("the target {inner:?} lies in {outer:?}, the target of line {line}");
-                return Err(document.wrong_at(&spans[index], message));
+                return Err(document.wrong(entry.offset, message));
             }
             above = dir.parent();
         }

@@ -69,11 +69,18 @@ impl Project {
             bytes: &bytes,
         };
         let manifest = Manifest::parse(&document, Platform::HERE, environment)?;
-        for entry in &manifest.entries {
-            self.check_target(entry)?;
-        }
         self.read.replace(bytes);
+        let mut entries = manifest.entries.iter();
+        entries.try_for_each(|entry| self.check_target(entry))?;
         Ok(manifest)
+    }
+
+    fn wrong_at(&self, entry: &Entry, message: String) -> DocumentError {
+        let document = Document {
+            path: &self.manifest_file,
+            bytes: &self.read.borrow(),
+        };
+        document.wrong(entry.offset, message)
     }
 
     /// The manifest and the lock are nobody's target.
@@ -82,14 +89,8 @@ impl Project {
         if path != self.manifest_file && path != self.lock_file {
             return Ok(());
         }
-        let (line, column) = entry.place;
-        Err(DocumentError {
-            path: self.manifest_file.clone(),
-            line,
-            column,
-            message: format!("the target {:?} is fetchd's own", entry.target.as_str()),
-        }
-        .into())
+        let message = format!("the target {:?} is fetchd's own", entry.target.as_str());
+        Err(self.wrong_at(entry, message).into())
     }
 
     /// Reads the lock; `None` if there is none.
@@ -161,21 +162,16 @@ impl Project {
         let Some(first) = missing.next() else {
             return Ok(());
         };
-        let (line, column) = first.place;
         let others = match missing.count() {
             0 => String::new(),
             others => format!(", and {others} other targets"),
         };
-        let error = DocumentError {
-            path: self.manifest_file.clone(),
-            line,
-            column,
-            message: format!(
-                "{} does not pin {:?} as it stands here{others}",
-                self.lock_file.display(),
-                first.target.as_str()
-            ),
-        };
+        let message = format!(
+            "{} does not pin {:?} as it stands here{others}",
+            self.lock_file.display(),
+            first.target.as_str()
+        );
+        let error = self.wrong_at(first, message);
         Err(CommandError::from(error).hint(hint))
     }
 
