@@ -460,7 +460,8 @@ impl Coordinator<'_> {
     pub(super) async fn recall(&mut self) -> bool {
         let until = Instant::now() + RECALLING;
         while self.stop.is_none() {
-            let is_idle = self.net.tasks.is_empty() && self.plan.next_open(None).is_none();
+            let is_fetching = self.net.tasks.values().any(|task| !task.ended);
+            let is_idle = !is_fetching && self.plan.next_open(None).is_none();
             let Some(cid) = self.plan.next_recall(is_idle) else {
                 return false;
             };

@@ -95,6 +95,11 @@ impl Coordinator<'_> {
         if !is_stuck {
             return false;
         }
+        if self.plan.awaits_recall() && self.plan.next_open(None).is_none() {
+            // What was put aside in the store is all that is left: there is room for it now.
+            self.net.wake = Some(now);
+            return false;
+        }
         if self.stop_waiting_for_local() {
             return true;
         }

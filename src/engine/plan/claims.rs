@@ -86,7 +86,20 @@ impl Plan {
         }
         let next = self.recall.pop()?;
         self.queued.remove(&index::key(next.hash()));
+        // What is found in it is anybody's.
+        for spot in self.index.spots(next.hash()) {
+            if let Spot::Entry(id) = spot
+                && let Some(entry) = self.entries.get_mut(&id)
+            {
+                entry.claim = None;
+            }
+        }
         Some(next)
+    }
+
+    /// Whether entries wait for blocks that are in the store.
+    pub fn awaits_recall(&self) -> bool {
+        !self.recall.is_empty()
     }
 
     /// An entry waits for a block that is in the store.
