@@ -15,7 +15,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::disk::place::Target;
 use crate::download::chain;
-use crate::engine::{self, LocalFiles, Place, Provider};
+use crate::engine::{self, LocalFiles, Place, Provider, Tempo};
 use crate::exit::ExitKind;
 use crate::gateway::address::Reach;
 use crate::gateway::capability::Capabilities;
@@ -275,6 +275,7 @@ impl Network {
     fn as_remembered(&self, mut provider: Provider, row: &GatewayRow) -> Provider {
         provider.latency = row.latency.unwrap_or_default();
         provider.throughput = row.throughput.unwrap_or_default();
+        provider.tempo = Tempo::new(row.pace(Timestamp::now()));
         match row.cool_until {
             Some(until) => provider.resting_until(until, self.settings.keys.max_wait),
             None => provider,

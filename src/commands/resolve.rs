@@ -185,7 +185,7 @@ fn dns_failure(domain: &str, error: &DnsError) -> CommandError {
             ExitKind::NotFound,
             "check the name, or give the CID that it should point to",
         ),
-        Advice::Retry { .. } => (ExitKind::Retry, ask_another),
+        Advice::Retry { .. } | Advice::SlowDown { .. } => (ExitKind::Retry, ask_another),
         Advice::Stop => (
             ExitKind::Config,
             "name a DNS-over-HTTPS resolver with the key `dns`",

@@ -93,6 +93,7 @@ impl Blocks {
                 match self.choose(&cid, &load) {
                     Choice::Ask(index, form) => {
                         load[index] += 1;
+                        self.providers[index].tempo.asked(Instant::now());
                         let place = self.providers[index].place.clone();
                         let max = self.options.limits.max_block;
                         running.push(ask(place, index, form, cid, max));
@@ -158,6 +159,7 @@ impl Blocks {
         };
         let len = bytes.len() as u64;
         let provider = &mut self.providers[index];
+        provider.tempo.answered();
         match VerifiedBlock::check(cid, bytes) {
             Ok(block) => {
                 provider.proved(form, len);

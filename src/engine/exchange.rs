@@ -200,8 +200,12 @@ impl Coordinator<'_> {
         let provider = &mut self.providers[index];
         provider.last_error = Some(message.clone());
         let consequence = provider.failed(transport, subject.as_ref(), advice, &budget, sent);
-        if let Advice::Retry { after: Some(wait) } = advice {
+        if let Advice::Retry { after: Some(wait) } | Advice::SlowDown { after: Some(wait) } = advice
+        {
             self.remember_wait(index, wait);
+        }
+        if let Advice::SlowDown { .. } = advice {
+            self.remember_pace(index);
         }
         self.tell(index, &message, consequence);
     }
@@ -213,6 +217,13 @@ impl Coordinator<'_> {
             let url = self.providers[index].url();
             self.in_background(self.store.cool_down(url, until));
         }
+    }
+
+    /// How fast a provider may be asked, for later downloads.
+    pub(super) fn remember_pace(&self, index: usize) {
+        let provider = &self.providers[index];
+        let pace = provider.tempo.pace();
+        self.in_background(self.store.set_pace(provider.url(), pace, Timestamp::now()));
     }
 
     /// What a task asks its provider for: a block, or the root of a file or a tree.

@@ -16,7 +16,7 @@ use crate::engine::failure::{
 };
 use crate::engine::input::Input;
 use crate::engine::output::{self, Output};
-use crate::engine::provider::Out;
+use crate::engine::provider::{Out, Provider};
 use crate::engine::whole::Whole;
 use crate::engine::{Destination, Ending};
 use crate::event::What;
@@ -224,11 +224,9 @@ impl Coordinator<'_> {
 
     /// What was learnt of the providers, for the next download.
     fn remember_providers(&self) {
-        for provider in self
-            .providers
-            .iter()
-            .filter(|provider| provider.receipt.requests > 0)
-        {
+        let was_asked = |provider: &Provider| provider.receipt.requests > 0;
+        let asked = self.providers.iter().enumerate();
+        for (index, provider) in asked.filter(|(_, provider)| was_asked(provider)) {
             let receipt = &provider.receipt;
             let seen = Observation {
                 requests: receipt.requests,
@@ -242,6 +240,7 @@ impl Coordinator<'_> {
                 capabilities: Some(provider.capabilities.encode()),
             };
             self.in_background(self.store.observe(provider.url(), seen, Timestamp::now()));
+            self.remember_pace(index);
             if provider.out() == Some(&Out::Retired) {
                 let reason = provider
                     .last_error

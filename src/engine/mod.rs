@@ -38,6 +38,7 @@ mod receive;
 mod recover;
 mod schedule;
 mod task;
+mod tempo;
 mod tree;
 mod verify;
 mod whole;
@@ -64,6 +65,7 @@ pub use local::LocalFiles;
 pub use naming::{CarOf, Namer, Names, NamingError};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
+pub use tempo::Tempo;
 pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};
 
 /// One download, as the engine needs to know it. The caller has claimed it for `run`.

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::content::cid::Cid;
 use crate::download::{Proof, ProviderReceipt};
 use crate::engine::local::{LocalFiles, Tried};
+use crate::engine::tempo::Tempo;
 use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
@@ -125,6 +126,8 @@ pub struct Provider {
     pub throughput: f64,
     /// Time to the first byte of its last good answers, smoothed, in seconds.
     pub latency: f64,
+    /// How fast it may be asked.
+    pub tempo: Tempo,
     /// What it said last, where that was an error.
     pub last_error: Option<String>,
     /// One permit: which of its long answers is read.
@@ -154,6 +157,16 @@ pub enum Consequence {
     Gone,
 }
 
+impl Consequence {
+    /// The same with a wait until `ready` at least.
+    fn at_least(self, ready: Option<Instant>, now: Instant) -> Self {
+        match (self, ready) {
+            (Consequence::Wait(wait), Some(ready)) => Consequence::Wait(wait.max(ready - now)),
+            (other, _) => other,
+        }
+    }
+}
+
 impl Provider {
     /// A provider of which nothing is known but what the store remembered.
     /// `url` is its base URL or path as the user gave it.
@@ -167,6 +180,7 @@ impl Provider {
             },
             throughput: 0.0,
             latency: 0.0,
+            tempo: Tempo::default(),
             last_error: None,
             turn: Arc::new(Semaphore::new(1)),
             tried: Tried::default(),
@@ -231,6 +245,15 @@ impl Provider {
     /// not the same.
     pub fn is_local(&self) -> bool {
         matches!(self.place, Place::Local(_))
+    }
+
+    /// When it may be asked, if not now: not before it has rested, and at its own pace.
+    fn ready_at(&self, now: Instant) -> Option<Instant> {
+        let rested = self
+            .rest
+            .map(|rest| rest.until)
+            .filter(|&until| until > now);
+        rested.max(self.tempo.next(now))
     }
 
     /// Whether it may still bring something.
@@ -395,6 +418,11 @@ impl Provider {
         self.receipt.errors += 1;
         match advice {
             Advice::Retry { after } => self.wait(form, after, budget, sent),
+            Advice::SlowDown { after } => {
+                self.tempo.refused(budget.now);
+                self.wait(form, after, budget, sent)
+                    .at_least(self.ready_at(budget.now), budget.now)
+            }
             Advice::Elsewhere => self.ban(form, Out::Exhausted),
             Advice::Absent | Advice::Never => self.lack(form, subject),
             Advice::Unsupported => {
@@ -544,9 +572,7 @@ pub struct Budget {
 /// The providers that may be asked now, the best first: files on this machine, then those that
 /// have not failed lately, of these the quickest, then in the order given.
 pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
-    let is_ready = |provider: &Provider| {
-        provider.is_of_use() && provider.rest.is_none_or(|rest| rest.until <= now)
-    };
+    let is_ready = |provider: &Provider| provider.is_of_use() && provider.ready_at(now).is_none();
     let mut ready: Vec<usize> = (0..providers.len())
         .filter(|&index| is_ready(&providers[index]))
         .collect();
@@ -564,11 +590,10 @@ pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
     ready
 }
 
-/// When the first provider that rests may be asked again.
+/// When the first provider that rests, or has a pace to keep, may be asked again.
 pub fn next_cooled(providers: &[Provider], now: Instant) -> Option<Instant> {
     let resting = providers.iter().filter(|provider| provider.is_of_use());
-    let until = resting.filter_map(|provider| Some(provider.rest?.until));
-    until.filter(|&until| until > now).min()
+    resting.filter_map(|provider| provider.ready_at(now)).min()
 }
 
 fn key(cid: &Cid) -> Box<[u8]> {

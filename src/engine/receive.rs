@@ -153,6 +153,7 @@ impl Coordinator<'_> {
             task.first_byte = Some(after);
             task.reading_since = Instant::now();
             task.mark = (task.reading_since, task.received);
+            self.providers[task.provider].tempo.answered();
         }
     }
 

@@ -515,6 +515,7 @@ impl Coordinator<'_> {
         }
         let provider = &mut self.providers[index];
         provider.receipt.requests += 1;
+        provider.tempo.asked(Instant::now());
         tracing::debug!(
             task = line.task,
             url = provider.url(),
@@ -542,7 +543,9 @@ impl Coordinator<'_> {
             .count()
             < 2;
         let least = if is_alone { FIRST_WINDOW } else { FIRST_SHARE };
-        let measured = provider.throughput * WINDOW_TIME.as_secs_f64();
+        // Who may be asked rarely is asked for more at a time.
+        let time = WINDOW_TIME.max(2 * provider.tempo.pace().interval());
+        let measured = provider.throughput * time.as_secs_f64();
         let most = match self.output.is_on_disk() {
             true => MAX_WINDOW,
             // What comes early waits in memory.

@@ -155,6 +155,11 @@ pub enum Advice {
         /// The wait that the provider asked for.
         after: Option<Duration>,
     },
+    /// Too many requests came, or the provider has too much to do: later, and slower from then on.
+    SlowDown {
+        /// The wait that the provider asked for.
+        after: Option<Duration>,
+    },
     /// This request will not succeed here; another provider, or another form, may.
     Elsewhere,
     /// The provider says that it does not have it.
@@ -287,7 +292,8 @@ fn status_advice(status: StatusCode, excerpt: &str, after: Option<Duration>) -> 
         451 => Advice::Withheld,
         401..=403 => Advice::Credentials,
         400 | 405 | 406 | 416 | 501 => Advice::Unsupported,
-        408 | 425 | 429 | 500..=599 => Advice::Retry { after },
+        429 | 503 => Advice::SlowDown { after },
+        408 | 425 | 500..=599 => Advice::Retry { after },
         _ => Advice::Elsewhere,
     }
 }
@@ -344,6 +350,7 @@ mod tests {
     #[test]
     fn advice_for_each_status() {
         let retry = Advice::Retry { after: None };
+        let slow_down = Advice::SlowDown { after: None };
         let table = [
             (204, Advice::Elsewhere),
             (300, Advice::Elsewhere),
@@ -361,12 +368,12 @@ mod tests {
             (416, Advice::Unsupported),
             (418, Advice::Elsewhere),
             (425, retry),
-            (429, retry),
+            (429, slow_down),
             (451, Advice::Withheld),
             (500, retry),
             (501, Advice::Unsupported),
             (502, retry),
-            (503, retry),
+            (503, slow_down),
             (504, retry),
             (520, retry),
             (529, retry),

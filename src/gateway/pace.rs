@@ -1,15 +1,25 @@
 //! How fast requests may follow each other at one provider, learnt from how it answers. Pure.
 //!
-//! Additive increase, multiplicative decrease of the rate, as TCP does it: a refusal halves the
-//! rate, each answer adds a little to it. How long to stay away after a refusal is another
-//! question ([`crate::gateway::error::GatewayError::retry_after`] answers it).
+//! The rate grows a little with each answer and shrinks with each refusal: to a half where it is
+//! far too high, less where it was right for a while. Some providers refuse every so many-th
+//! request however slowly they come: those are told from the others, since no pace helps there. How
+//! long to stay away after a refusal is another question
+//! ([`crate::gateway::error::GatewayError::retry_after`] answers it).
 
 use std::time::Duration;
 
-/// Added to the rate by each answer, in requests a second: from one a second to two in twenty.
-const STEP: f64 = 0.05;
-/// The rate shrinks to this part of itself with each refusal.
+/// Each answer makes the rate so many times what it was: twice as fast after 35 answers.
+const INCREASE: f64 = 1.02;
+/// The rate shrinks to this part of itself with a refusal.
 const DECREASE: f64 = 0.5;
+/// The same where it was right for [`LONG_RUN`] answers: hardly too high.
+const SLIGHT_DECREASE: f64 = 0.85;
+/// So many answers without a refusal say that the rate is about right.
+const LONG_RUN: u32 = 8;
+/// The longest run of answers between refusals that may mean "every so many-th is refused".
+const SHORT_RUN: u32 = 3;
+/// A request that comes so long after the one before it is no part of a volley.
+const LONG_GAP: Duration = Duration::from_secs(1);
 /// The slowest pace that is kept: who wants less is not worth asking.
 const SLOWEST: f64 = 1.0 / 60.0;
 /// Above this rate a provider needs no pace.
@@ -24,10 +34,16 @@ const HALF_LIFE: Duration = Duration::from_secs(6 * 60 * 60);
 /// The pace of requests to one provider.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Pace {
-    /// Requests a second; `None` as long as nothing was refused.
+    /// Requests a second; `None` as long as nothing was refused, and where no pace helps.
     limit: Option<f64>,
     /// Moving average of the seconds between requests.
     usual_gap: Option<f64>,
+    /// The last time between two requests.
+    last_gap: Duration,
+    /// Answers since the last refusal.
+    run: u32,
+    /// Answers between the last two refusals, if those were few and the requests far apart.
+    short_run: Option<u32>,
 }
 
 impl Pace {
@@ -45,12 +61,13 @@ impl Pace {
     /// After a request that was sent `gap` after the one before it.
     #[must_use]
     pub fn sent(self, gap: Duration) -> Self {
-        let gap = gap.as_secs_f64();
+        let seconds = gap.as_secs_f64();
         let usual = self
             .usual_gap
-            .map_or(gap, |usual| usual + WEIGHT * (gap - usual));
+            .map_or(seconds, |usual| usual + WEIGHT * (seconds - usual));
         Self {
             usual_gap: Some(usual),
+            last_gap: gap,
             ..self
         }
     }
@@ -58,9 +75,10 @@ impl Pace {
     /// After an answer that was no refusal.
     #[must_use]
     pub fn accepted(self) -> Self {
-        let limit = self.limit.map(|rate| rate + STEP);
+        let limit = self.limit.map(|rate| rate * INCREASE);
         Self {
             limit: limit.filter(|&rate| rate < FREE),
+            run: self.run.saturating_add(1),
             ..self
         }
     }
@@ -73,16 +91,30 @@ impl Pace {
         if self.limit.is_some() && since.is_some_and(|since| since < self.interval()) {
             return self;
         }
+        let is_short = self.last_gap >= LONG_GAP && (1..=SHORT_RUN).contains(&self.run);
+        let short_run = is_short.then_some(self.run);
+        // Slower, and refused just as soon: a rate limit would have let more pass.
+        let is_deaf = is_short && self.short_run == short_run;
+        Self {
+            limit: (!is_deaf).then(|| self.slower()),
+            run: 0,
+            short_run,
+            ..self
+        }
+    }
+
+    fn slower(&self) -> f64 {
         let usual = self.usual_gap.map(|gap| 1.0 / gap.max(1.0 / FREE));
         // The real rate may be far below the limit, and was too much all the same.
         let rate = match (self.limit, usual) {
             (Some(limit), Some(usual)) => limit.min(usual),
             (limit, usual) => limit.or(usual).unwrap_or(FIRST / DECREASE),
         };
-        Self {
-            limit: Some((rate * DECREASE).max(SLOWEST)),
-            ..self
-        }
+        let factor = match self.run >= LONG_RUN && self.limit.is_some() {
+            true => SLIGHT_DECREASE,
+            false => DECREASE,
+        };
+        (rate * factor).max(SLOWEST)
     }
 
     /// After `age` without a request: what was learnt counts less and less.
@@ -109,7 +141,7 @@ impl Pace {
             limit: limit
                 .map(|rate| rate.max(SLOWEST))
                 .filter(|&rate| rate < FREE),
-            usual_gap: None,
+            ..Self::default()
         }
     }
 }
@@ -127,12 +159,14 @@ mod tests {
     fn a_refusal_halves_the_rate_and_answers_win_it_back() {
         let pace = Pace::default();
         assert_eq!(pace.interval(), ms(0));
-        assert_eq!(pace.accepted(), pace, "no limit without a refusal");
+        assert_eq!(pace.accepted().interval(), ms(0));
         let pace = pace.sent(ms(250)).refused(None);
         assert_eq!(pace.interval(), ms(500));
         assert_eq!((pace.wait(ms(100)), pace.wait(ms(900))), (ms(400), ms(0)));
-        let pace = (0..20).fold(pace, |pace, _| pace.accepted());
-        assert!((pace.interval().as_secs_f64() - 1.0 / 3.0).abs() < 1e-6);
+        let faster = (0..20).fold(pace, |pace, _| pace.accepted());
+        assert!(faster.interval() < ms(350), "{:?}", faster.interval());
+        let slower = faster.refused(None);
+        assert!(slower.interval() < ms(420), "{:?}", slower.interval());
         let freed = (0..1000).fold(pace, |pace, _| pace.accepted());
         assert_eq!(freed.interval(), ms(0));
     }
@@ -157,6 +191,61 @@ mod tests {
         let pace = (0..99).fold(Pace::default(), |pace, _| pace.refused(None));
         assert_eq!(pace.interval(), Duration::from_secs(60));
         assert_eq!(Pace::default().refused(None).interval(), ms(500));
+    }
+
+    /// Asks a provider as fast as the pace allows, and a second after a refusal at the earliest;
+    /// gives the requests and the refusals of the second half of an hour.
+    fn ask(gap: Duration, mut is_refused: impl FnMut(f64) -> bool) -> (u32, u32) {
+        let (mut pace, mut now, mut refused_at) = (Pace::default(), 0.0, None::<f64>);
+        let (mut requests, mut refusals) = (0, 0);
+        let mut next = gap.as_secs_f64();
+        while now < 3600.0 {
+            pace = pace.sent(Duration::from_secs_f64(next));
+            now += next;
+            let counts = u32::from(now > 1800.0);
+            requests += counts;
+            let mut rest = gap.as_secs_f64();
+            if is_refused(now) {
+                let since = refused_at.map(|at| Duration::from_secs_f64(now - at));
+                pace = pace.refused(since);
+                (refused_at, refusals, rest) = (Some(now), refusals + counts, 1.0);
+            } else {
+                pace = pace.accepted();
+            }
+            next = pace.interval().as_secs_f64().max(rest);
+        }
+        (requests, refusals)
+    }
+
+    #[test]
+    fn a_rate_limit_is_found_and_kept() {
+        for (rate, burst) in [(0.2, 1.0), (1.0, 1.0), (1.0, 20.0), (5.0, 5.0)] {
+            let (mut tokens, mut last) = (burst, 0.0);
+            let bucket = |now: f64| {
+                tokens = f64::min(burst, tokens + (now - last) * rate);
+                last = now;
+                let is_refused = tokens < 1.0;
+                tokens -= if is_refused { 0.0 } else { 1.0 };
+                is_refused
+            };
+            let (requests, refusals) = ask(ms(20), bucket);
+            let used = f64::from(requests - refusals) / (1800.0 * rate);
+            let wasted = f64::from(refusals) / f64::from(requests);
+            assert!(used > 0.8, "{rate}: {used} of the rate is used");
+            assert!(wasted < 0.12, "{rate}: {wasted} is refused");
+        }
+    }
+
+    #[test]
+    fn no_pace_is_kept_where_none_helps() {
+        for every in [2, 3] {
+            let mut count = 0;
+            let (requests, _) = ask(ms(1500), |_| {
+                count += 1;
+                count % every == 0
+            });
+            assert!(requests > 1200, "{requests} in half an hour");
+        }
     }
 
     #[test]

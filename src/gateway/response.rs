@@ -1,5 +1,7 @@
 //! Judging an answer by its status and headers, before its body is read. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{
@@ -16,6 +18,15 @@ pub(super) const MAX_ERROR_BODY: usize = 4 << 10;
 /// The most of it that is shown, in characters.
 const MAX_EXCERPT: usize = 120;
 
+/// Headers in which servers say when their limit on requests starts anew: those of the drafts of
+/// "RateLimit header fields for HTTP", and what was there before them.
+const RESETS: [&str; 4] = [
+    "ratelimit-reset",
+    "ratelimit",
+    "x-ratelimit-reset",
+    "x-rate-limit-reset",
+];
+
 /// What an answer with another status than the wanted one means.
 pub(super) fn refusal(
     status: StatusCode,
@@ -26,10 +37,18 @@ pub(super) fn refusal(
     Fault::Status {
         status,
         excerpt: excerpt(body),
-        retry_after: text(headers, RETRY_AFTER.as_str())
-            .and_then(|value| retry_after::parse(value, now)),
+        retry_after: wanted_wait(headers, now),
         retired: sunset(headers).is_some_and(|date| date <= now),
     }
+}
+
+/// The wait that a server asks for: by `Retry-After`, else by when it says that its limit on
+/// requests starts anew.
+fn wanted_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let by_reset = |name| retry_after::reset(text(headers, name)?, now);
+    text(headers, RETRY_AFTER.as_str())
+        .and_then(|value| retry_after::parse(value, now))
+        .or_else(|| RESETS.into_iter().find_map(by_reset))
 }
 
 /// The date at which the server says that it ends (RFC 8594).
@@ -263,7 +282,6 @@ fn is_invisible(c: char) -> bool {
 mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
-    use std::time::Duration;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs

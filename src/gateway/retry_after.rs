@@ -10,6 +10,9 @@ use jiff::tz::TimeZone;
 /// The longest wait that is believed: whether it is too long to wait for, the caller decides.
 pub const MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Where numbers of seconds stop to be waits and begin to be times since 1970.
+const EPOCH: i64 = 1_000_000_000;
+
 /// Reads `Retry-After`: seconds or an HTTP date (RFC 9110 §10.2.3), capped at [`MAX`]; a date in
 /// the past is no wait.
 pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
@@ -20,6 +23,26 @@ pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     }
     let wait = http_date(value)?.duration_since(now);
     Some(Duration::try_from(wait).unwrap_or(Duration::ZERO).min(MAX))
+}
+
+/// Reads when a limit on requests starts anew: seconds from now, seconds since 1970, or a
+/// structured field that has the former as `t` or `reset` (`"default";r=0;t=30`,
+/// `limit=10, remaining=0, reset=30`). Capped at [`MAX`].
+pub fn reset(value: &str, now: Timestamp) -> Option<Duration> {
+    let parts = value.split([';', ',']).map(str::trim);
+    let named = parts
+        .filter_map(|part| part.split_once('='))
+        .find(|(name, _)| matches!(*name, "t" | "reset"));
+    let number = named.map_or(value, |(_, number)| number).trim();
+    let seconds: i64 = number.parse().ok().filter(|&seconds| seconds >= 0)?;
+    let wait = match seconds {
+        ..EPOCH => Duration::from_secs(seconds.unsigned_abs()),
+        _ => {
+            let wait = Timestamp::from_second(seconds).ok()?.duration_since(now);
+            Duration::try_from(wait).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX))
 }
 
 /// Reads an HTTP date in any of its three forms (RFC 9110 §5.6.7).
@@ -60,6 +83,29 @@ mod tests {
         for (text, seconds) in table {
             assert_eq!(
                 parse(text, now),
+                seconds.map(Duration::from_secs),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_that_start_anew() {
+        let now: Timestamp = "2026-11-06T08:49:00Z".parse().unwrap();
+        let table = [
+            ("30", Some(30)),
+            ("1793954960", Some(20)),
+            ("1000000000", Some(0)),
+            ("\"default\";r=0;t=45", Some(45)),
+            ("limit=10, remaining=0, reset=7", Some(7)),
+            ("limit=10", None),
+            ("-4", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(
+                reset(text, now),
                 seconds.map(Duration::from_secs),
                 "{text:?}"
             );

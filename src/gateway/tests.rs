@@ -487,7 +487,7 @@ fn refusals_carry_their_reason() {
     ));
     let fault = block_of(&busy, 9).unwrap_err();
     let wait = Duration::from_secs(7);
-    assert_eq!(fault.advice(), Advice::Retry { after: Some(wait) });
+    assert_eq!(fault.advice(), Advice::SlowDown { after: Some(wait) });
     assert_eq!(fault.retry_after(), Some(wait));
     assert_eq!(
         fault.to_string(),

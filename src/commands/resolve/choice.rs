@@ -58,7 +58,7 @@ impl Meaning {
             Advice::Unsupported | Advice::Unprovable => Self::NotServed,
             Advice::Retired => Self::Closed,
             Advice::Credentials | Advice::Withheld => Self::Forbidden,
-            Advice::Retry { .. } | Advice::Elsewhere => Self::Later,
+            Advice::Retry { .. } | Advice::SlowDown { .. } | Advice::Elsewhere => Self::Later,
             Advice::Stop => Self::Misconfigured,
         }
     }
