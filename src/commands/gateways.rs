@@ -2,7 +2,7 @@
 
 mod check;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::GatewaysCommand;
 use crate::commands::context::Context;
@@ -14,6 +14,9 @@ use crate::settings::{BaseUrl, GatewayEntry};
 use crate::store::{GatewayRow, Origin};
 use crate::ui::table;
 use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
+
+/// How long a gateway that nobody names is listed after it was asked.
+const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Lists them, or changes what is recorded of them.
 pub fn run(context: &Context, command: &GatewaysCommand) -> Result<ExitKind, CommandError> {
@@ -115,7 +118,7 @@ fn list(context: &Context) -> Result<ExitKind, CommandError> {
             views.push(view(row.unwrap_or(&fresh()), entry.enabled));
         }
     }
-    for row in &known {
+    for row in known.iter().filter(|row| is_worth_listing(row)) {
         if !views.iter().any(|view| view.url == row.url) {
             views.push(view(row, true));
         }
@@ -124,6 +127,23 @@ fn list(context: &Context) -> Result<ExitKind, CommandError> {
         table::gateways(&views, context.width())
     })?;
     Ok(ExitKind::Success)
+}
+
+/// Whether a gateway that nobody names any more is worth a line: somebody has said something about
+/// it, it was of use lately, or it asks to be left alone.
+fn is_worth_listing(row: &GatewayRow) -> bool {
+    let now = Timestamp::now();
+    let is_recent = |used: Timestamp| now.duration_since(used) < LISTED;
+    let was_used = row.requests > 0 && row.last_used.is_some_and(is_recent);
+    let is_http = row.url.starts_with("http");
+    let is_marked = row.enabled.is_some() || row.retired_since.is_some();
+    is_http && (is_marked || was_used || row.cool_until.is_some_and(|until| until > now))
+}
+
+/// Whether it did what it was asked to the last time. Nothing that nobody has tried is sound.
+fn is_sound(row: &GatewayRow) -> bool {
+    let has_served = row.bytes > 0 || row.learnt.iter().any(|learnt| learnt.is_yes);
+    has_served && row.requests > row.errors && row.errors_in_row == 0
 }
 
 fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
@@ -139,11 +159,13 @@ fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
         GatewayState::Retired
     } else if cooling.is_some() {
         GatewayState::Cooling
-    } else if row.requests == 0 {
-        GatewayState::Unknown
-    } else {
+    } else if is_sound(row) {
         GatewayState::Ok
+    } else {
+        GatewayState::Unknown
     };
+    // What a sound one did wrong once is no reason for anything.
+    let last_error = row.last_error.clone().filter(|_| state != GatewayState::Ok);
     let capabilities = row.capabilities(Timestamp::now());
     GatewayView {
         url: row.url.clone(),
@@ -154,7 +176,7 @@ fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
         reason: retired
             .map(|retired| retired.advice.to_owned())
             .or_else(|| row.retired_reason.clone())
-            .or_else(|| row.last_error.clone()),
+            .or(last_error),
         requests: row.requests,
         bytes: row.bytes,
         errors: row.errors,

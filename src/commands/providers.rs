@@ -222,11 +222,13 @@ impl Network {
         if let Some(login) = host.and_then(|host| self.logins.login(&host)) {
             plain = plain.with_login(login);
         }
-        Ok(Provider::new(
-            Place::Plain(plain),
-            url.to_owned(),
-            Capabilities::default(),
-        ))
+        let row = self.store.gateway(plain.server()).wait()?;
+        let place = Place::Plain(plain);
+        let provider = Provider::new(place, url.to_owned(), Capabilities::default());
+        Ok(match row {
+            Some(row) => self.as_limited(provider, &row),
+            None => provider,
+        })
     }
 
     fn provider(
@@ -271,10 +273,15 @@ impl Network {
         })
     }
 
-    /// With what earlier downloads learnt of its speed, and of the wait that it asked for.
+    /// With what earlier downloads learnt of its speed and of its limits.
     fn as_remembered(&self, mut provider: Provider, row: &GatewayRow) -> Provider {
         provider.latency = row.latency.unwrap_or_default();
         provider.throughput = row.throughput.unwrap_or_default();
+        self.as_limited(provider, row)
+    }
+
+    /// With the pace that it allows, and the wait that it asked for.
+    fn as_limited(&self, mut provider: Provider, row: &GatewayRow) -> Provider {
         provider.tempo = Tempo::new(row.pace(Timestamp::now()));
         match row.cool_until {
             Some(until) => provider.resting_until(until, self.settings.keys.max_wait),

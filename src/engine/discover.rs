@@ -14,7 +14,6 @@ use crate::gateway::client::Client;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
 use crate::gateway::routing::Router;
-use crate::store::Origin;
 
 /// All routers together may take this long.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -89,7 +88,6 @@ impl Coordinator<'_> {
                 continue;
             }
             new += 1;
-            self.in_background(self.store.upsert_gateway(&url, Origin::Discovered));
             let place = Place::Http(gateway);
             self.providers
                 .push(Provider::new(place, url, Capabilities::default()));

@@ -213,17 +213,19 @@ impl Coordinator<'_> {
     /// Whoever asks for a wait is left alone by later downloads too.
     fn remember_wait(&self, index: usize, wait: Duration) {
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        if let Ok(until) = Timestamp::now().checked_add(wait) {
-            let url = self.providers[index].url();
-            self.in_background(self.store.cool_down(url, until));
+        let until = Timestamp::now().checked_add(wait);
+        if let (Ok(until), Some(name)) = (until, self.providers[index].limited_as()) {
+            self.in_background(self.store.cool_down(&name, until));
         }
     }
 
     /// How fast a provider may be asked, for later downloads.
     pub(super) fn remember_pace(&self, index: usize) {
         let provider = &self.providers[index];
-        let pace = provider.tempo.pace();
-        self.in_background(self.store.set_pace(provider.url(), pace, Timestamp::now()));
+        if let Some(name) = provider.limited_as() {
+            let pace = provider.tempo.pace();
+            self.in_background(self.store.set_pace(&name, pace, Timestamp::now()));
+        }
     }
 
     /// What a task asks its provider for: a block, or the root of a file or a tree.

@@ -16,7 +16,7 @@ use crate::engine::failure::{
 };
 use crate::engine::input::Input;
 use crate::engine::output::{self, Output};
-use crate::engine::provider::{Out, Provider};
+use crate::engine::provider::{Out, Place, Provider};
 use crate::engine::whole::Whole;
 use crate::engine::{Destination, Ending};
 use crate::event::What;
@@ -227,6 +227,11 @@ impl Coordinator<'_> {
         let was_asked = |provider: &Provider| provider.receipt.requests > 0;
         let asked = self.providers.iter().enumerate();
         for (index, provider) in asked.filter(|(_, provider)| was_asked(provider)) {
+            self.remember_pace(index);
+            // Of a single file, and of one on this machine, there is nothing more to learn.
+            if !matches!(provider.place, Place::Http(_)) {
+                continue;
+            }
             let receipt = &provider.receipt;
             let seen = Observation {
                 requests: receipt.requests,
@@ -240,7 +245,6 @@ impl Coordinator<'_> {
                 capabilities: Some(provider.capabilities.encode()),
             };
             self.in_background(self.store.observe(provider.url(), seen, Timestamp::now()));
-            self.remember_pace(index);
             if provider.out() == Some(&Out::Retired) {
                 let reason = provider
                     .last_error

@@ -210,6 +210,16 @@ impl Provider {
         &self.receipt.url
     }
 
+    /// Under which name its limits are remembered: a gateway's is its URL, a plain file's that of
+    /// its server. Files on this machine have none.
+    pub fn limited_as(&self) -> Option<String> {
+        match &self.place {
+            Place::Http(_) => Some(self.receipt.url.clone()),
+            Place::Plain(plain) => Some(plain.server().to_owned()),
+            Place::Car(_) => None,
+        }
+    }
+
     /// Whether it has failed since it last brought something.
     pub fn has_just_failed(&self) -> bool {
         self.failures > 0

@@ -130,6 +130,11 @@ impl Plain {
         without_credentials(self.url.as_str())
     }
 
+    /// The base URL of the server that has it.
+    pub fn server(&self) -> &str {
+        self.inner.url()
+    }
+
     /// Looks at the file without fetching it: HEAD, or its first byte where HEAD is refused, as
     /// object stores do for signed URLs.
     ///

@@ -72,7 +72,7 @@ pub struct GatewayRow {
     pub requests: u64,
     /// Answers that failed.
     pub errors: u64,
-    /// Of those, the ones since the last success.
+    /// Answers that failed, or did not prove right, since the last success.
     pub errors_in_row: u32,
     /// Blocks or leaves whose proof failed.
     pub rejected: u64,
@@ -291,8 +291,9 @@ impl Store {
 
 /// What is known of a gateway after `seen`.
 fn learn(before: GatewayRow, seen: Observation, now: Timestamp) -> GatewayRow {
-    let succeeded = seen.requests > seen.errors;
-    let errors = u32::try_from(seen.errors).unwrap_or(u32::MAX);
+    let failures = seen.errors.saturating_add(seen.rejected);
+    let succeeded = seen.requests > failures;
+    let failures = u32::try_from(failures).unwrap_or(u32::MAX);
     let latency = seen.latency.map(|latency| latency.as_secs_f64());
     GatewayRow {
         requests: before.requests.saturating_add(seen.requests),
@@ -300,7 +301,7 @@ fn learn(before: GatewayRow, seen: Observation, now: Timestamp) -> GatewayRow {
         errors_in_row: if succeeded {
             0
         } else {
-            before.errors_in_row.saturating_add(errors)
+            before.errors_in_row.saturating_add(failures)
         },
         rejected: before.rejected.saturating_add(seen.rejected),
         bytes: before.bytes.saturating_add(seen.bytes),

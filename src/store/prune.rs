@@ -37,8 +37,8 @@ impl Store {
     }
 
     /// Drops what ended before `before` of the history: attempts of downloads that are finished or
-    /// cancelled, checkpoints but for the one that a download may go on from, and runs that own
-    /// nothing. The number of rows dropped.
+    /// cancelled, checkpoints but for the one that a download may go on from, runs that own
+    /// nothing, and gateways that nobody has named or asked since. The number of rows dropped.
     pub fn prune_history(&self, before: Timestamp) -> Reply<u64> {
         self.write(Durability::Process, move |tx| {
             let before = micros(before);
@@ -53,6 +53,9 @@ impl Store {
                 ),
                 "DELETE FROM runs WHERE ended_at < ?1 AND id NOT IN
                  (SELECT owner_run FROM downloads WHERE owner_run IS NOT NULL)"
+                    .to_owned(),
+                "DELETE FROM gateways WHERE origin = 'discovered' AND enabled IS NULL
+                 AND coalesce(last_used_at, cool_until, paced_at, 0) < ?1"
                     .to_owned(),
             ];
             let mut dropped = 0;

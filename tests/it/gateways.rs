@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::support::dag::Dag;
-use crate::support::gateway::{Gateway, Kind};
+use crate::support::gateway::{Fault, Gateway, Kind, On};
 use crate::support::sandbox::Sandbox;
+use crate::support::scenario::sha256;
 
 fn known(sandbox: &Sandbox) -> Vec<Value> {
     let listed = sandbox.run(["--json", "gateways", "list"]).exits(0);
@@ -70,4 +71,49 @@ fn what_is_added_stays_until_it_is_removed() {
     let listed = sandbox.run(["--json", "gateways", "remove", url]).exits(0);
     assert_eq!(listed.document()["gateways"], Value::Array(Vec::new()));
     sandbox.run(["gateways", "remove", url]).exits(2);
+}
+
+#[test]
+fn files_and_mirrors_are_not_taken_for_gateways() {
+    let dag = Dag::single(b"hello");
+    let gateway = Gateway::of(&dag)
+        .file("/hello", dag.data.clone(), None)
+        .start();
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("all.car"), dag.car()).expect("a file");
+    let (source, mirror) = (dag.source(), format!("{}/hello", gateway.url()));
+    let sum = sha256(&dag.data);
+    sandbox
+        .run(["get", &source, "-o", "one", "--gateway", "all.car"])
+        .exits(0);
+    sandbox
+        .run(["get", &mirror, "-o", "two", "--sha256", &sum])
+        .exits(0);
+    let listed = known(&sandbox);
+    let urls = listed.iter().map(|row| row["url"].as_str().expect("a URL"));
+    let urls: Vec<&str> = urls.collect();
+    let strange = |url: &&str| url.contains("all.car") || url.starts_with(gateway.url());
+    assert!(!urls.iter().any(strange), "{urls:?}");
+}
+
+#[test]
+fn a_state_says_how_it_is() {
+    let dag = Dag::single(b"hello");
+    let sandbox = Sandbox::new();
+    let get = |gateway: &str, name: &str, code: i32| {
+        let source = dag.source();
+        let args = ["get", &source, "-o", name, "--gateway", gateway];
+        sandbox.run(args).exits(code);
+    };
+    let is = |url: &str| state(&sandbox, url).expect("a row").2;
+    let silent = Gateway::refusing();
+    sandbox.config("max_retries = 0");
+    get(&silent, "one", 75);
+    assert_eq!(is(&silent), "unknown");
+    let liar = Gateway::of(&dag).on(On::any(), Fault::FlipBit(1)).start();
+    get(liar.url(), "two", 65);
+    assert_eq!(is(liar.url()), "unknown");
+    let sound = Gateway::of(&dag).start();
+    get(sound.url(), "three", 0);
+    assert_eq!(is(sound.url()), "ok");
 }

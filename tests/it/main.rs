@@ -25,6 +25,7 @@ mod get;
 mod http2;
 mod importer;
 mod kubo_names;
+mod limits;
 mod local;
 mod ls;
 mod plain;

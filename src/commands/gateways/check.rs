@@ -8,7 +8,7 @@ use url::Url;
 use crate::cli::CheckGateways;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
-use crate::commands::gateways::{configured, view};
+use crate::commands::gateways::{configured, is_worth_listing, view};
 use crate::commands::providers::{self, Network};
 use crate::commands::transfer::Tally;
 use crate::content::cid::{self, Cid};
@@ -86,7 +86,7 @@ fn askable(context: &Context) -> Result<Vec<GatewayEntry>, CommandError> {
     let now = Timestamp::now();
     let rows = context.store.gateways().wait()?;
     let mut entries: Vec<GatewayEntry> = context.settings.gateways.clone();
-    for row in &rows {
+    for row in rows.iter().filter(|row| is_worth_listing(row)) {
         if entries.iter().all(|entry| entry.url != row.url) {
             entries.push(GatewayEntry::plain(row.url.clone(), Origin::Flag));
         }

@@ -1,5 +1,7 @@
 //! What a gateway can do wrong, and to which requests.
 
+use std::time::{Duration, Instant};
+
 use super::answer::{Answer, Body};
 use super::{Kind, Request};
 use crate::support::dag::{Hash, Version, cid_of, seeded};
@@ -23,10 +25,7 @@ pub enum Fault {
     /// The same, after this many bytes of all bodies together that the gateway has sent.
     HoldAtTotal(u64),
     /// The body in pieces of this many bytes, each after the pause.
-    Drip {
-        piece: usize,
-        pause: std::time::Duration,
-    },
+    Drip { piece: usize, pause: Duration },
     /// Zero bytes without end, after the honest body.
     Endless,
     /// A CAR that goes on for ever with sound blocks that nobody asked for.
@@ -116,6 +115,8 @@ pub struct On {
     contains: Option<String>,
     from: usize,
     to: Option<usize>,
+    every: Option<usize>,
+    sooner_than: Option<Duration>,
 }
 
 impl On {
@@ -187,6 +188,23 @@ impl On {
         }
     }
 
+    /// Every n-th.
+    pub fn every(self, n: usize) -> Self {
+        Self {
+            every: Some(n),
+            ..self
+        }
+    }
+
+    /// Those that come sooner than this after the last one to which it did not apply: what a limit
+    /// on the rate of requests refuses.
+    pub fn sooner_than(self, pause: Duration) -> Self {
+        Self {
+            sooner_than: Some(pause),
+            ..self
+        }
+    }
+
     fn selects(&self, request: &Request) -> bool {
         self.kind.is_none_or(|kind| kind == request.kind)
             && self
@@ -195,8 +213,13 @@ impl On {
                 .is_none_or(|text| request.target().contains(text.as_str()))
     }
 
-    fn counts(&self, n: usize) -> bool {
-        n >= self.from && self.to.is_none_or(|to| n <= to)
+    fn counts(&self, n: usize, since_passed: Option<Duration>) -> bool {
+        n >= self.from
+            && self.to.is_none_or(|to| n <= to)
+            && self.every.is_none_or(|every| n.is_multiple_of(every))
+            && self
+                .sooner_than
+                .is_none_or(|pause| since_passed.is_some_and(|since| since < pause))
     }
 }
 
@@ -206,11 +229,18 @@ pub(super) struct Rule {
     on: On,
     fault: Fault,
     seen: usize,
+    /// When a request that it matches was last spared.
+    passed: Option<Instant>,
 }
 
 impl Rule {
     pub(super) fn new(on: On, fault: Fault) -> Self {
-        Self { on, fault, seen: 0 }
+        Self {
+            on,
+            fault,
+            seen: 0,
+            passed: None,
+        }
     }
 }
 
@@ -219,7 +249,10 @@ pub(super) fn choose(rules: &mut [Rule], request: &Request) -> Option<Fault> {
     let mut chosen = None;
     for rule in rules.iter_mut().filter(|rule| rule.on.selects(request)) {
         rule.seen += 1;
-        if rule.on.counts(rule.seen) && chosen.is_none() {
+        let since_passed = rule.passed.map(|passed| passed.elapsed());
+        if !rule.on.counts(rule.seen, since_passed) {
+            rule.passed = Some(Instant::now());
+        } else if chosen.is_none() {
             chosen = Some(rule.fault.clone());
         }
     }
@@ -234,7 +267,7 @@ pub(super) struct Delivery {
     /// Bytes of the body before `then`.
     pub(super) stop_after: Option<u64>,
     pub(super) then: Then,
-    pub(super) drip: Option<(usize, std::time::Duration)>,
+    pub(super) drip: Option<(usize, Duration)>,
 }
 
 /// What happens where a delivery stops.
