@@ -67,6 +67,12 @@ pub struct Net {
 }
 
 impl Net {
+    /// The single blocks that somebody fetches.
+    pub fn blocks_under_way(&self) -> Vec<Cid> {
+        let running = self.tasks.values().filter(|task| !task.ended);
+        running.filter_map(|task| task.aim.block()).collect()
+    }
+
     /// Bytes that may still be received before something is proved and written.
     pub fn free_budget(&self) -> usize {
         self.budget.available_permits()

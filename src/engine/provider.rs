@@ -2,6 +2,7 @@
 //!
 //! The choice is pure: it takes the providers and the time, and gives an answer; it sends nothing.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::content::cid::Cid;
 use crate::download::{Proof, ProviderReceipt};
 use crate::engine::local::{LocalFiles, Tried};
+use crate::engine::plan::{EntryId, FilePlan, Piece};
 use crate::engine::tempo::Tempo;
 use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
@@ -26,6 +28,8 @@ const MAX_LACKING: usize = 4096;
 /// The same for one that has brought nothing yet: enough to find out that it has some blocks and
 /// not the root.
 const MAX_LACKING_AT_FIRST: usize = 16;
+/// Blocks that a file on this machine is known not to have, before they are forgotten again.
+const MAX_LOOKED: usize = 16 << 10;
 /// Assumed before anything is measured, in seconds and in bytes per second: optimistic enough that
 /// everybody gets a try.
 const UNKNOWN_LATENCY: f64 = 0.5;
@@ -137,6 +141,8 @@ pub struct Provider {
     banned: Vec<(Transport, Out)>,
     /// What it does not have, in which form, by multihash.
     lacking: HashSet<(Transport, Box<[u8]>)>,
+    /// What a file on this machine was looked through for.
+    looked: Looked,
     failures: u32,
     /// When the last of them was counted.
     failed_at: Option<Instant>,
@@ -144,6 +150,33 @@ pub struct Provider {
     out: Option<Out>,
     /// Whether a block of a file on this machine did not prove right.
     lied_once: bool,
+}
+
+/// What a file on this machine was looked through for: a memory that may be lost.
+#[derive(Default)]
+struct Looked {
+    /// By multihash, what it does not have.
+    absent: RefCell<HashSet<Box<[u8]>>>,
+    /// Of a file, with so many openings, it has no open piece before this offset.
+    until: Option<(EntryId, u64, u64)>,
+}
+
+impl Looked {
+    fn may_have(&self, car: &CarFile, cid: &Cid) -> bool {
+        let mut absent = self.absent.borrow_mut();
+        let key = key(cid);
+        if absent.contains(&key) {
+            return false;
+        }
+        let may_have = car.may_have(cid);
+        if !may_have {
+            if absent.len() >= MAX_LOOKED {
+                absent.clear();
+            }
+            absent.insert(key);
+        }
+        may_have
+    }
 }
 
 /// What an answer of a provider led to.
@@ -186,6 +219,7 @@ impl Provider {
             tried: Tried::default(),
             banned: Vec::new(),
             lacking: HashSet::new(),
+            looked: Looked::default(),
             failures: 0,
             failed_at: None,
             rest: None,
@@ -216,7 +250,7 @@ impl Provider {
         match &self.place {
             Place::Http(_) => Some(self.receipt.url.clone()),
             Place::Plain(plain) => Some(plain.server().to_owned()),
-            Place::Car(_) => None,
+            Place::Car(_) | Place::Local(_) => None,
         }
     }
 
@@ -237,12 +271,11 @@ impl Provider {
             // An older version of the file is no liar.
             return self.out.as_ref().unwrap_or(&Out::Absent);
         }
-        let is_damaged = matches!(&self.place, Place::Car(car) if !car.is_whole());
-        let lacking = match (self.lied_once, self.lacking.is_empty()) {
-            (true, _) => Some(&Out::Lied),
-            (false, false) if is_damaged => Some(&Out::Damaged),
-            (false, false) => Some(&Out::Absent),
-            (false, true) => None,
+        let lacking = match &self.place {
+            _ if self.lied_once => Some(&Out::Lied),
+            Place::Car(car) if !car.is_whole() => Some(&Out::Damaged),
+            Place::Car(_) => Some(&Out::Absent),
+            _ => (!self.lacking.is_empty()).then_some(&Out::Absent),
         };
         let banned = self.banned.last().map(|(_, why)| why);
         // What it cannot do is no reason where it said that it does not have it.
@@ -271,11 +304,35 @@ impl Provider {
         self.out.is_none()
     }
 
-    /// How to get this single block from it.
+    /// How to get this single block from it. Into a file on this machine it is looked: that is
+    /// cheap, and no request.
     pub fn node_transport(&self, cid: &Cid) -> Option<Transport> {
         [Transport::Raw, Transport::Car]
             .into_iter()
             .find(|&form| self.serves(form) && !self.lacks(form, cid))
+            .filter(|_| match &self.place {
+                Place::Car(car) => self.looked.may_have(car, cid),
+                Place::Http(_) | Place::Plain(_) | Place::Local(_) => true,
+            })
+    }
+
+    /// The first of the open pieces of a file that it has, or may have, and those behind it.
+    pub fn pieces_at_hand<'a>(
+        &mut self,
+        id: EntryId,
+        file: &'a FilePlan,
+    ) -> impl Iterator<Item = &'a Piece> + use<'a> {
+        let is_here = matches!(self.place, Place::Car(_));
+        let known = self.looked.until.filter(|known| is_here && known.0 == id);
+        let known = known.filter(|known| known.1 == file.openings());
+        let from = known.map_or(0, |(_, _, offset)| offset);
+        let mut pieces = file
+            .open_pieces()
+            .skip_while(move |piece| piece.offset < from);
+        let first = pieces.find(|piece| self.node_transport(&piece.cid).is_some());
+        let offset = first.map_or(u64::MAX, |piece| piece.offset);
+        self.looked.until = Some((id, file.openings(), offset));
+        first.into_iter().chain(pieces)
     }
 
     /// How to get many bytes of a file, or of anything, from it most cheaply.
@@ -429,7 +486,10 @@ impl Provider {
         match advice {
             Advice::Retry { after } => self.wait(form, after, budget, sent),
             Advice::SlowDown { after } => {
-                self.tempo.refused(budget.now);
+                // Who says "at once" means no limit.
+                if after != Some(Duration::ZERO) {
+                    self.tempo.refused(sent, budget.now);
+                }
                 self.wait(form, after, budget, sent)
                     .at_least(self.ready_at(budget.now), budget.now)
             }

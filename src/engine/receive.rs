@@ -11,7 +11,7 @@ use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{chain, disk_failure, path_failure};
 use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::input::{Done, Leaf, TaskId};
-use crate::engine::plan::{Expected, Inline};
+use crate::engine::plan::{Expected, FilePlan, Inline};
 use crate::engine::prove::{self, Outcome, Permit, Place, Shape, SinkError, Work};
 use crate::event::What;
 use crate::exit::ExitKind;
@@ -336,8 +336,7 @@ impl Coordinator<'_> {
             }
         }
         for place in &job.places {
-            let begin =
-                |file: &mut crate::engine::plan::FilePlan| file.begin_proof(place.offset, job.len);
+            let begin = |file: &mut FilePlan| file.begin_proof(place.offset, job.len);
             self.plan.with_file(place.entry, begin);
         }
         self.send_work(Work::Prove(job));
@@ -368,8 +367,14 @@ impl Coordinator<'_> {
             task.pending -= 1;
         }
         for place in &places {
-            let end = |file: &mut crate::engine::plan::FilePlan| file.end_proof(place.offset, len);
+            let end = |file: &mut FilePlan| file.end_proof(place.offset, len);
             self.plan.with_file(place.entry, end);
+        }
+        let is_written = matches!(outcome, Outcome::Written { .. });
+        for place in places.iter().filter(|_| !is_written) {
+            let end = place.offset + len;
+            let note = |file: &mut FilePlan| file.note_openings(place.offset, end);
+            self.plan.with_file(place.entry, note);
         }
         match outcome {
             Outcome::Written { data, sum, permit } => {
@@ -405,7 +410,7 @@ impl Coordinator<'_> {
     /// A sound block that is not the plain leaf it was taken for.
     fn on_node_instead(&mut self, id: TaskId, cid: &Cid, places: &[Place], block: &Bytes) {
         for place in places {
-            let demand = |file: &mut crate::engine::plan::FilePlan| file.demand_block(place.offset);
+            let demand = |file: &mut FilePlan| file.demand_block(place.offset);
             self.plan.with_file(place.entry, demand);
         }
         self.on_node(id, *cid, block, None);

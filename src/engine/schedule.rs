@@ -278,6 +278,9 @@ impl Coordinator<'_> {
         if let Place::Local(files) = self.providers[index].place.clone() {
             return !load.has_bulk() && self.try_leaves(index, files, id);
         }
+        if self.is_on_this_machine(index, id) {
+            return false;
+        }
         let Some(file) = self.plan.file(id) else {
             return false;
         };
@@ -299,6 +302,21 @@ impl Coordinator<'_> {
             Some(Transport::Raw) => self.fetch_piece(index, load, id),
             Some(Transport::Whole) | None => false,
         }
+    }
+
+    /// Whether another provider, a file on this machine, has some of what is open of a file: it is
+    /// read first, so that no network brings what is here already. (What a stream needs next may
+    /// not be what such a file has.)
+    fn is_on_this_machine(&mut self, index: usize, id: EntryId) -> bool {
+        let Some(file) = self.plan.file(id) else {
+            return false;
+        };
+        if !self.output.is_on_disk() || matches!(self.providers[index].place, Place::Car(_)) {
+            return false;
+        }
+        let is_here = |it: &&mut Provider| matches!(it.place, Place::Car(_)) && it.is_of_use();
+        let mut here = self.providers.iter_mut().filter(is_here);
+        here.any(|provider| provider.pieces_at_hand(id, file).next().is_some())
     }
 
     /// A node that leads to leaves which will be wanted soon. Only those who fetch leaves as plain
@@ -409,17 +427,20 @@ impl Coordinator<'_> {
 
     /// A piece as a block.
     fn fetch_piece(&mut self, index: usize, load: Load, id: EntryId) -> bool {
-        if !self.may_read_ahead(id) {
+        if load.blocks >= self.blocks_each() || !self.may_read_ahead(id) {
             return false;
         }
         let Some(file) = self.plan.file(id) else {
             return false;
         };
+        let under_way = self.net.blocks_under_way();
+        let mut pieces = self.providers[index].pieces_at_hand(id, file);
         let provider = &self.providers[index];
-        let piece = file.open_pieces().find(|piece| {
+        let piece = pieces.find(|piece| {
             let is_free = self.free_until(id, piece.offset) > piece.offset;
             let has_form = provider.node_transport(&piece.cid).is_some();
-            is_free && has_form && !self.is_block_under_way(&piece.cid)
+            let is_same = |cid: &Cid| cid.hash() == piece.cid.hash();
+            is_free && has_form && !under_way.iter().any(is_same)
         });
         let aim = piece.and_then(|piece| {
             let range = piece_range(piece)?;
@@ -428,6 +449,7 @@ impl Coordinator<'_> {
                 PieceKind::Leaf => Aim::Leaf(id, piece.cid, range),
             })
         });
+        drop(pieces);
         aim.is_some_and(|aim| self.fetch_block(index, load, aim))
     }
 
@@ -472,9 +494,8 @@ impl Coordinator<'_> {
 
     /// Whether somebody fetches this block, for whatever place: it will fill all that wait for it.
     pub(super) fn is_block_under_way(&self, cid: &Cid) -> bool {
-        let is_same = |block: Cid| block.hash() == cid.hash();
-        let mut running = self.net.tasks.values().filter(|task| !task.ended);
-        running.any(|task| task.aim.block().is_some_and(is_same))
+        let under_way = self.net.blocks_under_way();
+        under_way.iter().any(|block| block.hash() == cid.hash())
     }
 
     fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {

@@ -45,8 +45,12 @@ impl Tempo {
         self.pace = self.pace.accepted();
     }
 
-    /// A request was refused because there were too many.
-    pub fn refused(&mut self, now: Instant) {
+    /// A request that was sent at `sent` was refused because there were too many. Those that were
+    /// under way together are refused together: that counts once.
+    pub fn refused(&mut self, sent: Instant, now: Instant) {
+        if self.refused.is_some_and(|before| sent <= before) {
+            return;
+        }
         let before = self.refused.replace(now);
         let since = before.map(|before| now.saturating_duration_since(before));
         self.pace = self.pace.refused(since);
@@ -58,17 +62,24 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    const MS: Duration = Duration::from_millis(1);
+
     #[test]
-    fn a_refusal_delays_the_next_request_only() {
+    fn a_second_refusal_delays_the_next_request_only() {
         let start = Instant::now();
         let mut tempo = Tempo::default();
         tempo.asked(start);
         assert_eq!(tempo.next(start), None);
-        tempo.refused(start);
+        tempo.refused(start, start);
+        assert_eq!(tempo.next(start), None, "once is nothing");
+        let (sent, told) = (start + MS, start + 2 * MS);
+        tempo.refused(sent, told);
+        tempo.refused(sent, told);
+        let start = told;
         let next = tempo.next(start).expect("a wait");
-        assert_eq!(next - start, Duration::from_millis(500));
+        assert!(next - start <= 500 * MS);
         assert_eq!(tempo.next(next), None);
         tempo.asked(next);
-        assert_eq!(tempo.next(next), Some(next + Duration::from_millis(500)));
+        assert_eq!(tempo.next(next), Some(next + 500 * MS));
     }
 }

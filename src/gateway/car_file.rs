@@ -99,6 +99,13 @@ impl CarFile {
         self.index.is_whole()
     }
 
+    /// Whether the CAR files a block under `cid`. What cannot be looked up may be there: asking for
+    /// it tells why.
+    pub fn may_have(&self, cid: &Cid) -> bool {
+        let places = self.index.find(cid.hash());
+        places.map_or(true, |places| !places.is_empty())
+    }
+
     /// The bytes of the block that the CAR files under `cid`, unproved; `None` if it has none.
     ///
     /// # Errors

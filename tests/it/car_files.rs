@@ -173,6 +173,29 @@ fn half_of_a_car_is_taken_and_the_rest_fetched_once() {
     );
 }
 
+/// What a CAR on this machine does not hold is no error, no request and no event.
+#[test]
+fn an_incomplete_car_helps_in_silence() {
+    let dag = Recipe::default().chunk(1000).width(174).build(400_000);
+    let (sandbox, gateway) = (Sandbox::new(), Gateway::of(&dag).start());
+    let car = dag.car();
+    std::fs::write(sandbox.target("half.car"), &car[..car.len() / 2]).expect("a file");
+    let source = dag.source();
+    let args = ["--json", "get", &source, "-o", "file"];
+    let from = ["--gateway", "half.car", "--gateway", gateway.url()];
+    let output = sandbox.run(args.iter().chain(&from));
+    let told = output.events_of("provider");
+    assert!(told.len() <= 4, "{}", output.transcript());
+    let finished = &output.events_of("finished")[0];
+    let lines = finished["providers"].as_array().expect("a list");
+    let is_car = |line: &&Value| line["url"].as_str().expect("a URL").ends_with("half.car");
+    let line = lines.iter().find(is_car).expect("a line");
+    assert_eq!(line["errors"], 0, "{line}");
+    assert!(line["requests"].as_u64() <= Some(210), "{line}");
+    assert!(line["bytes"].as_u64() >= Some(150_000), "{line}");
+    scenario::arrived(&sandbox, &dag, output);
+}
+
 #[test]
 fn a_damaged_car_gives_up_only_what_is_damaged() {
     let dag = Dir::new()

@@ -73,6 +73,8 @@ pub struct FilePlan {
     /// What is received and waits for its proof.
     proving: RangeSet,
     pieces: BTreeMap<u64, Piece>,
+    /// How often pieces have become open.
+    openings: u64,
     /// Children that claim to hold no bytes and are not one of the well-known empty blocks: they
     /// must be seen to be believed.
     empties: Vec<Cid>,
@@ -115,6 +117,7 @@ impl FilePlan {
             taken: RangeSet::new(),
             proving: RangeSet::new(),
             pieces: BTreeMap::new(),
+            openings: 0,
             empties: Vec::new(),
         };
         plan.add_node(0, 0, node, block, growth)?;
@@ -133,6 +136,7 @@ impl FilePlan {
             taken: RangeSet::new(),
             proving: RangeSet::new(),
             pieces: BTreeMap::new(),
+            openings: 0,
             empties: Vec::new(),
         };
         if size > 0 {
@@ -267,6 +271,22 @@ impl FilePlan {
     /// Gives a range back, whatever came of it.
     pub fn give_back(&mut self, range: ByteRange) {
         self.taken.remove(range.start(), range.end());
+        self.note_openings(range.start(), range.end());
+    }
+
+    /// Counts the times that pieces became open: as long as it stays the same, what was found out
+    /// about those that are open is true of all of them.
+    pub fn openings(&self) -> u64 {
+        self.openings
+    }
+
+    /// Notes that what is left in a range may be open again.
+    pub fn note_openings(&mut self, start: u64, end: u64) {
+        let proving = &self.proving;
+        let is_open = |(&offset, _): (&u64, &Piece)| !proving.contains(offset, offset + 1);
+        if self.pieces.range(start..end).any(is_open) {
+            self.openings += 1;
+        }
     }
 
     /// Pieces that nobody is fetching or proving, in file order.
@@ -443,6 +463,7 @@ impl FilePlan {
     fn insert(&mut self, piece: Piece, index: &mut Index) {
         index.insert(piece.cid.hash(), Spot::Bytes(self.id, piece.offset));
         self.pieces.insert(piece.offset, piece);
+        self.openings += 1;
     }
 
     fn forget(&mut self, offset: u64, index: &mut Index) -> Option<Piece> {
