@@ -236,7 +236,7 @@ pub struct Get {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sha256", "checksum"])]
     pub sha256sums: Option<PathBuf>,
     /// Send this header to the source and its mirrors; repeatable, never stored
-    #[arg(long, value_name = "NAME: VALUE", value_parser = values::header)]
+    #[arg(long, value_name = "NAME: VALUE", value_parser = values::HeaderParser)]
     pub header: Vec<values::Header>,
     /// Take logins for the source and its mirrors from ~/.netrc
     #[arg(long)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::content::importer::Profile;
 
+use clap::builder::TypedValueParser;
 use jiff::{Span, SpanRelativeTo};
 
 /// Most connections that one invocation may open, so that a typing error does not become an attack.
@@ -217,9 +218,29 @@ impl std::fmt::Debug for Header {
     }
 }
 
-/// A header as curl takes it.
-pub fn header(line: &str) -> Result<Header, crate::gateway::plain::HeaderError> {
-    crate::gateway::plain::header(line).map(Header)
+/// Reads a header as curl takes it. A parser of its own, since clap's message about a wrong value
+/// shows the value, and this one is a secret.
+#[derive(Debug, Clone, Copy)]
+pub struct HeaderParser;
+
+impl TypedValueParser for HeaderParser {
+    type Value = Header;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Header, clap::Error> {
+        let wrong = |why: String| {
+            let message = format!("invalid value for '--header <NAME: VALUE>': {why}\n");
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).with_cmd(command)
+        };
+        let line = value.to_str();
+        let line = line.ok_or_else(|| wrong("it is not valid UTF-8".to_owned()))?;
+        let header = crate::gateway::plain::header(line);
+        header.map(Header).map_err(|error| wrong(error.to_string()))
+    }
 }
 
 /// A SHA-256 as 64 hexadecimal digits of either case.

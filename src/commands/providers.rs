@@ -22,7 +22,7 @@ use crate::gateway::capability::Capabilities;
 use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
 use crate::gateway::defaults;
-use crate::gateway::error::GatewayError;
+use crate::gateway::error::{GatewayError, without_credentials};
 use crate::gateway::netrc::Netrc;
 use crate::gateway::plain::Plain;
 use crate::gateway::rate::RateLimit;
@@ -211,7 +211,7 @@ impl Network {
 
     fn plain(&self, url: &str, recorded: &Recorded) -> Result<Provider, CommandError> {
         let bad = |error: &GatewayError| {
-            CommandError::usage(format!("cannot use {url}: {}", chain(error)))
+            CommandError::usage(format!("cannot use {}: {}", error.url, chain(error)))
         };
         let rate = self.rate(recorded);
         let plain = Plain::new(self.client.clone(), url, self.headers.clone(), rate);
@@ -224,7 +224,7 @@ impl Network {
         }
         let row = self.store.gateway(plain.server()).wait()?;
         let place = Place::Plain(plain);
-        let provider = Provider::new(place, url.to_owned(), Capabilities::default());
+        let provider = Provider::new(place, without_credentials(url), Capabilities::default());
         Ok(match row {
             Some(row) => self.as_limited(provider, &row),
             None => provider,

@@ -320,7 +320,7 @@ fn retired_note(retired: bool) -> &'static str {
 }
 
 /// The URL as it may be shown and stored: no user, no password.
-pub(super) fn without_credentials(url: &str) -> String {
+pub fn without_credentials(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut parsed) if !parsed.username().is_empty() || parsed.password().is_some() => {
             // These fail only for URLs without a host, which have no credentials.

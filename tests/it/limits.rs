@@ -193,3 +193,68 @@ fn a_limit_of_the_rate_holds_over_all_providers() {
         gateways[1].story()
     );
 }
+
+/// A header is a secret: no message, event, record or state file holds its value, be it right or
+/// wrong.
+#[test]
+fn the_value_of_a_header_is_nowhere_to_be_seen() {
+    let dag = many_leaves(1);
+    let closed = Gateway::empty()
+        .file("/file", dag.data.clone(), None)
+        .on(On::any().first(1), Fault::status(403))
+        .start();
+    let (source, sum) = (
+        format!("{}/file", closed.url()),
+        scenario::sha256(&dag.data),
+    );
+    let sandbox = Sandbox::new();
+    sandbox.config(&format!(
+        "gateways = [{{ url = \"{}\", headers = {{ Authorization = \"${{TOKEN}}\" }} }}]",
+        closed.url()
+    ));
+    let get = |header: &str, more: &[&str]| {
+        let args = [
+            "get", &source, "-o", "file", "--sha256", &sum, "--header", header,
+        ];
+        let args = more.iter().chain(&args);
+        sandbox.fetchd(args).env("TOKEN", "hunter2").run()
+    };
+    let outputs = [
+        get("Authorization Bearer hunter2", &["-vv"]).exits(2),
+        get("Authorization: hun\u{1}hunter2", &["-vv"]).exits(2),
+        get("Range: hunter2", &["--json"]).exits(2),
+        get("Authorization: Bearer hunter2", &["-vv"]).exits(77),
+        get("Authorization: Bearer hunter2", &["-vv", "--json"]).exits(0),
+        sandbox
+            .fetchd(["--json", "show", "1"])
+            .env("TOKEN", "hunter2")
+            .run()
+            .exits(0),
+        sandbox
+            .fetchd(["config", "show"])
+            .env("TOKEN", "hunter2")
+            .run()
+            .exits(0),
+        sandbox
+            .fetchd(["--json", "gateways", "list"])
+            .env("TOKEN", "hunter2")
+            .run()
+            .exits(0),
+    ];
+    for output in outputs {
+        let told = output.transcript();
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let sent = closed.requests();
+    let authorization = |request: &crate::support::gateway::Request| {
+        let mut headers = request.headers.iter();
+        headers.any(|(name, value)| name == "authorization" && value == "Bearer hunter2")
+    };
+    assert!(!sent.is_empty() && sent.iter().all(authorization));
+    for entry in std::fs::read_dir(sandbox.state()).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let holds = bytes.windows(7).any(|window| window == b"hunter2");
+        assert!(!holds, "{}", path.display());
+    }
+}
