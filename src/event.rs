@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::download::{DownloadId, Failure, Receipt, Trigger};
+use crate::download::{DownloadId, Failure, Proof, ProviderReceipt, Receipt, Trigger};
 
 /// Something that happened to one download, or that the engine wants known.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,36 @@ pub enum What {
     Provider {
         /// Base URL or path.
         url: String,
+    },
+    /// Tick: a provider is asked for a long answer, or for one of the first single blocks. For the
+    /// story only.
+    Request {
+        /// Base URL or path.
+        url: String,
+        /// In which form.
+        form: &'static str,
+        /// The rung on which its bytes will be proved.
+        rung: Proof,
+        /// Offset in the file, of consecutive bytes.
+        offset: Option<u64>,
+        /// Bytes that are asked for, where that is known.
+        bytes: Option<u64>,
+    },
+    /// Tick: an idle provider takes over what a slow one has not brought. For the story only.
+    Takeover {
+        /// Base URL or path of the one that helps.
+        url: String,
+        /// Of the slow one.
+        from: String,
+        /// Bytes that are missing.
+        bytes: u64,
+    },
+    /// Tick: what a provider did in this run, told at its end. For the story only.
+    Supplied {
+        /// What it sent.
+        sent: Box<ProviderReceipt>,
+        /// Bytes per second of its long answers.
+        rate: Option<f64>,
     },
     /// Tick: bytes that are here so far.
     Progress {

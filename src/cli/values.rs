@@ -218,6 +218,11 @@ impl std::fmt::Debug for Header {
     }
 }
 
+/// A header as curl takes it.
+pub fn header(line: &str) -> Result<Header, crate::gateway::plain::HeaderError> {
+    crate::gateway::plain::header(line).map(Header)
+}
+
 /// Reads a header as curl takes it. A parser of its own, since clap's message about a wrong value
 /// shows the value, and this one is a secret.
 #[derive(Debug, Clone, Copy)]
@@ -238,8 +243,7 @@ impl TypedValueParser for HeaderParser {
         };
         let line = value.to_str();
         let line = line.ok_or_else(|| wrong("it is not valid UTF-8".to_owned()))?;
-        let header = crate::gateway::plain::header(line);
-        header.map(Header).map_err(|error| wrong(error.to_string()))
+        header(line).map_err(|error| wrong(error.to_string()))
     }
 }
 

@@ -48,7 +48,8 @@ pub fn one(
     match wanted.root {
         None => view.size = transfer.wait_for(size_of_first(&providers.list))??,
         Some(root) => {
-            let options = options::engine(&context.settings, &recorded, None)?;
+            let mut options = options::engine(&context.settings, &recorded, None)?;
+            options.discovery = transfer.discovery(&recorded)?;
             let mut blocks = Blocks::new(providers.list, options);
             let names = wanted.names.clone();
             let (cid, listing) = transfer.wait_for(look(&mut blocks, root, names))??;

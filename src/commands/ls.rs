@@ -46,7 +46,8 @@ fn list(
     for notice in &providers.notices {
         transfer.reporter.notice(notice);
     }
-    let options = options::engine(&context.settings, &recorded, None)?;
+    let mut options = options::engine(&context.settings, &recorded, None)?;
+    options.discovery = transfer.discovery(&recorded)?;
     let name = match named.path.last() {
         Some(name) => name.clone(),
         None => cid::text(&named.cid),

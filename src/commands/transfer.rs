@@ -30,7 +30,7 @@ use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::{DiskError, tree};
 use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
-use crate::engine::{Destination, Ending, Job, Saved, Subject};
+use crate::engine::{Destination, Discovery, Ending, Job, Saved, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::gateway::netrc::Netrc;
@@ -259,6 +259,14 @@ impl<'a> Transfer<'a> {
                 "the providers could not be made ready",
             ))
         })
+    }
+
+    /// Where further providers can be found, if they may be looked for.
+    ///
+    /// # Errors
+    /// Code 78 for a router that cannot be used.
+    pub fn discovery(&self, recorded: &Recorded) -> Result<Option<Discovery>, CommandError> {
+        self.network.discovery(recorded)
     }
 
     /// Follows the names of a source to content, and says what was believed on the way.

@@ -46,6 +46,7 @@ impl Coordinator<'_> {
         } else {
             self.begin_file().await?;
         }
+        self.count_what_is_here();
         self.announce(What::Started {
             source: self.job.source.clone(),
             resumed_from: self.tally.resumed_from,
@@ -62,6 +63,15 @@ impl Coordinator<'_> {
             self.arrive();
         }
         Ok(())
+    }
+
+    /// What an earlier run fetched and had no time to record is counted by what it left: at least
+    /// those bytes came.
+    fn count_what_is_here(&mut self) {
+        if self.job.is_resuming && !self.is_in_place {
+            let least = self.tally.resumed_from.saturating_add(self.tally.wasted);
+            self.tally.fetched = self.tally.fetched.max(least);
+        }
     }
 
     async fn go_on(&mut self) -> Result<(), Stop> {

@@ -33,6 +33,8 @@ pub use listing::{Listed, ListedKind, Listing};
 pub struct Blocks {
     providers: Vec<Provider>,
     options: Options,
+    /// Whether the routers were asked.
+    has_searched: bool,
 }
 
 /// Whom to ask for a block now.
@@ -46,9 +48,14 @@ enum Choice {
 }
 
 impl Blocks {
-    /// Blocks from these providers, within these limits.
+    /// Blocks from these providers, within these limits, and from those that can be found where
+    /// the options allow that.
     pub fn new(providers: Vec<Provider>, options: Options) -> Self {
-        Self { providers, options }
+        Self {
+            providers,
+            options,
+            has_searched: false,
+        }
     }
 
     /// Follows names from a root to what they mean.
@@ -73,7 +80,22 @@ impl Blocks {
         self.check(cid)?;
         let mut found = None;
         self.each(vec![*cid], &mut |_, block| found = block).await;
+        if found.is_none() && self.search(cid).await {
+            self.each(vec![*cid], &mut |_, block| found = block).await;
+        }
         found.ok_or_else(|| self.nobody())
+    }
+
+    /// Looks once for further providers of what nobody has; whether there are any.
+    async fn search(&mut self, cid: &Cid) -> bool {
+        let Some(discovery) = self.options.discovery.clone() else {
+            return false;
+        };
+        if std::mem::replace(&mut self.has_searched, true) {
+            return false;
+        }
+        let found = discovery.find(cid).await;
+        discovery.take_up(found, &mut self.providers) > 0
     }
 
     /// Many blocks, in any order; `None` to `take` for what nobody has.

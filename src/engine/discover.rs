@@ -45,6 +45,38 @@ pub enum Search {
     Over,
 }
 
+impl Discovery {
+    /// Asks the routers who has it. Whoever has answered in time counts.
+    pub(super) async fn find(&self, root: &Cid) -> Vec<(String, Reach)> {
+        let mut found = Vec::new();
+        let asked = ask(self, root, &mut found);
+        let is_late = tokio::time::timeout(PATIENCE, asked).await.is_err();
+        let count = found.len();
+        tracing::debug!(is_late, count, "providers by delegated routing");
+        found
+    }
+
+    /// Adds those that are new to the providers, as many as are taken up; how many.
+    pub(super) fn take_up(
+        &self,
+        found: Vec<(String, Reach)>,
+        providers: &mut Vec<Provider>,
+    ) -> usize {
+        let before = providers.len();
+        for (url, reach) in found {
+            let is_known = providers.iter().any(|provider| provider.url() == url);
+            let client = self.client.discovered(reach);
+            let gateway = Gateway::new(client, &url, Vec::new(), self.rate.clone());
+            let Ok(gateway) = gateway else { continue };
+            if !is_known && providers.len() < before + MAX_PROVIDERS {
+                let place = Place::Http(gateway);
+                providers.push(Provider::new(place, url, Capabilities::default()));
+            }
+        }
+        providers.len() - before
+    }
+}
+
 impl Coordinator<'_> {
     /// Begins the search for further providers, if that is wanted and was not done; whether it
     /// has begun, or goes on.
@@ -58,15 +90,7 @@ impl Coordinator<'_> {
         self.search = Search::UnderWay;
         let inputs = self.inputs.clone();
         self.net.set.spawn(async move {
-            let mut found = Vec::new();
-            // Whoever has answered by then counts.
-            let asked = ask(&discovery, &root, &mut found);
-            let is_late = tokio::time::timeout(PATIENCE, asked).await.is_err();
-            tracing::debug!(
-                is_late,
-                count = found.len(),
-                "providers by delegated routing"
-            );
+            let found = discovery.find(&root).await;
             // Nobody listens any more only when the download is over.
             let _ = inputs.send(Input::Discovered(found));
         });
@@ -78,20 +102,7 @@ impl Coordinator<'_> {
         let Some(discovery) = self.options.discovery.clone() else {
             return;
         };
-        let mut new = 0;
-        for (url, reach) in found {
-            let is_known = self.providers.iter().any(|provider| provider.url() == url);
-            let client = discovery.client.discovered(reach);
-            let gateway = Gateway::new(client, &url, Vec::new(), discovery.rate.clone());
-            let Ok(gateway) = gateway else { continue };
-            if is_known || new == MAX_PROVIDERS {
-                continue;
-            }
-            new += 1;
-            let place = Place::Http(gateway);
-            self.providers
-                .push(Provider::new(place, url, Capabilities::default()));
-        }
+        let new = discovery.take_up(found, &mut self.providers);
         if new > 0 {
             let message = format!("delegated routing names {new} more that may have it");
             self.announce(What::Notice { message });

@@ -12,7 +12,7 @@ use crate::engine::failure::chain;
 use crate::engine::input::{Input, TaskEnd, TaskId};
 use crate::engine::plan::{EntryId, Expected, FilePlan};
 use crate::engine::prove::Place;
-use crate::engine::provider::{Consequence, Provider, Transport};
+use crate::engine::provider::{Consequence, Out, Provider, Transport};
 use crate::engine::receive::EARLY_LIMIT;
 use crate::engine::task::{Aim, Task};
 use crate::event::What;
@@ -242,8 +242,14 @@ impl Coordinator<'_> {
             Consequence::Wait(delay) => Some(delay),
             Consequence::OtherForm | Consequence::Gone => None,
         };
-        let url = self.providers[index].url().to_owned();
-        let message = message.to_owned();
+        let provider = &self.providers[index];
+        let url = provider.url().to_owned();
+        let message = match provider.out() {
+            Some(Out::WaitTooLong(until)) => {
+                format!("{message}; it asks not to be asked before {until:.0}")
+            }
+            _ => message.to_owned(),
+        };
         self.announce(What::Trouble { url, message, wait });
     }
 

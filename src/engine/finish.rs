@@ -201,6 +201,7 @@ impl Coordinator<'_> {
     ) -> Ending {
         self.net.set.abort_all();
         self.remember_providers();
+        self.tell_supplied();
         let Some(stop) = self.stop.take() else {
             return self.finished().await;
         };
@@ -220,6 +221,19 @@ impl Coordinator<'_> {
             Stop::Asked(_) => self.paused().await,
             Stop::Signal(kind) => self.signalled(kind).await,
         }
+    }
+
+    /// Tells what each provider did.
+    fn tell_supplied(&mut self) {
+        let asked = self.providers.iter();
+        let asked = asked.filter(|provider| provider.receipt.requests > 0);
+        let told: Vec<What> = asked
+            .map(|provider| What::Supplied {
+                sent: Box::new(provider.receipt.clone()),
+                rate: Some(provider.throughput).filter(|&rate| rate > 0.0),
+            })
+            .collect();
+        told.into_iter().for_each(|what| self.announce(what));
     }
 
     /// What was learnt of the providers, for the next download.

@@ -13,6 +13,7 @@ use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::input::{Done, Leaf, TaskId};
 use crate::engine::plan::{Expected, FilePlan, Inline};
 use crate::engine::prove::{self, Outcome, Permit, Place, Shape, SinkError, Work};
+use crate::engine::task::Aim;
 use crate::event::What;
 use crate::exit::ExitKind;
 
@@ -40,6 +41,7 @@ impl Coordinator<'_> {
             Expected::Leaf { len, places } => {
                 let places = self.places(&places);
                 self.widen(id, &places);
+                let first = places.first().map(|place| (place.entry, place.offset));
                 let (task, shape) = (id, Shape::Block);
                 self.send_job(prove::Job {
                     task,
@@ -51,6 +53,9 @@ impl Coordinator<'_> {
                     read_at: None,
                     permit,
                 });
+                if let Some((entry, offset)) = first {
+                    self.stop_behind_window(id, entry, offset);
+                }
             }
         }
         self.cut_if_done(id, is_useless);
@@ -114,6 +119,7 @@ impl Coordinator<'_> {
         }
         if places.is_empty() {
             self.waste(id, len);
+            self.stop_behind_window(id, entry, offset);
             return self.cut_if_done(id, true);
         }
         let places = self.places(&places);
@@ -128,6 +134,18 @@ impl Coordinator<'_> {
             read_at: is_there.then_some((entry, offset)),
             permit,
         });
+        self.stop_behind_window(id, entry, offset);
+    }
+
+    /// Ends an answer that has come to the part of its window that somebody else took over.
+    fn stop_behind_window(&mut self, id: TaskId, entry: u32, offset: u64) {
+        let task = self.net.tasks.get(&id).filter(|task| task.helped);
+        let is_behind = task.is_some_and(|task| {
+            matches!(task.aim, Aim::Window(of, range) if of == entry && offset >= range.end())
+        });
+        if is_behind {
+            self.abort(id);
+        }
     }
 
     fn is_open(&self, entry: u32, offset: u64) -> bool {

@@ -26,13 +26,16 @@ const FIRST_SHARE: u64 = 4 << 20;
 const MAX_WINDOW: u64 = 64 << 20;
 /// A window lasts about this long at the provider's measured speed.
 const WINDOW_TIME: Duration = Duration::from_secs(2);
-/// The next window is asked for when at most this much of the last one is missing: enough to hide
+/// The next window is asked for when at most this much of the last one is missing, less of a slow
+/// provider: enough to hide
 /// a round trip at 100 MB/s, little enough that a kill costs little.
 const EARLY: u64 = 2 << 20;
 /// A disk may take this long before anybody else is asked for the same.
 const LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 /// Nodes that are fetched at once, ahead of the leaves that need them.
 const NODES_AHEAD: usize = 4;
+/// Single blocks that are told of in the story of a download.
+const BLOCKS_TOLD: u64 = 8;
 /// Open entries that are looked at for one that a provider can serve.
 const SCAN: usize = 256;
 /// The largest sub-tree that is asked for as one CAR before it is known to be of small files.
@@ -49,6 +52,8 @@ struct Load {
     missing: u64,
     /// Single blocks.
     blocks: usize,
+    /// Of those, bytes that will have come by the time that another answer begins.
+    imminent: u64,
 }
 
 impl Load {
@@ -59,7 +64,7 @@ impl Load {
 
     /// Whether another answer of many bytes may begin.
     fn has_room_for_bulk(self) -> bool {
-        self.bulk == 0 || (self.bulk == 1 && self.missing > 0 && self.missing <= EARLY)
+        self.bulk == 0 || (self.bulk == 1 && self.missing > 0 && self.missing <= self.imminent)
     }
 }
 
@@ -128,6 +133,7 @@ impl Coordinator<'_> {
     fn load(&self, index: usize) -> Load {
         let running = self.net.tasks.values();
         let running = running.filter(|task| !task.ended && task.provider == index);
+        let (latency, now) = (self.providers[index].latency, Instant::now());
         running.fold(Load::default(), |load, task| match task.aim.block() {
             Some(_) => Load {
                 blocks: load.blocks + 1,
@@ -136,6 +142,7 @@ impl Coordinator<'_> {
             None => Load {
                 bulk: load.bulk + 1,
                 missing: load.missing + task.missing(),
+                imminent: load.imminent + imminent(task, latency, now),
                 ..load
             },
         })
@@ -550,8 +557,24 @@ impl Coordinator<'_> {
         let task = Task::new(index, transport, aim, abort);
         self.net.tasks.insert(line.task, task);
         if is_first {
-            self.announce(What::Provider { url });
+            self.announce(What::Provider { url: url.clone() });
         }
+        self.tell_request(url, transport, &aim);
+    }
+
+    /// Tells of a request, unless it is one of very many single blocks.
+    fn tell_request(&mut self, url: String, form: Transport, aim: &Aim) {
+        if aim.block().is_some() && self.tally.good_blocks > BLOCKS_TOLD {
+            return;
+        }
+        let range = aim.bytes().map(|(_, range)| range);
+        self.announce(What::Request {
+            url,
+            form: form.name(),
+            rung: form.rung(),
+            offset: range.map(|range| range.start()),
+            bytes: range.map(|range| range.len()),
+        });
     }
 
     /// About two seconds of the provider's speed.
@@ -611,15 +634,33 @@ impl Coordinator<'_> {
         let Some(aim) = self.net.tasks.get(&id).map(|task| task.aim) else {
             return false;
         };
+        let before = self.net.tasks.get(&id).map_or(0, Task::missing);
         let helped = match aim {
             Aim::Window(entry, range) => self.take_tail(index, id, entry, range),
             Aim::Tree(..) => false,
             _ => self.ask_twice(index, aim),
         };
+        if helped {
+            self.tell_takeover(index, id, before);
+        }
         if let (true, Some(task)) = (helped, self.net.tasks.get_mut(&id)) {
             task.helped = true;
         }
         helped
+    }
+
+    fn tell_takeover(&mut self, index: usize, id: TaskId, before: u64) {
+        let Some(task) = self.net.tasks.get(&id) else {
+            return;
+        };
+        let what = What::Takeover {
+            url: self.providers[index].url().to_owned(),
+            from: self.providers[task.provider].url().to_owned(),
+            bytes: before.saturating_sub(task.missing()),
+        };
+        if task.aim.block().is_none() {
+            self.announce(what);
+        }
     }
 
     /// The same block from another provider: the first answer wins.
@@ -668,6 +709,13 @@ impl Coordinator<'_> {
         }
         helped
     }
+}
+
+/// How much of a window may be missing when the next one is asked for: what comes in the time that
+/// a first byte takes, and no more, since it comes in vain if somebody helps meanwhile.
+fn imminent(task: &Task, latency: f64, now: Instant) -> u64 {
+    let seconds = 2.0 * latency + 0.1;
+    ((task.rate(now) * seconds) as u64).min(EARLY)
 }
 
 /// Whether anything of a file is wanted that nobody fetches.

@@ -132,7 +132,10 @@ fn kind(what: &What) -> Option<&'static str> {
         What::Failed { .. } => "failed",
         What::Paused { .. } => "paused",
         What::Cancelled { .. } => "cancelled",
-        What::Notice { .. } => return None,
+        What::Notice { .. }
+        | What::Request { .. }
+        | What::Takeover { .. }
+        | What::Supplied { .. } => return None,
     })
 }
 
@@ -185,7 +188,12 @@ fn body(what: &What) -> Option<Body<'_>> {
             Body::Finished { source, facts }
         }
         What::Paused { source } | What::Cancelled { source } => Body::Source { source },
-        What::Progress { .. } | What::Failed { .. } | What::Notice { .. } => return None,
+        What::Progress { .. }
+        | What::Failed { .. }
+        | What::Notice { .. }
+        | What::Request { .. }
+        | What::Takeover { .. }
+        | What::Supplied { .. } => return None,
     })
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::download::{DownloadId, Receipt};
+use crate::download::{DownloadId, ProviderReceipt, Receipt};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::ui::escape;
@@ -137,6 +137,9 @@ fn interest(what: &What) -> Interest {
         | What::Progress { .. }
         | What::Finished { .. } => Interest::Progress,
         What::Provider { .. }
+        | What::Request { .. }
+        | What::Takeover { .. }
+        | What::Supplied { .. }
         | What::Trouble { .. }
         | What::Rejected { .. }
         | What::Checkpoint { .. }
@@ -174,6 +177,31 @@ fn words(what: &What) -> String {
             }
         }
         What::Provider { url } => format!("asking {}", escape::text(url)),
+        What::Request {
+            url,
+            form,
+            rung,
+            offset,
+            bytes,
+        } => {
+            let what = match (bytes, offset) {
+                (Some(bytes), Some(offset)) => {
+                    format!("{} from {} on", human::size(*bytes), human::size(*offset))
+                }
+                (Some(bytes), None) => human::size(*bytes),
+                (None, _) => "what there is".to_owned(),
+            };
+            let (url, rung) = (escape::text(url), rung.name());
+            format!("{url} is asked for {what}, as {form}, proved by {rung}")
+        }
+        What::Takeover { url, from, bytes } => {
+            let (url, from) = (escape::text(url), escape::text(from));
+            format!(
+                "{url} takes over {} from {from}, which is slower",
+                human::size(*bytes)
+            )
+        }
+        What::Supplied { sent, rate } => supplied(sent, *rate),
         What::Trouble { url, message, wait } => {
             let then = wait.map_or("going on elsewhere".to_owned(), |wait| {
                 format!("asking again in {}", human::duration(wait))
@@ -250,6 +278,39 @@ fn proof(receipt: &Receipt) -> &str {
     checksum.unwrap_or(receipt.proof.name())
 }
 
+/// What a provider did; what it did not do is left out.
+fn supplied(sent: &ProviderReceipt, rate: Option<f64>) -> String {
+    let mut text = format!(
+        "{} sent {} in {}",
+        escape::text(&sent.url),
+        human::size(sent.bytes),
+        count(sent.requests, "request")
+    );
+    if let Some(rate) = rate {
+        text.push_str(&format!(" at {}", human::rate(rate)));
+    }
+    let rungs: Vec<&str> = sent.rungs.iter().map(|rung| rung.name()).collect();
+    if !rungs.is_empty() {
+        text.push_str(&format!(", proved by {}", rungs.join(" and ")));
+    }
+    if sent.wasted > 0 {
+        text.push_str(&format!(", {} thrown away", human::size(sent.wasted)));
+    }
+    for (number, word) in [(sent.errors, "error"), (sent.rejected, "rejection")] {
+        if number > 0 {
+            text.push_str(&format!(", {}", count(number, word)));
+        }
+    }
+    text
+}
+
+fn count(number: u64, word: &str) -> String {
+    match number {
+        1 => format!("1 {word}"),
+        _ => format!("{number} {word}s"),
+    }
+}
+
 fn finished(receipt: &Receipt) -> String {
     let elapsed = Duration::try_from_secs_f64(receipt.elapsed).unwrap_or_default();
     let mut text = format!(
@@ -280,7 +341,7 @@ fn finished(receipt: &Receipt) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::download::{Failure, Proof, ProviderReceipt, Trigger};
+    use crate::download::{Failure, Proof, Trigger};
     use crate::exit::ExitKind;
     use crate::ui::state::State;
 
@@ -348,6 +409,24 @@ mod tests {
                 },
             ),
             (0, What::Provider { url: url() }),
+            (
+                0,
+                What::Request {
+                    url: url(),
+                    form: "range",
+                    rung: Proof::Leaves,
+                    offset: Some(1 << 20),
+                    bytes: Some(16 << 20),
+                },
+            ),
+            (
+                1,
+                What::Takeover {
+                    url: "http://b".to_owned(),
+                    from: url(),
+                    bytes: 3 << 20,
+                },
+            ),
             (1, progress(110)),
             (10, progress(200)),
             (11, progress(210)),
@@ -382,6 +461,21 @@ mod tests {
                 22,
                 What::Installed {
                     path: "/data/model.bin".into(),
+                },
+            ),
+            (
+                22,
+                What::Supplied {
+                    sent: Box::new(ProviderReceipt {
+                        url: url(),
+                        bytes: 1 << 30,
+                        wasted: 1 << 20,
+                        requests: 40,
+                        errors: 1,
+                        rejected: 2,
+                        rungs: vec![Proof::Blocks, Proof::Leaves],
+                    }),
+                    rate: Some(12_345_678.0),
                 },
             ),
             (
@@ -447,6 +541,8 @@ mod tests {
         note: ipfs.example retires on Friday
         [3] 1 GiB of bafy to /data/model.bin
         [3] asking http://a
+        [3] http://a is asked for 16 MiB from 1 MiB on, as range, proved by leaves
+        [3] http://b takes over 3 MiB from http://a, which is slower
         [3] rejected bytes from http://a: not bafk at offset 262144
         [3] http://a answered 429\n; going on elsewhere
         [3] http://a answered 429\n; asking again in 1m30s
@@ -456,6 +552,7 @@ mod tests {
         [3] fetching ipfs://bafy
         [3] checking the whole file
         [3] in place: /data/model.bin
+        [3] http://a sent 1 GiB in 40 requests at 11.7 MiB/s, proved by blocks and leaves, 1 MiB thrown away, 1 error, 2 rejections
         [3] finished: 1 GiB in 3m12s, proof: leaves, from 2 providers, 3 MiB thrown away
         [3] cancelled: ipfs://bafy
         error: ipfs://bafy: nobody answered

@@ -178,7 +178,11 @@ impl Download {
             } => self.end(source, Status::Failed),
             What::Paused { source } => self.end(source, Status::Paused),
             What::Cancelled { source } => self.end(source, Status::Cancelled),
-            What::Rejected { .. } | What::Notice { .. } => {}
+            What::Rejected { .. }
+            | What::Notice { .. }
+            | What::Request { .. }
+            | What::Takeover { .. }
+            | What::Supplied { .. } => {}
         }
     }
 

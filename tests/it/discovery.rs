@@ -126,3 +126,40 @@ fn a_router_that_names_a_liar_does_no_harm() {
     sandbox.run(["get", &dag.source(), "-o", "file"]).exits(0);
     assert_eq!(sandbox.read("file"), dag.data);
 }
+
+/// A router can name as many as it likes: few are asked.
+#[test]
+fn ten_thousand_providers_are_not_all_asked() {
+    let dag = dag();
+    let other = Recipe::default().build(1000);
+    let (named, found) = (Gateway::of(&other).start(), Gateway::of(&dag).start());
+    let closed = |n: usize| format!("127.0.{}.{}:1", 1 + n / 250, 1 + n % 250);
+    let mut names = vec![host(&found)];
+    names.extend((0..10_000).map(closed));
+    let router = Router::naming(&names);
+    let sandbox = configured(&named, &router, "fallback");
+    let output = sandbox
+        .run(["--json", "get", &dag.source(), "-o", "file"])
+        .exits(0);
+    assert_eq!(sandbox.read("file"), dag.data);
+    let receipt = &output.events_of("finished")[0];
+    let asked = receipt["providers"].as_array().expect("an array").len();
+    assert!(asked <= 20, "{asked}");
+}
+
+/// `ls` and `--dry-run` find what `get` finds.
+#[test]
+fn looking_finds_whom_fetching_finds() {
+    let dag = dag();
+    let other = Recipe::default().build(1000);
+    let (named, found) = (Gateway::of(&other).start(), Gateway::of(&dag).start());
+    let router = Router::naming(&[host(&found)]);
+    let sandbox = configured(&named, &router, "fallback");
+    let listed = sandbox.run(["--json", "ls", &dag.source()]).exits(0);
+    assert_eq!(listed.document()["entries"][0]["size"], dag.data.len());
+    let planned = sandbox
+        .run(["--json", "get", "--dry-run", &dag.source()])
+        .exits(0);
+    assert!(planned.text().contains(&dag.data.len().to_string()));
+    assert_eq!(router.times_asked(), 2);
+}

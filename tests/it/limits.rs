@@ -258,3 +258,61 @@ fn the_value_of_a_header_is_nowhere_to_be_seen() {
         assert!(!holds, "{}", path.display());
     }
 }
+
+/// One lies, one has plain bytes only, one refuses every other request, one is slow: together they
+/// bring it, and each is known for what it is.
+#[test]
+fn four_that_are_each_half_good_are_good_together() {
+    let build = |seed| {
+        let recipe = Recipe::default().chunk(64 << 10).width(174).seed(seed);
+        recipe.build(12 * MIB)
+    };
+    let (dag, next) = (build(1), build(2));
+    let both = || Gateway::of(&dag).dag(&next);
+    let pause = Duration::from_millis(60);
+    let slowly = Fault::Drip {
+        piece: 64 << 10,
+        pause,
+    };
+    let liar = both().on(On::any(), Fault::FlipBit(3)).start();
+    let plain = both()
+        .features(Features::PLAIN)
+        .on(On::any(), slowly.clone())
+        .start();
+    let moody = both().on(On::any().every(2), Fault::status(429)).start();
+    let slow = both().on(On::any(), slowly).start();
+    let gateways = [&liar, &plain, &moody, &slow];
+    let sandbox = Sandbox::new();
+    let output = scenario::get(&sandbox, &dag, &gateways);
+    let story = || gateways.map(Gateway::story).join("---\n");
+    assert_eq!(output.code, Some(0), "{}{}", output.transcript(), story());
+    let finished = &output.events_of("finished")[0];
+    let wasted = finished["bytes_wasted"].as_u64().expect("a number");
+    assert!(
+        wasted <= (dag.data.len() / 20) as u64,
+        "{finished}\n{}",
+        story()
+    );
+    assert!(line(&output, liar.url())["rejected"].as_u64() >= Some(1));
+    assert_eq!(
+        line(&output, plain.url())["rungs"],
+        serde_json::json!(["leaves"])
+    );
+    scenario::arrived(&sandbox, &dag, output);
+
+    // Another one, later: who serves no blocks is not asked for any again.
+    let before = plain.count(Kind::Raw) + plain.count(Kind::Car);
+    let source = next.source();
+    let args = ["get", &source, "-o", "next"].into_iter();
+    let named = gateways
+        .into_iter()
+        .flat_map(|gateway| ["--gateway", gateway.url()]);
+    sandbox.run(args.chain(named)).exits(0);
+    assert!(sandbox.read("next") == next.data);
+    assert_eq!(
+        plain.count(Kind::Raw) + plain.count(Kind::Car),
+        before,
+        "{}",
+        plain.story()
+    );
+}

@@ -20,8 +20,8 @@ use crate::gateway::response;
 use crate::gateway::routing::Router;
 use crate::gateway::routing::record::{PROTOCOL, Sieve};
 
-/// The most of an answer that is read (boxo's number).
-const MAX_BODY: u64 = 1 << 20;
+/// The most of an answer that is read: four times what boxo reads, some ten thousand providers.
+const MAX_BODY: u64 = 4 << 20;
 const LINES: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 /// The one that streams is preferred.

@@ -97,7 +97,7 @@ fn what_is_no_answer_is_an_error_of_its_kind() {
     let busy = with_length("429 No", "retry-after: 7\r\n", "");
     let after = Some(std::time::Duration::from_secs(7));
     assert_eq!(advice(busy), Advice::SlowDown { after });
-    let flood = "x".repeat((1 << 20) + 1);
+    let flood = "x".repeat((4 << 20) + 1);
     assert_eq!(
         advice(with_length("200 OK", JSON, &flood)),
         Advice::Unprovable

@@ -235,7 +235,10 @@ fn a_gateway_that_refused_is_asked_slowly_for_a_while() {
     let url = "https://gateway.example";
     let row = || store.gateway(url).wait().expect("read").expect("known");
     let interval = |now| row().pace(now).interval().as_micros();
-    let pace = Pace::default().sent(Duration::from_secs(1)).refused(None);
+    let pace = Pace::default()
+        .sent(Duration::from_secs(1))
+        .refused(None)
+        .refused(None);
     store.set_pace(url, pace, at(0)).wait().expect("pace");
     assert_eq!(interval(at(0)), 2_000_000);
     assert_eq!(interval(at(6 * 3600)), 1_000_000);

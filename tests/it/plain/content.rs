@@ -113,3 +113,38 @@ fn a_wrong_bit_of_a_mirror_is_named() {
         assert!(!asked || !rejected.is_empty(), "{}", wrong.story());
     }
 }
+
+/// Whatever a mirror serves instead, an honest gateway has the rest, and no wrong byte arrives.
+#[test]
+fn a_bad_mirror_does_no_harm() {
+    let dag = Recipe::default().chunk(16 << 10).width(174).build(400_000);
+    let longer = [dag.data.as_slice(), b"and more"].concat();
+    let shorter = dag.data[..300_000].to_vec();
+    let older = vec![7; dag.data.len()];
+    let faults = [
+        (dag.data.clone(), Some(Fault::Html200)),
+        (dag.data.clone(), Some(Fault::GzipHeader)),
+        (dag.data.clone(), Some(Fault::FlipBit(123_456))),
+        (dag.data.clone(), Some(Fault::RangeIgnored)),
+        (longer, None),
+        (shorter, None),
+        (older, None),
+        (Vec::new(), None),
+    ];
+    for (bytes, fault) in faults {
+        let what = format!("{} bytes, {fault:?}", bytes.len());
+        let mut mirror = Gateway::empty().file("/file", bytes, Some("\"v1\""));
+        if let Some(fault) = fault {
+            mirror = mirror.on(On::any(), fault);
+        }
+        let mirror = mirror.start();
+        let honest = Gateway::of(&dag).features(Features::TRUSTLESS).start();
+        let sandbox = Sandbox::new();
+        let (source, url) = (dag.source(), format!("{}/file", mirror.url()));
+        let args = ["--json", "get", &source, "-o", "file", "--mirror", &url];
+        let from = ["--gateway", honest.url()];
+        let output = sandbox.run(args.iter().chain(&from));
+        assert_eq!(output.code, Some(0), "{what}\n{}", output.transcript());
+        arrived(&sandbox, &dag, output);
+    }
+}
