@@ -442,7 +442,17 @@ impl Provider {
     }
 
     /// Whether it might send the plain file, although it serves it in no form that proves itself.
+    /// A store of files may know no `format` and call absent what it has.
     pub fn may_send_whole(&self) -> bool {
+        let serves_blocks = [self.capabilities.raw, self.capabilities.car].contains(&Known::Yes);
+        match (&self.place, self.ending()) {
+            (Place::Http(_), Out::Absent) => !serves_blocks,
+            _ => self.sends_no_blocks(),
+        }
+    }
+
+    /// Whether it has it, or may have it, in a form that does not prove itself.
+    pub fn sends_no_blocks(&self) -> bool {
         match (&self.place, self.ending()) {
             (Place::Local(_), _) => self.out.is_none(),
             (Place::Http(_) | Place::Plain(_), Out::Unprovable) => true,

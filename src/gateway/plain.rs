@@ -19,7 +19,7 @@ use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
 use crate::gateway::body::{Body, Extent};
 use crate::gateway::client::{Client, Traffic};
-use crate::gateway::error::{Fault, GatewayError, without_credentials};
+use crate::gateway::error::{self, Fault, GatewayError, without_credentials};
 use crate::gateway::netrc::Login;
 pub use crate::gateway::plain::header::{HeaderError, header};
 use crate::gateway::rate::RateLimit;
@@ -45,6 +45,8 @@ pub struct Facts {
     pub validator: Option<Validator>,
     /// Whether the server honours `Range`, where it says so.
     pub honours_range: Option<bool>,
+    /// Whether it is a page for people, as the index of a directory is.
+    pub is_page: bool,
 }
 
 /// Bytes of a file, from where they begin to the end of the file.
@@ -153,10 +155,15 @@ impl Plain {
             total: response::content_length(headers),
             validator: Validator::of(headers),
             honours_range: accepts_ranges(headers),
+            is_page: is_page(headers),
         })
     }
 
-    async fn look_by_range(&self) -> Result<Facts, GatewayError> {
+    /// The same by its first byte.
+    ///
+    /// # Errors
+    /// Any [`Fault`].
+    pub async fn look_by_range(&self) -> Result<Facts, GatewayError> {
         let ask = self.ask().with(RANGE, "bytes=0-0");
         let response = self.inner.ask(ask).await?;
         let statuses = [
@@ -175,6 +182,7 @@ impl Plain {
             },
             validator: Validator::of(headers),
             honours_range: Some(is_part),
+            is_page: is_page(headers),
         })
     }
 
@@ -311,6 +319,11 @@ impl Plain {
 /// Statuses by which servers refuse HEAD where they would answer GET.
 fn refuses_head(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 403 | 404 | 405 | 501)
+}
+
+fn is_page(headers: &HeaderMap) -> bool {
+    let media_type = response::media_type(headers);
+    media_type.is_some_and(|media_type| error::is_page(&media_type))
 }
 
 fn accepts_ranges(headers: &HeaderMap) -> Option<bool> {

@@ -24,6 +24,7 @@ use crate::gateway::body::Body;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::client::Traffic;
 use crate::gateway::error::{Advice, Fault, GatewayError};
+use crate::gateway::plain::Plain;
 use crate::gateway::request::{Ask, CarRequest, Gateway, RAW, Scope};
 use crate::gateway::{response, retry_after};
 
@@ -92,7 +93,7 @@ pub async fn probe(gateway: &Gateway, block: Option<&Cid>) -> Report {
         (None, _) => probe.range(&inline(TEXT), TEXT).await,
         // Only of a raw block are the plain bytes known.
         (Some(cid), Some(bytes)) if cid.codec() == RAW_CODEC => probe.range(cid, &bytes).await,
-        (Some(_), _) => {}
+        (Some(cid), _) => probe.first_byte(cid).await,
     }
     probe.report
 }
@@ -206,6 +207,33 @@ impl Probe<'_> {
             (Known::Yes, Some(got)) => {
                 self.report.bytes += got.len() as u64;
                 self.compare(&got, &bytes[1..bytes.len() - 1])
+            }
+            (known, _) => known,
+        };
+    }
+
+    /// Asks for the first byte of a file of which nothing is known: whether the server honours
+    /// `Range`, its status and its headers say. What it sends is proved when it is fetched.
+    async fn first_byte(&mut self, cid: &Cid) {
+        let Some(file) = Plain::behind(self.gateway, cid) else {
+            return;
+        };
+        let began = Instant::now();
+        self.report.requests += 1;
+        let (known, facts) = match file.look_by_range().await {
+            Ok(facts) if facts.is_page => return,
+            result => {
+                self.arrived(began);
+                self.judge(result)
+            }
+        };
+        let honours_range = facts.and_then(|facts| facts.honours_range);
+        self.report.capabilities.range = match (known, honours_range) {
+            (Known::Yes, Some(true)) => Known::Yes,
+            (Known::Yes, _) => {
+                let note = "sends plain files as a whole only".to_owned();
+                self.report.notes.push(note);
+                Known::No
             }
             (known, _) => known,
         };

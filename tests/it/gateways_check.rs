@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::support::dag::Dag;
-use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::dag::{Dag, Recipe};
+use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::Sandbox;
 use crate::support::tls::{TlsGateway, certificate};
 
@@ -153,4 +153,15 @@ fn a_certificate_that_is_not_trusted_is_named() {
         .env("SSL_CERT_FILE", certificate())
         .run()
         .exits(0);
+}
+
+/// A store of plain files is told by the ranges that it serves.
+#[test]
+fn a_path_gateway_of_plain_files_works() {
+    let dag = Recipe::default().build(100_000);
+    let (cid, sandbox) = (dag.root.to_string(), Sandbox::new());
+    let gateway = Gateway::of(&dag).features(Features::PLAIN).start();
+    let checked = check(&sandbox, gateway.url(), &["--cid", &cid], 0);
+    assert_eq!(checked["capabilities"]["range"], true, "{checked}");
+    assert_eq!(checked["error"], Value::Null, "{checked}");
 }

@@ -222,6 +222,7 @@ impl Coordinator<'_> {
     pub(super) async fn fall_back(&mut self) {
         let Some(root) = self.root() else { return };
         (self.prover, self.hashing.sender) = (None, None);
+        let is_there = self.providers.iter().any(Provider::sends_no_blocks);
         for provider in &mut self.providers {
             if provider.may_send_whole() {
                 provider.revive();
@@ -229,9 +230,11 @@ impl Coordinator<'_> {
         }
         let message = "nobody serves it in a form that proves itself: the plain file is fetched, \
                        and proved by the root that importers would give it";
-        self.announce(What::Notice {
-            message: message.to_owned(),
-        });
+        // Where all say that they do not have it, that is only asked once more.
+        if is_there {
+            let message = message.to_owned();
+            self.announce(What::Notice { message });
+        }
         if let Err(stop) = self.begin_whole(Goal::Profile(root)).await {
             self.halt(stop);
         }

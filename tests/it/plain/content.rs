@@ -148,3 +148,26 @@ fn a_bad_mirror_does_no_harm() {
         arrived(&sandbox, &dag, output);
     }
 }
+
+/// A web server that holds files by their CIDs knows no `format`, and may say 404 to the query.
+#[test]
+fn a_store_of_files_may_not_know_its_formats() {
+    let [_, dag] = profiles();
+    let gateway = Gateway::of(&dag)
+        .features(Features::PLAIN)
+        .on(On::raw(), Fault::status(404))
+        .on(On::car(), Fault::status(404))
+        .start();
+    let (sandbox, source) = (Sandbox::new(), dag.source());
+    let args = [
+        "--json",
+        "get",
+        &source,
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    let output = sandbox.run(args);
+    arrived(&sandbox, &dag, output);
+}
