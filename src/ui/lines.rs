@@ -218,6 +218,8 @@ fn words(what: &What) -> String {
                 escape::text(cid)
             )
         }
+        // A file that proves itself only at its end has nothing proved before.
+        What::Checkpoint { trigger, bytes: 0 } => format!("checkpoint ({})", trigger.name()),
         What::Checkpoint { trigger, bytes } => {
             format!(
                 "checkpoint ({}): {} are safe",

@@ -125,11 +125,6 @@ impl Whole {
         self.progress.total
     }
 
-    /// Bytes from the beginning that are written.
-    pub fn written(&self) -> u64 {
-        self.written
-    }
-
     /// Bytes that are here.
     pub fn position(&self) -> u64 {
         self.progress.position
