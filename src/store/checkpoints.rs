@@ -95,7 +95,7 @@ impl Store {
         checkpoint: Checkpoint,
     ) -> Reply<()> {
         // The one commit of a checkpoint is followed by the promise that it survives a power cut.
-        self.write(Durability::Power, move |tx| {
+        self.write_next((id, run), Durability::Power, move |tx| {
             lease::owned(tx, id, run)?;
             traffic::add(tx, id, &checkpoint.traffic)?;
             for state in &checkpoint.files {

@@ -101,6 +101,14 @@ pub enum StoreError {
         /// The run that wanted to write.
         run: RunId,
     },
+    /// An earlier write of the same run failed, and this one relies on it.
+    #[error("{why}")]
+    BrokenOff {
+        /// What the earlier one failed with.
+        kind: ExitKind,
+        /// The same in words.
+        why: String,
+    },
     /// A run that has not ended owns the download.
     #[error("another invocation is working on download {id}")]
     Owned {
@@ -156,6 +164,7 @@ impl StoreError {
             | StoreError::LeaseLost { .. }
             | StoreError::Owned { .. }
             | StoreError::ActiveExists { .. } => ExitKind::Retry,
+            StoreError::BrokenOff { kind, .. } => *kind,
             StoreError::NotFound { .. } | StoreError::Transition { .. } => ExitKind::Usage,
             StoreError::Gone | StoreError::Thread(_) | StoreError::Statement(_) => {
                 ExitKind::Internal

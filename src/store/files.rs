@@ -164,7 +164,7 @@ impl Store {
     /// # Errors
     /// [`crate::store::StoreError::LeaseLost`].
     pub fn record_resolved(&self, id: DownloadId, run: RunId, resolved: Resolved) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
+        self.write_next((id, run), Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
             sql::execute(
                 tx,
@@ -194,7 +194,7 @@ impl Store {
         files: Vec<NewFile>,
         kept: Vec<(Vec<u8>, Kept)>,
     ) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
+        self.write_next((id, run), Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
             nodes::keep(tx, id, &kept)?;
             for file in &files {

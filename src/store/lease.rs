@@ -85,6 +85,7 @@ impl Store {
         now: Timestamp,
     ) -> Reply<Claim> {
         let from = from.to_vec();
+        self.begin_anew(id, run);
         self.write(Durability::Process, move |tx| {
             claim(tx, id, run, &from, to, now)
         })
@@ -96,7 +97,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseLost`], [`StoreError::Transition`].
     pub fn set_status(&self, id: DownloadId, run: RunId, to: Status, now: Timestamp) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
+        self.write_next((id, run), Durability::Process, move |tx| {
             let from = owned(tx, id, run)?;
             step(
                 id,
@@ -154,7 +155,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseLost`], [`StoreError::Transition`].
     pub fn finish(&self, id: DownloadId, run: RunId, finish: Finish) -> Reply<()> {
-        self.write(Durability::Power, move |tx| {
+        self.write_next((id, run), Durability::Power, move |tx| {
             let from = owned(tx, id, run)?;
             step(id, from, Status::Success, &[Status::Success])?;
             traffic::add(tx, id, &finish.traffic)?;

@@ -3,6 +3,7 @@
 //! A busy or slow database never stalls the caller: a call queues its work and returns a
 //! [`Reply`]. Calls of one handle, and of its clones, are done in the order they were made.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -13,6 +14,8 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
+use crate::download::{DownloadId, RunId};
+use crate::exit::ExitKind;
 use crate::store::{StoreError, open};
 
 /// Handle on the database; clones share one connection.
@@ -46,6 +49,8 @@ struct Database {
     conn: Connection,
     path: PathBuf,
     durability: Durability,
+    /// Downloads of which a run could not record something, and why; see [`Store::write_next`].
+    broken_off: HashMap<(DownloadId, RunId), (ExitKind, String)>,
 }
 
 impl Store {
@@ -72,6 +77,7 @@ impl Store {
             conn,
             path,
             durability: Durability::Process,
+            broken_off: HashMap::new(),
         };
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -105,6 +111,42 @@ impl Store {
             database.set_durability(durability)?;
             database.transact(TransactionBehavior::Immediate, act)
         })
+    }
+
+    /// One of the writes by which a run tells, in order and without waiting, how far a download is.
+    /// When one of them has failed, all later ones fail: each relies on those before it, and a disk
+    /// that is full for a moment must not leave a tree that lacks some of its names.
+    pub(super) fn write_next<T: Send + 'static>(
+        &self,
+        (id, run): (DownloadId, RunId),
+        durability: Durability,
+        act: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Reply<T> {
+        self.queue(move |database| {
+            if let Some((kind, why)) = database.broken_off.get(&(id, run)).cloned() {
+                return Err(StoreError::BrokenOff { kind, why });
+            }
+            let done = database
+                .set_durability(durability)
+                .and_then(|()| database.transact(TransactionBehavior::Immediate, act));
+            // Of a lease that is lost every write finds that out by itself.
+            if let Err(error) = &done
+                && !matches!(error, StoreError::LeaseLost { .. })
+            {
+                let why = (error.exit_kind(), error.to_string());
+                database.broken_off.insert((id, run), why);
+            }
+            done
+        })
+    }
+
+    /// The run takes the download up anew, with what is recorded of it.
+    pub(super) fn begin_anew(&self, id: DownloadId, run: RunId) {
+        // Nobody need wait: the store works in order.
+        let _ = self.queue(move |database| {
+            database.broken_off.remove(&(id, run));
+            Ok(())
+        });
     }
 
     fn queue<T: Send + 'static>(

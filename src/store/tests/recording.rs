@@ -151,6 +151,33 @@ fn a_checkpoint_of_an_unknown_file_leaves_no_trace() {
     assert_eq!((row.bytes_fetched, row.bytes_verified), (0, 0));
 }
 
+/// Each write relies on those before it: a failed one must not leave a gap.
+#[test]
+fn after_a_failed_write_the_run_records_nothing_more() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let id = sandbox.resolved("x", run);
+    let store = &sandbox.store;
+    let unknown = Checkpoint {
+        files: vec![crate::store::FileState {
+            index: 7,
+            ..proved(60)
+        }],
+        ..checkpoint(60)
+    };
+    let found = || store.record_found(id, run, vec![new_file("bafyother")], Vec::new());
+    store.checkpoint(id, run, unknown).wait().expect_err("7");
+    let refused = found().wait();
+    assert!(matches!(refused, Err(StoreError::BrokenOff { .. })));
+    let refused = store.finish(id, run, finish(None)).wait();
+    assert!(matches!(refused, Err(StoreError::BrokenOff { .. })));
+    let paused = store.end(id, run, ending(Status::Paused));
+    paused.wait().expect("that it stopped is recorded");
+    let again = store.claim(id, run, &[Status::Paused], Status::Resuming, at(20));
+    again.wait().expect("a claim");
+    found().wait().expect("from now on all is recorded again");
+}
+
 #[test]
 fn what_is_proved_outlives_a_second_resolving_of_the_same_file_only() {
     let sandbox = Sandbox::new();
