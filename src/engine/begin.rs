@@ -155,8 +155,16 @@ impl Coordinator<'_> {
         if kind == Some(FileKind::File) {
             let rows = self.store.files(id).await;
             let rows = rows.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
-            // A part that proves itself only at its end holds no leaf that could be proved now.
-            if rows.first().is_some_and(|row| row.state.source.is_some()) {
+            // A part that proves itself only at its end holds no leaf that could be proved now. Of
+            // such a file, and of one that failed, only a size is recorded that somebody claimed.
+            let state = rows.first().map(|row| &row.state);
+            let is_whole = state.is_some_and(|state| state.source.is_some());
+            let is_claim = state.is_none_or(|state| state.verified.is_empty())
+                && match self.root() {
+                    Some(root) => self.stored_node(&root).await?.is_none(),
+                    None => true,
+                };
+            if is_whole || is_claim {
                 return Ok(());
             }
         }
@@ -250,7 +258,11 @@ impl Coordinator<'_> {
     }
 
     /// Finds out what is there, on a thread of its own, so that it can be stopped meanwhile.
-    async fn recover(&mut self, access: Access, signals: &mut Signals) -> Result<Recovered, Stop> {
+    pub(super) async fn recover(
+        &mut self,
+        access: Access,
+        signals: &mut Signals,
+    ) -> Result<Recovered, Stop> {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let Some(root) = self.root() else {
             unreachable!("only content has something to recover");

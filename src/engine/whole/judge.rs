@@ -8,6 +8,17 @@ use crate::engine::files::FinishedFile;
 use crate::engine::whole::{Goal, Joins, Phase, Sums};
 use crate::event::What;
 
+impl Goal {
+    /// Whether a file that came to this is what was wanted.
+    pub(super) fn is_met(&self, sums: &Sums) -> bool {
+        match self {
+            Goal::Profile(_) => sums.profile.is_some(),
+            Goal::Checksum(wanted) => wanted.is_met(&sums.sha256, sums.digest.as_deref()),
+            Goal::Nothing => true,
+        }
+    }
+}
+
 impl Coordinator<'_> {
     /// The file is here: is it what was wanted?
     pub(super) fn judge(&mut self, sums: Sums) {
@@ -22,6 +33,13 @@ impl Coordinator<'_> {
         } else {
             Proof::Unverified
         };
+        tracing::debug!(profile = sums.profile, ?proof, "the file is right");
+        self.accept_whole(&sums, proof);
+    }
+
+    /// It is what was wanted.
+    pub(super) fn accept_whole(&mut self, sums: &Sums, proof: Proof) {
+        let Some(whole) = &mut self.whole else { return };
         whole.phase = Phase::Proved;
         for (provider, sent) in self.providers.iter_mut().zip(&mut whole.sent) {
             provider.kept(std::mem::take(sent), proof);
@@ -35,7 +53,6 @@ impl Coordinator<'_> {
         self.tally.proof = Some(proof);
         self.hashing.finished.insert(0, file);
         self.checkpointing.note_finished(0);
-        tracing::debug!(profile = sums.profile, ?proof, "the file is right");
     }
 
     /// It is not: its source is asked no more, and another one begins anew.

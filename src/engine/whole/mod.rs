@@ -6,6 +6,7 @@
 //! of the machine), since the sum at the end decides over all of it. A file that comes out wrong is
 //! deleted, its source is asked no more, and another one begins anew.
 
+mod adopt;
 mod judge;
 mod local;
 mod progress;
@@ -148,9 +149,15 @@ impl Coordinator<'_> {
     /// Takes up a file that proves itself only at its end.
     pub(super) async fn begin_whole(&mut self, goal: Goal) -> Result<(), Stop> {
         let id = self.job.id;
-        let Destination::Disk { part: path, .. } = self.job.destination.clone() else {
+        let Destination::Disk {
+            part: path, target, ..
+        } = self.job.destination.clone()
+        else {
             return Err(Stop::Failed(failure::needs_a_file()));
         };
+        if !inspect::exists(&path) && self.adopt_whole(&goal, &target).await? {
+            return Ok(());
+        }
         let rows = self.store.files(id).await;
         let rows = rows.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
         let saved = rows
