@@ -211,11 +211,15 @@ impl Context {
 }
 
 impl Run {
-    /// Ends the run.
-    pub fn end(self) -> Result<(), CommandError> {
-        self.store.end_run(self.id, Timestamp::now()).wait()?;
-        self.lock.release()?;
-        Ok(())
+    /// Ends the run. Where that cannot be recorded, its lock is free all the same, by which the next
+    /// invocation sees that it is over: no reason to call failed what was done and said to be done.
+    pub fn end(self) {
+        if let Err(error) = self.store.end_run(self.id, Timestamp::now()).wait() {
+            tracing::warn!(%error, "cannot record the end of the run");
+        }
+        if let Err(error) = self.lock.release() {
+            tracing::warn!(%error, "cannot remove the lock of the run");
+        }
     }
 }
 

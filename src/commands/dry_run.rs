@@ -101,7 +101,7 @@ fn action(context: &Context, get: &Get, wanted: &Wanted) -> Result<&'static str,
     // A directory that is missing would be made.
     let parent = wanted.path.as_deref().and_then(Path::parent);
     if parent.is_some_and(inspect::exists) {
-        get::check_target(wanted, get.force)?;
+        get::check_target(context, wanted, get.force)?;
     }
     let under_way = match &wanted.path {
         Some(path) => context.store.unfinished_at(path).wait()?,

@@ -56,12 +56,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
     let (done, sha256) = match written {
         Ok(written) => written,
         Err(error) => {
-            transfer.close()?;
+            transfer.close();
             return Err(error);
         }
     };
     tell(&mut transfer, &row, target.path(), &done);
-    transfer.close()?;
+    transfer.close();
     let view = ExportedView {
         id: row.id,
         cid: root,

@@ -183,7 +183,7 @@ pub fn is_there(
         transfer.already_there(&row);
         return Ok(true);
     }
-    check_target(wanted, get.force)?;
+    check_target(context, wanted, get.force)?;
     Ok(false)
 }
 
@@ -401,10 +401,18 @@ fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {
 }
 
 /// Whether something could be put there, as far as looking can tell.
-pub fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError> {
+pub fn check_target(
+    context: &Context,
+    wanted: &Wanted,
+    is_forced: bool,
+) -> Result<(), CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(());
     };
+    if inspect::is_directory(path) && is_under_way(context, wanted, path)? {
+        // It may have been renamed, and not recorded any more: the engine looks.
+        return Ok(());
+    }
     let hint = match inspect::is_directory(path) {
         // The engine looks whether fetchd made all that is in it.
         true if is_forced => return Ok(()),
@@ -417,6 +425,19 @@ pub fn check_target(wanted: &Wanted, is_forced: bool) -> Result<(), CommandError
     Target::at(path)?
         .check_creatable(true)
         .map_err(|error| CommandError::from(error).hint(hint))
+}
+
+/// Whether a download of this very directory to this place has not ended.
+fn is_under_way(context: &Context, wanted: &Wanted, path: &Path) -> Result<bool, CommandError> {
+    let Some(id) = context.store.unfinished_at(path).wait()? else {
+        return Ok(false);
+    };
+    let row = context.store.download(id).wait()?;
+    Ok(row.is_some_and(|row| {
+        row.kind == "directory"
+            && row.root_cid == wanted.root.as_ref().map(cid::text)
+            && row.content_path == wanted.names.join("/")
+    }))
 }
 
 /// What the record is to keep of the flags.

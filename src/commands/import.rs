@@ -29,7 +29,7 @@ pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> 
     let roots = match roots {
         Ok(roots) => roots,
         Err(error) => {
-            transfer.close()?;
+            transfer.close();
             return Err(error);
         }
     };

@@ -18,7 +18,7 @@ use crate::ui::view::{ListingView, NamedView};
 pub fn run(context: &Context, ls: &Ls) -> Result<ExitKind, CommandError> {
     let mut transfer = Transfer::begin(context, None)?;
     let listing = list(context, &mut transfer, ls);
-    transfer.close()?;
+    transfer.close();
     let listing = listing?;
     context.show(&listing, || table::listing(&listing))?;
     Ok(ExitKind::Success)

@@ -18,7 +18,7 @@ use crate::download::chain;
 use crate::engine::{self, LocalFiles, Place, Provider, Tempo};
 use crate::exit::ExitKind;
 use crate::gateway::address::Reach;
-use crate::gateway::capability::Capabilities;
+use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
 use crate::gateway::defaults;
@@ -169,6 +169,7 @@ impl Network {
             }
         }
         self.add_mirrors(&mut providers, recorded)?;
+        doubt_memory(&mut providers.list);
         Ok(providers)
     }
 
@@ -296,6 +297,25 @@ impl Network {
             .entry(rate)
             .or_insert_with(|| Arc::new(RateLimit::new(rate)));
         Some(Arc::clone(limit))
+    }
+}
+
+/// Where memory knows of nobody who serves what proves itself, it is not believed who does not: one
+/// bad answer to one form must not end every later try before it has begun.
+fn doubt_memory(providers: &mut [Provider]) {
+    let proves = |known: &Capabilities| known.raw == Known::Yes || known.car == Known::Yes;
+    if providers
+        .iter()
+        .any(|provider| proves(&provider.capabilities))
+    {
+        return;
+    }
+    for provider in providers {
+        provider.capabilities = Capabilities {
+            raw: Known::Unknown,
+            car: Known::Unknown,
+            ..provider.capabilities
+        };
     }
 }
 

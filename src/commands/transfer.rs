@@ -28,13 +28,13 @@ use crate::content::names::Resolved;
 use crate::content::source::{ContentSource, Root};
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
-use crate::disk::{DiskError, tree};
+use crate::disk::{DiskError, inspect, tree};
 use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
 use crate::engine::{Destination, Discovery, Ending, Job, Saved, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::gateway::netrc::Netrc;
-use crate::store::{self, DownloadRow, Store};
+use crate::store::{self, DownloadRow, FileKind, Store};
 use crate::ui::Reporter;
 use crate::ui::view::PlanView;
 
@@ -497,8 +497,8 @@ impl<'a> Transfer<'a> {
     }
 
     /// Ends a run that was for no download.
-    pub fn close(self) -> Result<(), CommandError> {
-        self.run.end()
+    pub fn close(self) {
+        self.run.end();
     }
 
     /// Ends the run, and says how all of it ended.
@@ -512,7 +512,7 @@ impl<'a> Transfer<'a> {
         if let Some(closed) = self.reporter.closed() {
             outcome = closed.kind();
         }
-        self.run.end()?;
+        self.run.end();
         Ok(outcome)
     }
 }
@@ -577,7 +577,12 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
     let destination = match (&row.path, part_path(row)) {
         (Some(target), Some(part)) => {
             if !matches!(row.kind.as_str(), "directory" | "car") {
-                check_part(&part)?;
+                // What the root is may not have been recorded before a crash: then a directory can
+                // be this download's own.
+                let is_file = store.root_kind(row.id).wait()? == Some(FileKind::File);
+                if is_file || recorded.url.is_some() || !inspect::is_directory(&part) {
+                    check_part(&part)?;
+                }
             }
             Destination::Disk {
                 target: target.clone(),

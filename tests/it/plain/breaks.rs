@@ -1,8 +1,8 @@
 //! Streams that break off, and files that are other ones by then.
 
 use super::{SIZE, data, finished, get, receipt, server, url};
-use crate::support::dag::seeded;
-use crate::support::gateway::{Fault, Gateway, On, Request};
+use crate::support::dag::{Recipe, seeded};
+use crate::support::gateway::{Fault, Features, Gateway, On, Request};
 use crate::support::sandbox::{Running, Sandbox};
 use crate::support::scenario::sha256;
 
@@ -137,4 +137,39 @@ fn a_joined_file_blames_nobody() {
     let done = finished(&sandbox, get(&sandbox, &liar, &args), &data);
     assert_eq!(receipt(&done, &url(&mirror))["rejected"], 0);
     assert_eq!(receipt(&done, &url(&mirror))["bytes"], SIZE);
+}
+
+/// Killed between the rename and the record: what stands at the target is proved, not fetched again.
+#[test]
+fn a_crash_after_the_rename_is_completed() {
+    let data = data();
+    let server = server(&data, None).start();
+    let (url, sum) = (url(&server), sha256(&data));
+    let get = ["--json", "get", &url, "-o", "file", "--sha256", &sum];
+    for command in [&get[..], &["--json", "resume", "1"]] {
+        let sandbox = Sandbox::new();
+        sandbox.run(get).exits(0);
+        let asked = server.requests().len();
+        let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+        let statement = "UPDATE downloads SET status = 'installing', completed_at = NULL,
+                         receipt = NULL, owner_run = 1 WHERE id = 1";
+        database.execute(statement, []).expect("a record");
+        drop(database);
+        finished(&sandbox, sandbox.run(command), &data);
+        assert_eq!(server.requests().len(), asked, "{}", server.story());
+    }
+}
+
+/// What was learnt of a gateway by which only whole plain files come does not end later downloads.
+#[test]
+fn a_path_gateway_serves_again_and_again() {
+    let dag = Recipe::default().chunk(256 << 10).width(174).build(700_000);
+    let gateway = Gateway::of(&dag).features(Features::PLAIN).start();
+    let sandbox = Sandbox::new();
+    for name in ["one", "two", "three"] {
+        let source = dag.source();
+        let get = ["get", &source, "-o", name, "--gateway", gateway.url()];
+        sandbox.run(get).exits(0);
+        assert!(sandbox.read(name) == dag.data);
+    }
 }
