@@ -174,8 +174,40 @@ impl PartFile {
     /// # Errors
     /// When the system cannot tell.
     pub fn len(&self) -> Result<u64, DiskError> {
-        let metadata = self.shared.file.metadata().map_err(self.error("examine"))?;
-        Ok(metadata.len())
+        Ok(self.metadata()?.len())
+    }
+
+    /// Whether the name stands for something else by now. If it stands for nothing, whoever needs it
+    /// will be told so.
+    ///
+    /// # Errors
+    /// When the file itself cannot be looked at.
+    pub fn is_replaced(&self) -> Result<bool, DiskError> {
+        let own = self.metadata()?;
+        let there = std::fs::symlink_metadata(self.path());
+        Ok(there.is_ok_and(|there| !platform::is_same_file(&own, &there)))
+    }
+
+    /// Whether less is on the disk than the length says. What was written has no holes; somebody
+    /// cut it, and it grew again, or the file system compresses.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn has_holes(&self) -> Result<bool, DiskError> {
+        Ok(platform::has_holes(&self.metadata()?))
+    }
+
+    /// Marks it as not what any checkpoint describes: whoever takes it up proves all of it again.
+    ///
+    /// # Errors
+    /// When the time cannot be set.
+    pub fn distrust(&self) -> Result<(), DiskError> {
+        let marked = self.shared.file.set_modified(std::time::UNIX_EPOCH);
+        marked.map_err(self.error("mark"))
+    }
+
+    fn metadata(&self) -> Result<std::fs::Metadata, DiskError> {
+        self.shared.file.metadata().map_err(self.error("examine"))
     }
 
     /// Whether it holds nothing.

@@ -49,7 +49,9 @@ impl Coordinator<'_> {
         while !self.checkpointing.is_idle() && self.stop.is_none() {
             self.step(receiver, signals, &mut tick).await;
         }
-        self.check_length();
+        if self.stop.is_none() {
+            self.look_again(signals).await;
+        }
         if self.stop.is_none() {
             self.write_car(signals).await;
         }
@@ -114,23 +116,6 @@ impl Coordinator<'_> {
                     "the CID and the checksum contradict each other: ask where they come from"
                         .to_owned(),
                 ),
-            }),
-            Err(error) => self.fail(disk_failure(&error, self.job.id)),
-        }
-    }
-
-    /// The last look before the final name: the part is as long as the file, whoever may have
-    /// touched it meanwhile.
-    fn check_length(&mut self) {
-        let (Output::File(part), Some(size)) = (&self.output, self.known_size()) else {
-            return;
-        };
-        match part.len() {
-            Ok(len) if len == size => {}
-            Ok(len) => self.fail(Failure {
-                kind: ExitKind::Disk,
-                message: format!("the part file is {len} bytes long where the file has {size}: somebody else has changed it"),
-                hint: Some(format!("prove it again with: fetchd resume {}", self.job.id)),
             }),
             Err(error) => self.fail(disk_failure(&error, self.job.id)),
         }

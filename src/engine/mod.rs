@@ -27,6 +27,7 @@ mod finish;
 mod give_up;
 mod input;
 mod journal;
+mod last_look;
 mod local;
 mod naming;
 mod output;

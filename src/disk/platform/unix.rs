@@ -88,6 +88,18 @@ pub(in crate::disk) fn clone_file(_from: &File, _to: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Whether what is open is what a name stands for.
+pub(in crate::disk) fn is_same_file(open: &Metadata, named: &Metadata) -> bool {
+    same_inode(open, named)
+}
+
+/// Whether the file takes less room than its length.
+pub(in crate::disk) fn has_holes(metadata: &Metadata) -> bool {
+    /// What `st_blocks` counts, whatever the file system's own blocks are.
+    const BLOCK: u64 = 512;
+    metadata.blocks().saturating_mul(BLOCK) < metadata.len()
+}
+
 /// Renames unless `to` exists, in one step.
 ///
 /// # Errors

@@ -83,6 +83,16 @@ pub(in crate::disk) fn clone_file(_from: &File, _to: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Whether what is open is what a name stands for: std cannot tell yet.
+pub(in crate::disk) fn is_same_file(_open: &Metadata, _named: &Metadata) -> bool {
+    true
+}
+
+/// Whether the file takes less room than its length: std cannot tell.
+pub(in crate::disk) fn has_holes(_metadata: &Metadata) -> bool {
+    false
+}
+
 /// Renames unless `to` exists, in one step: std's rename always replaces.
 pub(in crate::disk) fn rename_exclusive(_from: &Path, _to: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
