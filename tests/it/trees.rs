@@ -6,7 +6,7 @@ mod arrive;
 mod hostile;
 mod killed;
 mod paths;
-mod sample;
+pub mod sample;
 
 use crate::support::dag::Dag;
 use crate::support::gateway::Gateway;

@@ -105,16 +105,37 @@ impl Sandbox {
 
     /// The database, for reading only.
     pub fn database(&self) -> rusqlite::Connection {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let database =
-            rusqlite::Connection::open_with_flags(self.database_file(), flags).expect("a database");
-        database.busy_timeout(PATIENCE).expect("a live connection");
-        database
+        use rusqlite::{Connection, OpenFlags};
+        let open = |flags| {
+            let database = Connection::open_with_flags(self.database_file(), flags)?;
+            database.busy_timeout(PATIENCE)?;
+            database.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok::<_, rusqlite::Error>(database)
+        };
+        // What a killed process left can be such that only somebody who may write can read it.
+        open(OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .or_else(|_| open(OpenFlags::SQLITE_OPEN_READ_WRITE))
+            .expect("a database")
     }
 
     /// The binary with these arguments, in the downloads directory.
     pub fn fetchd<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetchd"));
+        command.args(args);
+        self.inside(command)
+    }
+
+    /// The same as the argument of another command, one that traces it for example.
+    pub fn fetchd_under<S: AsRef<OsStr>>(
+        &self,
+        wrapper: &[String],
+        args: impl IntoIterator<Item = S>,
+    ) -> Invocation {
+        let Some((program, own)) = wrapper.split_first() else {
+            return self.fetchd(args);
+        };
+        let mut command = Command::new(program);
+        command.args(own).arg(env!("CARGO_BIN_EXE_fetchd"));
         command.args(args);
         self.inside(command)
     }

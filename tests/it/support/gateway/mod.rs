@@ -352,17 +352,22 @@ impl Gateway {
 
     /// Waits until a response is parked.
     pub fn held(&self) {
+        assert!(
+            self.held_within(PATIENCE),
+            "no response was parked:\n{}",
+            self.story()
+        );
+    }
+
+    /// Waits so long for a response to be parked; says whether one is.
+    pub fn held_within(&self, patience: Duration) -> bool {
         let parked = lock(&self.shared.parked);
         let (_guard, waited) = self
             .shared
             .parking
-            .wait_timeout_while(parked, PATIENCE, |parked| *parked == 0)
+            .wait_timeout_while(parked, patience, |parked| *parked == 0)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(
-            !waited.timed_out(),
-            "no response was parked:\n{}",
-            self.story()
-        );
+        !waited.timed_out()
     }
 
     /// Lets all parked responses go on.

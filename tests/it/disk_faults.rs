@@ -1,0 +1,408 @@
+//! Disks that fill up or refuse, and others who touch what is being written: said with 73 or 74,
+//! nothing wrong under a final name, and it goes on when the cause is gone.
+//!
+//! What needs a file system of its own is skipped where none may be mounted.
+#![cfg(target_os = "linux")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::dag::{Dag, Recipe};
+use crate::support::gateway::{Fault, Features, Gateway, On};
+use crate::support::oracle;
+use crate::support::sandbox::{Output, Running, Sandbox};
+use crate::support::skipped;
+
+const LEAF: u64 = 256 << 10;
+const SIZE: u64 = 6 << 20;
+/// Where the gateway stops sending: inside a leaf.
+const HELD: u64 = 3 << 20 | 1000;
+/// Whole leaves before that, less what framing takes.
+const PROVED: u64 = HELD / LEAF * LEAF - LEAF;
+
+/// A small file system of its own, unmounted when dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(path: &Path, options: &str) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(path)
+            .output();
+        if mount.is_ok_and(|mount| mount.status.success()) {
+            return Some(Self(path.to_owned()));
+        }
+        skipped("no file system may be mounted here");
+        None
+    }
+
+    fn remount(&self, options: &str) {
+        let status = Command::new("mount")
+            .args(["-o", &format!("remount,{options}")])
+            .arg(&self.0)
+            .status();
+        assert!(status.expect("mount").success());
+    }
+
+    /// Takes all the room that there is, until it is dropped.
+    fn fill(&self) -> Filler {
+        let path = self.0.join("filler");
+        // Ends with an error, when it is full.
+        let _ = std::fs::write(&path, vec![1; 64 << 20]);
+        Filler(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+struct Filler(PathBuf);
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// A download of `out/dir/file` that a gateway holds half-way.
+struct Stuck {
+    sandbox: Sandbox,
+    dag: Dag,
+    gateway: Gateway,
+}
+
+impl Stuck {
+    fn new() -> Self {
+        let dag = Recipe::default()
+            .chunk(256 << 10)
+            .width(16)
+            .build(usize::try_from(SIZE).expect("small"));
+        let gateway = Gateway::of(&dag)
+            .features(Features::TRUSTLESS)
+            .on(On::any(), Fault::HoldAtTotal(HELD))
+            .start();
+        let sandbox = Sandbox::new();
+        sandbox.config("checkpoint_bytes = \"1M\"\nstall_timeout = \"30s\"");
+        std::fs::create_dir(sandbox.target("dir")).expect("a fresh directory");
+        Self {
+            sandbox,
+            dag,
+            gateway,
+        }
+    }
+
+    /// Starts it; it has proved what came.
+    fn start(&self) -> Running {
+        let source = self.dag.source();
+        let url = self.gateway.url();
+        let args = ["--json", "get", &source, "-o", "dir/file", "--gateway", url];
+        let mut running = self.sandbox.fetchd(args).spawn();
+        self.gateway.held();
+        running.wait_event(|event| {
+            event["type"] == "progress" && event["bytes"].as_u64() >= Some(PROVED)
+        });
+        running
+    }
+
+    /// Lets the gateway go on and waits for the end.
+    fn let_go(&self, running: Running) -> Output {
+        self.gateway.heal();
+        self.gateway.release();
+        running.wait()
+    }
+
+    fn part(&self) -> PathBuf {
+        let partials = self.sandbox.partials();
+        assert_eq!(partials.len(), 1, "{partials:?}");
+        partials[0].clone()
+    }
+
+    fn target(&self) -> PathBuf {
+        self.sandbox.target("dir/file")
+    }
+
+    /// It failed like this, resumable, with no final name and a way on.
+    #[track_caller]
+    fn failed(&self, output: Output, code: i32) -> Output {
+        let output = output.exits(code);
+        assert!(!self.target().exists(), "{}", output.transcript());
+        let failed = output.events_of("failed").pop().expect("a failed event");
+        assert_eq!(failed["resumable"], true, "{failed}");
+        assert!(failed["hint"].is_string(), "{failed}");
+        output
+    }
+
+    /// Goes on to the end; returns what had to be sent.
+    #[track_caller]
+    fn resumes(&self) -> u64 {
+        self.gateway.heal();
+        let before = self.gateway.sent();
+        let output = self.sandbox.run(["--json", "resume", "1"]).exits(0);
+        self.arrived(&output);
+        self.gateway.sent() - before
+    }
+
+    #[track_caller]
+    fn arrived(&self, output: &Output) {
+        let is_right = self.sandbox.read("dir/file") == self.dag.data;
+        assert!(is_right, "wrong bytes\n{}", output.transcript());
+        oracle::check(&self.sandbox, output);
+        oracle::claims_are_true(&self.sandbox, &self.dag);
+    }
+}
+
+/// Nothing that was proved is fetched again.
+#[track_caller]
+fn assert_kept(sent: u64) {
+    let allowed = SIZE - PROVED + 3 * LEAF;
+    assert!(sent <= allowed, "{sent} bytes were sent, {allowed} allowed");
+}
+
+#[test]
+fn the_disk_fills_up_while_it_is_written() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.target("dir"), "size=8m") else {
+        return;
+    };
+    let running = stuck.start();
+    let filler = disk.fill();
+    let output = stuck.let_go(running);
+    let output = stuck.failed(output, 74);
+    assert_eq!(output.events_of("failed")[0]["kind"], "disk");
+    oracle::claims_are_true(&stuck.sandbox, &stuck.dag);
+    let output = stuck.sandbox.run(["--json", "resume", "1"]);
+    stuck.failed(output, 74);
+    drop(filler);
+    assert_kept(stuck.resumes());
+}
+
+#[test]
+fn there_is_too_little_room_from_the_start() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.target("dir"), "size=4m") else {
+        return;
+    };
+    stuck.gateway.heal();
+    let (source, url) = (stuck.dag.source(), stuck.gateway.url());
+    let args = ["--json", "get", &source, "-o", "dir/file", "--gateway", url];
+    let output = stuck.sandbox.run(args);
+    stuck.failed(output, 74);
+    assert!(stuck.gateway.sent() < SIZE / 2, "it began all the same");
+    disk.remount("size=16m");
+    stuck.resumes();
+}
+
+#[test]
+fn the_disk_of_the_state_fills_up() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.state(), "size=2m") else {
+        return;
+    };
+    let running = stuck.start();
+    let filler = disk.fill();
+    let output = stuck.let_go(running);
+    stuck.failed(output, 74);
+    drop(filler);
+    oracle::claims_are_true(&stuck.sandbox, &stuck.dag);
+    assert_kept(stuck.resumes());
+}
+
+#[test]
+fn there_is_no_room_for_the_state() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.state(), "size=16k") else {
+        return;
+    };
+    stuck.gateway.heal();
+    let (source, url) = (stuck.dag.source(), stuck.gateway.url());
+    let args = ["get", &source, "-o", "dir/file", "--gateway", url];
+    let output = stuck.sandbox.fetchd(args).run().exits(74);
+    assert!(output.stderr.contains("hint: "), "{}", output.transcript());
+    assert!(!stuck.target().exists() && stuck.sandbox.partials().is_empty());
+    disk.remount("size=4m");
+    let output = stuck.sandbox.run(args).exits(0);
+    stuck.arrived(&output);
+}
+
+#[test]
+fn a_disk_becomes_read_only() {
+    for of_state in [false, true] {
+        let stuck = Stuck::new();
+        let place = match of_state {
+            true => stuck.sandbox.state(),
+            false => stuck.sandbox.target("dir"),
+        };
+        let Some(disk) = Mounted::at(&place, "size=16m") else {
+            return;
+        };
+        stuck.start().kill9();
+        stuck.gateway.heal();
+        disk.remount("ro");
+        let output = stuck.sandbox.fetchd(["resume", "1"]).run().exits(74);
+        assert!(output.stderr.contains("hint: "), "{}", output.transcript());
+        stuck.sandbox.fetchd(["list"]).run().exits(0);
+        disk.remount("rw");
+        assert_kept(stuck.resumes());
+    }
+}
+
+/// Files of at most so much: too little for the database, then too little for the part.
+#[test]
+fn files_may_not_grow() {
+    for blocks in [20, 200, 1000, 6000] {
+        let stuck = Stuck::new();
+        stuck.gateway.heal();
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {blocks}; exec '{}' get {} -o dir/file --gateway {}",
+            env!("CARGO_BIN_EXE_fetchd"),
+            stuck.dag.source(),
+            stuck.gateway.url(),
+        );
+        let output = stuck.sandbox.shell(&script).run().exits(74);
+        assert!(output.stderr.contains("hint: "), "{}", output.transcript());
+        assert!(!stuck.target().exists());
+        let (source, url) = (stuck.dag.source(), stuck.gateway.url());
+        let again = ["get", &source, "-o", "dir/file", "--gateway", url];
+        let output = stuck.sandbox.run(again).exits(0);
+        stuck.arrived(&output);
+    }
+}
+
+#[test]
+fn the_directory_is_removed_meanwhile() {
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    std::fs::remove_dir_all(stuck.sandbox.target("dir")).expect("a directory");
+    let output = stuck.let_go(running);
+    assert!(
+        matches!(output.code, Some(73 | 74)),
+        "{}",
+        output.transcript()
+    );
+    stuck.failed(output, 73);
+    let output = stuck.sandbox.run(["--json", "resume", "1"]);
+    stuck.failed(output, 73);
+    std::fs::create_dir(stuck.sandbox.target("dir")).expect("a directory");
+    stuck.resumes();
+}
+
+#[test]
+fn the_directory_is_moved_meanwhile() {
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    let (here, there) = (stuck.sandbox.target("dir"), stuck.sandbox.target("moved"));
+    std::fs::rename(&here, &there).expect("a directory");
+    let output = stuck.let_go(running);
+    stuck.failed(output, 73);
+    std::fs::rename(&there, &here).expect("a directory");
+    assert_kept(stuck.resumes());
+}
+
+/// What others do to the part while it is written: nothing wrong gets the final name.
+#[test]
+fn the_part_is_touched_meanwhile() {
+    use std::os::unix::fs::symlink;
+    type Touch = fn(&Path);
+    let touches: [(&str, Touch); 6] = [
+        ("deleted", |part| {
+            std::fs::remove_file(part).expect("a part");
+        }),
+        ("cut", |part| resize(part, 1 << 20)),
+        ("emptied", |part| resize(part, 0)),
+        ("another file", |part| {
+            std::fs::rename(part, part.with_extension("old")).expect("a part");
+            std::fs::write(part, vec![7; 1 << 20]).expect("a file");
+        }),
+        ("a link", |part| {
+            let victim = part.with_file_name("victim");
+            std::fs::write(&victim, b"precious").expect("a file");
+            std::fs::remove_file(part).expect("a part");
+            symlink(victim, part).expect("a link");
+        }),
+        ("a directory", |part| {
+            std::fs::remove_file(part).expect("a part");
+            std::fs::create_dir(part).expect("a directory");
+        }),
+    ];
+    for (name, touch) in touches {
+        let stuck = Stuck::new();
+        let running = stuck.start();
+        let part = stuck.part();
+        touch(&part);
+        let output = stuck.let_go(running);
+        if stuck.target().exists() {
+            let is_right = stuck.sandbox.read("dir/file") == stuck.dag.data;
+            assert!(is_right, "{name}: WRONG BYTES\n{}", output.transcript());
+            continue;
+        }
+        let is_said = matches!(output.code, Some(65 | 73 | 74));
+        assert!(is_said, "{name}: {}", output.transcript());
+        let victim = std::fs::read(part.with_file_name("victim"));
+        assert!(victim.is_err() || victim.is_ok_and(|bytes| bytes == b"precious"));
+        if part.is_symlink() {
+            std::fs::remove_file(&part).expect("a link");
+        } else if part.is_dir() {
+            std::fs::remove_dir(&part).expect("a directory");
+        }
+        let _ = std::fs::remove_file(part.with_file_name("victim"));
+        let _ = std::fs::remove_file(part.with_extension("old"));
+        let output = stuck.sandbox.fetchd(["--json", "resume", "1"]).run();
+        let output = match output.code {
+            Some(0) => output,
+            _ => stuck
+                .sandbox
+                .run(["--json", "resume", "1", "--reset"])
+                .exits(0),
+        };
+        stuck.arrived(&output);
+    }
+}
+
+fn resize(path: &Path, len: u64) {
+    let file = std::fs::File::options().write(true).open(path);
+    file.and_then(|file| file.set_len(len)).expect("a part");
+}
+
+/// Others make the target meanwhile: other content is kept, the same content is as good as ours.
+#[test]
+fn the_target_is_made_by_others_meanwhile() {
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    std::fs::write(stuck.target(), b"somebody else's").expect("a file");
+    let output = stuck.let_go(running).exits(73);
+    assert_eq!(stuck.sandbox.read("dir/file"), b"somebody else's");
+    let failed = output.events_of("failed").pop().expect("a failed event");
+    assert_eq!(failed["resumable"], true, "{failed}");
+    std::fs::remove_file(stuck.target()).expect("a file");
+    assert!(stuck.resumes() < LEAF, "it was all there");
+
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    std::fs::write(stuck.target(), &stuck.dag.data).expect("a file");
+    let output = stuck.let_go(running).exits(0);
+    stuck.arrived(&output);
+}
+
+/// Somebody else keeps the database locked, longer than a statement waits.
+#[test]
+fn the_database_is_locked_for_long() {
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    let database = rusqlite::Connection::open(stuck.sandbox.database_file()).expect("a database");
+    database.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    let output = stuck.let_go(running);
+    drop(database);
+    assert!(
+        matches!(output.code, Some(0 | 75)),
+        "{}",
+        output.transcript()
+    );
+    if output.code == Some(75) {
+        assert_kept(stuck.resumes());
+    } else {
+        stuck.arrived(&output);
+    }
+}
