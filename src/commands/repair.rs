@@ -36,7 +36,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
     transfer.reporter = context.reporter_on_stderr();
     let done = repair(context, &mut transfer, args);
     transfer.reporter.finish();
-    transfer.close()?;
+    transfer.close();
     done
 }
 

@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
         None => all(context, &mut transfer, args),
     };
     transfer.reporter.finish();
-    transfer.close()?;
+    transfer.close();
     done
 }
 
