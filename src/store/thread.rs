@@ -143,10 +143,10 @@ impl Store {
     /// The run takes the download up anew, with what is recorded of it.
     pub(super) fn begin_anew(&self, id: DownloadId, run: RunId) {
         // Nobody need wait: the store works in order.
-        let _ = self.queue(move |database| {
+        drop(self.queue(move |database| {
             database.broken_off.remove(&(id, run));
             Ok(())
-        });
+        }));
     }
 
     fn queue<T: Send + 'static>(
