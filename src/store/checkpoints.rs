@@ -71,7 +71,7 @@ impl Store {
         let (hash, trigger) = (state_hash(checkpoint), checkpoint.trigger);
         let (bytes, now) = (checkpoint.bytes_verified, checkpoint.now);
         let is_empty = checkpoint.files.is_empty();
-        self.write(Durability::Process, move |tx| {
+        self.write_next((id, run), Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
             if is_empty || newest_hash(tx, id)? == Some(hash) {
                 return Ok(None);

@@ -10,12 +10,12 @@ use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::finish::on_a_thread;
 use crate::engine::output::Output;
 use crate::engine::whole::progress::Progress;
-use crate::engine::whole::{Goal, Joins, Phase, Whole, wanted, writer};
+use crate::engine::whole::{Goal, Joins, Phase, Wanted, Whole, writer};
 
 impl Whole {
     /// Whether a file on the disk is what is wanted.
     pub async fn is_right_on_disk(&self, file: PartFile) -> Result<bool, DiskError> {
-        let wanted = wanted(&self.goal);
+        let wanted = Wanted::of(&self.goal);
         let sums = on_a_thread(move || writer::sums_of(file, wanted)).await?;
         Ok(self.goal.is_met(&sums))
     }
@@ -35,7 +35,7 @@ impl Coordinator<'_> {
         let Ok(size) = file.len() else {
             return Ok(false);
         };
-        let (there, wanted) = (file.clone(), wanted(goal));
+        let (there, wanted) = (file.clone(), Wanted::of(goal));
         let sums = match on_a_thread(move || writer::sums_of(there, wanted)).await {
             Ok(sums) if goal.is_met(&sums) => sums,
             _ => return Ok(false),

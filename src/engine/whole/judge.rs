@@ -8,17 +8,6 @@ use crate::engine::files::FinishedFile;
 use crate::engine::whole::{Goal, Joins, Phase, Sums};
 use crate::event::What;
 
-impl Goal {
-    /// Whether a file that came to this is what was wanted.
-    pub(super) fn is_met(&self, sums: &Sums) -> bool {
-        match self {
-            Goal::Profile(_) => sums.profile.is_some(),
-            Goal::Checksum(wanted) => wanted.is_met(&sums.sha256, sums.digest.as_deref()),
-            Goal::Nothing => true,
-        }
-    }
-}
-
 impl Coordinator<'_> {
     /// The file is here: is it what was wanted?
     pub(super) fn judge(&mut self, sums: Sums) {

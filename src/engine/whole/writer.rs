@@ -82,9 +82,13 @@ pub fn spawn(
 }
 
 /// What a file that is there comes to. Reads all of it, and writes nothing.
-pub fn sums_of(file: PartFile, wanted: Wanted) -> Result<Sums, DiskError> {
-    let len = file.len()?;
-    let mut reader = Writer::new(file, wanted);
+pub fn sums_of(part: PartFile, wanted: Wanted) -> Result<Sums, DiskError> {
+    let len = part.len()?;
+    let mut reader = Writer {
+        part,
+        number: 0,
+        summer: Summer::new(wanted),
+    };
     reader.read_to(len)?;
     Ok(reader.finish())
 }

@@ -166,7 +166,7 @@ fn after_a_failed_write_the_run_records_nothing_more() {
         ..checkpoint(60)
     };
     let found = || store.record_found(id, run, vec![new_file("bafyother")], Vec::new());
-    store.checkpoint(id, run, unknown).wait().expect_err("7");
+    sandbox.record(id, run, unknown).expect_err("7");
     let refused = found().wait();
     assert!(matches!(refused, Err(StoreError::BrokenOff { .. })));
     let refused = store.finish(id, run, finish(None)).wait();
