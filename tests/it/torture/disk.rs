@@ -29,6 +29,8 @@ const WRITES: &[Harm] = &[
     Nothing,
     Kill,
 ];
+/// Of a call that also wakes threads, which no disk can make fail.
+const SOME_WRITES: &[Harm] = &[Kill];
 const SYNCS: &[Harm] = &[Error("EIO"), Error("ENOSPC"), Lasting("EIO"), Kill];
 const SIZES: &[Harm] = &[Error("EIO"), Error("ENOSPC"), Error("EOPNOTSUPP"), Kill];
 const NAMES: &[Harm] = &[
@@ -52,7 +54,7 @@ const COPIES: &[Harm] = &[
 /// The calls, and what a disk may do to them.
 const CALLS: &[(&str, &[Harm])] = &[
     ("pwrite64", WRITES),
-    ("write", WRITES),
+    ("write", SOME_WRITES),
     ("fsync", SYNCS),
     ("fdatasync", SYNCS),
     ("ftruncate", SIZES),
