@@ -173,7 +173,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             wanted,
             headers,
         } = wish;
-        get::check_target(&wanted, get.force)?;
+        get::check_target(self.context, &wanted, get.force)?;
         self.transfer
             .take_secrets(headers.to_vec(), Netrc::default());
         let recorded = get::recorded(&get, &wanted);
