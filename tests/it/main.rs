@@ -19,6 +19,7 @@ mod fixtures_car;
 mod fixtures_cid;
 mod fixtures_dirs;
 mod fixtures_ipns;
+mod fuzz;
 mod gateway_self;
 mod gateways;
 mod gateways_check;
