@@ -15,7 +15,7 @@ use clap::builder::PossibleValuesParser;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::cli::values::{Limit, MAX_CONNECTIONS};
+use crate::cli::values::{Limit, MAX_CONNECTIONS, MAX_JOBS};
 use crate::content::importer::Profile;
 use crate::download::Status;
 
@@ -117,6 +117,12 @@ pub enum Command {
     /// Go on with paused, interrupted or failed downloads
     #[command(after_help = help::RESUME)]
     Resume(Resume),
+    /// Fetch what is in the queue and due
+    #[command(after_help = help::RUN)]
+    Run(Run),
+    /// Look on at what other invocations are doing
+    #[command(after_help = help::WATCH)]
+    Watch(Watch),
     /// Stop downloads at a checkpoint, from any terminal
     #[command(after_help = help::PAUSE)]
     Pause(Pause),
@@ -279,6 +285,25 @@ pub struct Get {
     /// Refuse content that is larger (20M, 1.5GiB, off)
     #[arg(long, value_name = "SIZE", value_parser = values::limit)]
     pub max_size: Option<Limit>,
+    /// Put it into the queue for 'fetchd run', print its id, and ask nobody
+    ///
+    /// All that is asked for is recorded, names are looked up when their turn comes. --header is
+    /// never stored and is refused; --max-time then counts for each try.
+    #[arg(long, conflicts_with_all = ["dry_run", "wait"])]
+    pub queue: bool,
+    /// Its place in the queue: higher is earlier [default: 0]
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "queue",
+        allow_negative_numbers = true
+    )]
+    pub priority: Option<i64>,
+    /// If another process is fetching it, wait for that
+    ///
+    /// Then its path is printed, or it is taken over where the other one stopped.
+    #[arg(long)]
+    pub wait: bool,
     /// Pause after this time in all (90s, 5m, 1h30m)
     #[arg(long, value_name = "TIME", value_parser = values::positive_duration)]
     pub max_time: Option<Duration>,
@@ -302,9 +327,31 @@ pub struct Resume {
     /// Also take from this URL, file or directory, which holds the same bytes; repeatable
     #[arg(long, value_name = "URL|PATH")]
     pub mirror: Vec<String>,
+    /// At most so many at once [default: the key jobs]
+    #[arg(short, long, value_name = "N", value_parser = jobs_parser())]
+    pub jobs: Option<u32>,
     /// Most bytes per second from now on (500K, 2M, off)
     #[arg(long, value_name = "RATE", value_parser = values::rate)]
     pub limit_rate: Option<Limit>,
+}
+
+/// `fetchd run`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Run {
+    /// Stay, and fetch what is queued later too
+    #[arg(short, long)]
+    pub watch: bool,
+    /// At most so many at once [default: the key jobs]
+    #[arg(short, long, value_name = "N", value_parser = jobs_parser())]
+    pub jobs: Option<u32>,
+}
+
+/// `fetchd watch`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct Watch {
+    /// Downloads to follow to their end: id, CID, unique prefix of a CID, or path [default: all]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
 }
 
 /// `fetchd pause`.
@@ -666,6 +713,11 @@ pub struct Man {
     pub dir: Option<PathBuf>,
 }
 
+/// A parser for numbers of downloads at once.
+fn jobs_parser() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(MAX_JOBS))
+}
+
 /// A parser that knows every status by name.
 fn status_parser() -> impl clap::builder::TypedValueParser<Value = Status> {
     use clap::builder::TypedValueParser;
@@ -696,6 +748,11 @@ fn check(cli: &Cli) -> Result<(), clap::Error> {
     if get.output.is_some() && get.sources.len() > 1 {
         return Err(conflict(
             "--output names one file, but there are several sources; use --dir",
+        ));
+    }
+    if to_stdout && get.queue {
+        return Err(conflict(
+            "what waits in the queue cannot go to standard output: name a file with --output",
         ));
     }
     if to_stdout && get.car {

@@ -3,6 +3,8 @@
 //! No I/O and no clock. The store keeps these values, the engine moves them; neither adds a
 //! transition that [`Status::can_become`] does not know.
 
+pub mod queue;
+
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -41,16 +43,19 @@ pub struct RunId(pub i64);
 /// | from | to |
 /// |---|---|
 /// | `pending` | `in_progress`, `paused`, `cancelled` |
-/// | `in_progress` | `verifying`, `paused`, `failed`, `cancelled` |
-/// | `resuming` | `in_progress`, `paused`, `failed`, `cancelled` |
-/// | `verifying` | `installing`, `paused`, `failed`, `cancelled` |
-/// | `installing` | `success`, `paused`, `failed`, `cancelled` |
-/// | `paused` | `resuming`, `cancelled`, `success` (the target proves that the rename happened) |
-/// | `failed` | `resuming` (`resume --reset`, or a new `get`), `cancelled` |
+/// | `in_progress` | `verifying`, `paused`, `failed`, `cancelled`, `pending` |
+/// | `resuming` | `in_progress`, `paused`, `failed`, `cancelled`, `pending` |
+/// | `verifying` | `installing`, `paused`, `failed`, `cancelled`, `pending` |
+/// | `installing` | `success`, `paused`, `failed`, `cancelled`, `pending` |
+/// | `paused` | `resuming`, `cancelled`, `pending`, `success` (the target proves that the rename happened) |
+/// | `failed` | `resuming` (`resume --reset`, or a new `get`), `cancelled`, `pending` |
 /// | `success`, `cancelled` | – |
+///
+/// Only an entry of the queue goes back to `pending`: to be tried again, or because it was queued
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Recorded, not begun.
+    /// In the queue: not begun, or to be tried again.
     Pending,
     /// A live run is fetching it.
     InProgress,
@@ -113,12 +118,18 @@ impl Status {
         matches!(
             (self, next),
             (Pending, InProgress | Paused | Cancelled)
-                | (InProgress, Verifying | Paused | Failed | Cancelled)
-                | (Resuming, InProgress | Paused | Failed | Cancelled)
-                | (Verifying, Installing | Paused | Failed | Cancelled)
-                | (Installing, Success | Paused | Failed | Cancelled)
-                | (Paused, Resuming | Cancelled | Success)
-                | (Failed, Resuming | Cancelled)
+                | (
+                    InProgress,
+                    Verifying | Paused | Failed | Cancelled | Pending
+                )
+                | (Resuming, InProgress | Paused | Failed | Cancelled | Pending)
+                | (
+                    Verifying,
+                    Installing | Paused | Failed | Cancelled | Pending
+                )
+                | (Installing, Success | Paused | Failed | Cancelled | Pending)
+                | (Paused, Resuming | Cancelled | Success | Pending)
+                | (Failed, Resuming | Cancelled | Pending)
         )
     }
 
@@ -389,13 +400,13 @@ mod tests {
         assert_eq!(
             table,
             "pending -> in_progress paused cancelled\n\
-             in_progress -> verifying paused failed cancelled\n\
-             resuming -> in_progress paused failed cancelled\n\
-             verifying -> installing paused failed cancelled\n\
-             installing -> paused success failed cancelled\n\
-             paused -> resuming success cancelled\n\
+             in_progress -> pending verifying paused failed cancelled\n\
+             resuming -> pending in_progress paused failed cancelled\n\
+             verifying -> pending installing paused failed cancelled\n\
+             installing -> pending paused success failed cancelled\n\
+             paused -> pending resuming success cancelled\n\
              success -> \n\
-             failed -> resuming cancelled\n\
+             failed -> pending resuming cancelled\n\
              cancelled -> \n"
         );
     }

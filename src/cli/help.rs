@@ -66,6 +66,7 @@ Examples:
   fetchd get -o - bafkrei... | tar -x
   fetchd get --car -o photos.car bafybei.../photos
   fetchd --json get --dry-run bafybei...
+  fetchd get --queue --priority 5 -d models bafybei...
   fetchd get -i sources.txt -d data --max-time 30m";
 
 /// Below the help of `resume`.
@@ -77,6 +78,32 @@ Examples:
   fetchd resume 3
   fetchd resume --all
   fetchd resume --reset --gateway https://gateway.example.org 3";
+
+/// Below the help of `run`.
+pub(super) const RUN: &str = "\
+Takes entries of the queue by priority, then age, several at once. One that fails for now (codes 74
+and 75) waits 1 s, 5 s, 15 s, 60 s, then 5 min between tries, each up to a tenth longer, also when
+fetchd is started anew; any other failure ends it. Progress begins the waits anew. Where nobody can
+be reached, the rest of what asks the same providers keeps its place, untried.
+
+Without --watch each entry is tried once, entries that are not due are left, and the exit code is
+that of the downloads. With --watch it stays until SIGTERM, which makes a checkpoint and ends with 0.
+Any number of them share one queue; what one of them has, no other takes.
+
+Examples:
+  fetchd run
+  fetchd run --watch --jobs 2";
+
+/// Below the help of `watch`.
+pub(super) const WATCH: &str = "\
+With IDs it ends when all of them have ended or rest, with the exit code of that; an entry that waits
+in the queue is waited for. Without, it shows what is under way until Ctrl-C, or until nobody reads
+its output. What it shows is as fresh as the last checkpoint, a few seconds at the most.
+
+Examples:
+  fetchd watch
+  fetchd watch 3 4
+  fetchd --json watch 3 | jq .type";
 
 /// Below the help of `pause`.
 pub(super) const PAUSE: &str = "\

@@ -115,6 +115,9 @@ fn get_reads_its_options() {
         connections: Some(16),
         max_size: Some(Limit(Some(3 << 29))),
         max_time: Some(Duration::from_secs(5400)),
+        queue: false,
+        priority: None,
+        wait: false,
     };
     assert_eq!(get, expected);
 }
@@ -188,6 +191,8 @@ fn help_of_the_program() {
     Commands:
       get          Download and prove
       resume       Go on with paused, interrupted or failed downloads
+      run          Fetch what is in the queue and due
+      watch        Look on at what other invocations are doing
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
       checkpoint   Make a checkpoint now and go on, from any terminal
@@ -244,6 +249,8 @@ fn long_help_of_the_program() {
     Commands:
       get          Download and prove
       resume       Go on with paused, interrupted or failed downloads
+      run          Fetch what is in the queue and due
+      watch        Look on at what other invocations are doing
       pause        Stop downloads at a checkpoint, from any terminal
       cancel       Give downloads up, from any terminal
       checkpoint   Make a checkpoint now and go on, from any terminal
@@ -371,6 +378,9 @@ fn help_of_get() {
           --limit-rate <RATE>     Most bytes per second, all connections together (500K, 2M, off)
           --connections <N>       Most connections at once [default: 8 to 16]
           --max-size <SIZE>       Refuse content that is larger (20M, 1.5GiB, off)
+          --queue                 Put it into the queue for 'fetchd run', print its id, and ask nobody
+          --priority <N>          Its place in the queue: higher is earlier [default: 0]
+          --wait                  If another process is fetching it, wait for that
           --max-time <TIME>       Pause after this time in all (90s, 5m, 1h30m)
       -h, --help                  Print help (see more with '--help')
 
@@ -394,6 +404,7 @@ fn help_of_get() {
       fetchd get -o - bafkrei... | tar -x
       fetchd get --car -o photos.car bafybei.../photos
       fetchd --json get --dry-run bafybei...
+      fetchd get --queue --priority 5 -d models bafybei...
       fetchd get -i sources.txt -d data --max-time 30m
     "#);
 }
@@ -414,6 +425,7 @@ fn help_of_resume() {
           --gateway <URL|CAR>  Ask only this gateway (URL) or CAR file from now on; repeatable
           --mirror <URL|PATH>  Also take from this URL, file or directory, which holds the same bytes;
                                repeatable
+      -j, --jobs <N>           At most so many at once [default: the key jobs]
           --limit-rate <RATE>  Most bytes per second from now on (500K, 2M, off)
       -h, --help               Print help
 

@@ -16,6 +16,9 @@ use jiff::{Span, SpanRelativeTo};
 /// Most connections that one invocation may open, so that a typing error does not become an attack.
 pub const MAX_CONNECTIONS: u32 = 256;
 
+/// Most downloads at once.
+pub const MAX_JOBS: u32 = 64;
+
 /// Digits after the point of a size that are still exact in the arithmetic used here.
 const MAX_DECIMALS: usize = 15;
 

@@ -6,9 +6,9 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
-use crate::download::{DownloadId, Status};
+use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
-use crate::store::{Claim, DownloadRow, NewDownload, StoreError};
+use crate::store::{Claim, DownloadRow, NewDownload, RunRow, StoreError};
 
 /// Makes a record, or takes up the one that is under way to the same place, or that failed there;
 /// claimed in any case.
@@ -80,40 +80,31 @@ fn take_up(
     id: DownloadId,
 ) -> Result<DownloadRow, Refused> {
     let row = context.store.download(id).wait()?;
-    if row.is_none() {
-        let error = CommandError::new(
-            ExitKind::Exists,
-            "a download of another user is under way to the same place",
-        );
-        return Err(Refused::Other(error.hint("choose another place with -o")));
+    let Some(row) = row else {
+        return Err(Refused::Other(
+            CommandError::new(
+                ExitKind::Exists,
+                "a download of another user is under way to the same place",
+            )
+            .hint("choose another place with -o"),
+        ));
+    };
+    if !is_same(&row, new) {
+        return Err(Refused::Other(taken(id)));
     }
-    if !row.as_ref().is_some_and(|row| is_same(row, new)) {
-        let error = CommandError::new(
-            ExitKind::Exists,
-            format!("download {id} of something else is under way to the same place"),
-        );
-        return Err(Refused::Other(error.hint(format!(
-            "choose another place with -o, or give that one up with: fetchd cancel {id}"
-        ))));
+    let had_failed = row.status == Status::Failed;
+    if !had_failed {
+        check_part(&row, new).map_err(Refused::Other)?;
     }
-    let takes_the_same = row.as_ref().is_none_or(|row| {
-        let before = Recorded::from_json(&row.options_json);
-        before.takes_the_same(&Recorded::from_json(&new.options_json))
-    });
-    let had_failed = row.is_some_and(|row| row.status == Status::Failed);
-    if !takes_the_same && !had_failed {
-        let error = CommandError::new(
-            ExitKind::Exists,
-            format!("download {id} to the same place takes another part of the directory"),
-        );
-        return Err(Refused::Other(error.hint(format!(
-            "go on with: fetchd resume {id}, or give it up with: fetchd cancel {id}"
-        ))));
-    }
-    let claimed = claim(context, transfer, id)?;
+    let takes_the_same = takes_the_same(&row, new);
     let (store, run) = (&context.store, transfer.run_id());
+    let claimed = transfer.block_on(claim(context, run, id))?;
     if !takes_the_same {
         store.forget_tree(id, run).wait()?;
+    }
+    if let (None, Some(root)) = (&claimed.root_cid, &new.root_cid) {
+        let path = new.content_path.clone();
+        store.pin(id, run, root.clone(), path).wait()?;
     }
     // What failed begins anew; what is under way keeps the promise that it was asked for with.
     let sum = if had_failed {
@@ -128,32 +119,62 @@ fn take_up(
     reread(context, id).map_err(Refused::Other)
 }
 
-/// Whether a record is of the same content, saved in the same form.
-fn is_same(row: &DownloadRow, new: &NewDownload) -> bool {
-    let has_same_name = row.root_cid.is_some() || row.source == new.source;
-    has_same_name
-        && row.root_cid == new.root_cid
-        && row.content_path == new.content_path
-        && (row.kind == "car") == (new.kind == "car")
+/// Whether a record is of the same content, saved in the same form. Of a name that nobody has
+/// looked up yet, and of a plain file, the words of the user have to be the same.
+pub fn is_same(row: &DownloadRow, new: &NewDownload) -> bool {
+    let is_same_content = match (&row.root_cid, &new.root_cid) {
+        (Some(row_root), Some(new_root)) => {
+            row_root == new_root && row.content_path == new.content_path
+        }
+        _ => row.source == new.source,
+    };
+    is_same_content && (row.kind == "car") == (new.kind == "car")
 }
 
-/// Makes this run the owner of a download that is not finished.
-fn claim(
-    context: &Context,
-    transfer: &Transfer<'_>,
-    id: DownloadId,
-) -> Result<DownloadRow, Refused> {
+fn takes_the_same(row: &DownloadRow, new: &NewDownload) -> bool {
+    let before = Recorded::from_json(&row.options_json);
+    before.takes_the_same(&Recorded::from_json(&new.options_json))
+}
+
+/// Fails unless the same part of a directory is wanted as before.
+pub fn check_part(row: &DownloadRow, new: &NewDownload) -> Result<(), CommandError> {
+    let id = row.id;
+    if takes_the_same(row, new) {
+        return Ok(());
+    }
+    let error = CommandError::new(
+        ExitKind::Exists,
+        format!("download {id} to the same place takes another part of the directory"),
+    );
+    Err(error.hint(format!(
+        "go on with: fetchd resume {id}, or give it up with: fetchd cancel {id}"
+    )))
+}
+
+/// The place is another download's.
+pub fn taken(id: DownloadId) -> CommandError {
+    CommandError::new(
+        ExitKind::Exists,
+        format!("download {id} of something else is under way to the same place"),
+    )
+    .hint(format!(
+        "choose another place with -o, or give that one up with: fetchd cancel {id}"
+    ))
+}
+
+/// Makes a run the owner of a download that is not finished.
+async fn claim(context: &Context, run: RunId, id: DownloadId) -> Result<DownloadRow, Refused> {
     let store = &context.store;
     let now = Timestamp::now();
-    let (run, rest) = (transfer.run_id(), [Status::Paused, Status::Failed]);
-    let mut claim = store.claim(id, run, &rest, Status::Resuming, now).wait()?;
+    let rest = [Status::Paused, Status::Failed];
+    let mut claim = store.claim(id, run, &rest, Status::Resuming, now).await?;
     if let Claim::Elsewhere {
         status: Status::Pending,
     } = claim
     {
         claim = store
             .claim(id, run, &[Status::Pending], Status::InProgress, now)
-            .wait()?;
+            .await?;
     }
     match claim {
         Claim::Taken(row) => Ok(*row),
@@ -162,24 +183,61 @@ fn claim(
                 "download {id} cannot be gone on with: it is {status}"
             ))))
         }
-        Claim::Owned { .. } | Claim::Elsewhere { .. } => Err(Refused::Other(
-            CommandError::new(
-                ExitKind::Retry,
-                format!("another process is working on download {id}"),
-            )
-            .hint(format!("see who it is with: fetchd show {id}"))
-            .about(id),
-        )),
+        Claim::Owned { run } => {
+            let owner = store.live_run(run).await?;
+            Err(Refused::Other(busy(id, owner.as_ref())))
+        }
+        Claim::Elsewhere { .. } => Err(Refused::Other(busy(id, None))),
     }
 }
 
-/// Makes this run the owner of a download that is not finished, to go on with it.
-pub fn resume(
+/// Another process has it: who, where, since when.
+fn busy(id: DownloadId, owner: Option<&RunRow>) -> CommandError {
+    let who = owner.map_or_else(
+        || "another process".to_owned(),
+        |run| {
+            let host = run.info.host.as_deref().map(|host| format!(" on {host}"));
+            let (pid, host, since) = (run.info.pid, host.unwrap_or_default(), run.info.started);
+            format!("process {pid}{host}, since {since:.0},")
+        },
+    );
+    CommandError::new(
+        ExitKind::Retry,
+        format!("{who} is working on download {id}"),
+    )
+    .hint(format!(
+        "look on with: fetchd watch {id}, or wait for it with: fetchd get --wait"
+    ))
+    .about(id)
+}
+
+/// The run that works on what is wanted, if one does: the download, and who it is.
+pub fn owner_of(
     context: &Context,
-    transfer: &Transfer<'_>,
+    new: &NewDownload,
+) -> Result<Option<(DownloadRow, RunRow)>, CommandError> {
+    let store = &context.store;
+    let Some(path) = &new.path else {
+        return Ok(None);
+    };
+    let Some(id) = store.unfinished_at(path).wait()? else {
+        return Ok(None);
+    };
+    let row = store.download(id).wait()?.filter(|row| is_same(row, new));
+    let owner = match row.as_ref().and_then(|row| row.owner) {
+        Some(run) => store.live_run(run).wait()?,
+        None => None,
+    };
+    Ok(row.zip(owner))
+}
+
+/// Makes a run the owner of a download that is not finished, to go on with it.
+pub async fn resume(
+    context: &Context,
+    run: RunId,
     id: DownloadId,
 ) -> Result<DownloadRow, CommandError> {
-    Ok(claim(context, transfer, id)?)
+    Ok(claim(context, run, id).await?)
 }
 
 /// The record as it is after a change.

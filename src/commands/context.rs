@@ -28,7 +28,8 @@ const MAX_REAPED: usize = 256;
 /// How often a run says that it lives.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// The state directory, opened.
+/// The state directory, opened; clones share it.
+#[derive(Clone)]
 pub struct Context {
     /// The resolved configuration.
     pub settings: Settings,
@@ -145,6 +146,15 @@ impl Context {
             let _ = lock.release();
         }
         Ok(())
+    }
+
+    /// The same beside other work.
+    pub async fn reap_meanwhile(&self) -> Result<(), CommandError> {
+        let context = self.clone();
+        match tokio::task::spawn_blocking(move || context.reap()).await {
+            Ok(reaped) => reaped,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        }
     }
 
     fn used_elsewhere(&self, run: &RunRow) -> CommandError {

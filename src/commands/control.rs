@@ -193,7 +193,8 @@ impl Request<'_> {
     }
 }
 
-fn ending(status: Status) -> store::Ending {
+/// What a person's wish leaves of a download.
+pub fn ending(status: Status) -> store::Ending {
     let failure = (status == Status::Paused).then(|| Failure {
         kind: ExitKind::Stopped,
         message: "paused".to_owned(),
@@ -204,6 +205,7 @@ fn ending(status: Status) -> store::Ending {
         failure,
         tries: 0,
         next_attempt: None,
+        queue_tries: 0,
         traffic: Traffic::default(),
         now: Timestamp::now(),
     }

@@ -47,6 +47,15 @@ impl CommandError {
         self.download.is_some() && leaves_paused(self.kind)
     }
 
+    /// As the record of a download keeps it.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            kind: self.kind,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        }
+    }
+
     /// The same with what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -139,6 +148,12 @@ impl From<SourceError> for CommandError {
 impl From<Closed> for CommandError {
     fn from(error: Closed) -> Self {
         Self::of(error.kind(), &error)
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        error.failure()
     }
 }
 

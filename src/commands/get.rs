@@ -10,20 +10,18 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{catalog, claim, dry_run, in_place, input, sums};
+use crate::commands::{catalog, claim, dry_run, enqueue, in_place, input, sums, wait};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::{FileSha256, hex};
+use crate::content::names::Resolved;
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
-use crate::disk::{DiskError, host, inspect, whole_file};
+use crate::disk::{DiskError, host, inspect};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
-use crate::gateway::netrc::Netrc;
 use crate::store::{DownloadRow, NewDownload};
 
-/// Longest `~/.netrc` that is read.
-const MAX_NETRC: u64 = 1 << 20;
 /// Bytes hashed at once.
 const PIECE: usize = 256 << 10;
 
@@ -31,10 +29,13 @@ const PIECE: usize = 256 << 10;
 pub struct Wanted {
     /// As the user typed it.
     pub source: String,
-    /// Where the way begins; `None` for a plain file at a URL.
+    /// Where the way begins; `None` for a plain file at a URL, and for a name that nobody has
+    /// looked up.
     pub root: Option<Cid>,
     /// The names along it.
     pub names: Vec<String>,
+    /// Whether it is a plain file at a URL.
+    is_plain: bool,
     /// Whether its blocks are wanted, as a CAR.
     is_car: bool,
     /// Where it goes; `None` for standard output.
@@ -53,6 +54,7 @@ impl Wanted {
             source: source.to_owned(),
             root: Some(root),
             names: Vec::new(),
+            is_plain: false,
             is_car: false,
             path: Some(path),
             hint,
@@ -72,6 +74,7 @@ impl Wanted {
             source: cid::text(&root),
             root: Some(root),
             names: Vec::new(),
+            is_plain: false,
             is_car: false,
             path: Some(target(context, get, get.output.as_deref(), name)?),
             hint: None,
@@ -90,8 +93,11 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     }
     providers::check_mirrors(&get.mirror)?;
     let sums = sums::list(&get)?;
+    if get.queue {
+        return enqueue::run(&context, &get, &sources, sums.as_ref());
+    }
     let mut transfer = Transfer::begin(&context, get.max_time)?;
-    transfer.take_secrets(headers(&get), logins(&get)?);
+    transfer.take_headers(headers(&get));
     for text in &sources {
         if transfer.is_over(text, None) {
             continue;
@@ -110,7 +116,7 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
 }
 
 /// The names that a source may have in a list of checksums: its own, then the one that it gets.
-fn listed_names(get: &Get, text: &str) -> Result<Vec<String>, CommandError> {
+pub fn listed_names(get: &Get, text: &str) -> Result<Vec<String>, CommandError> {
     let mut names = Vec::new();
     match source::parse(text)? {
         Source::Content(content) => {
@@ -128,25 +134,6 @@ fn listed_names(get: &Get, text: &str) -> Result<Vec<String>, CommandError> {
 
 fn headers(get: &Get) -> Vec<(String, String)> {
     get.header.iter().map(|header| header.0.clone()).collect()
-}
-
-/// The logins of `~/.netrc`, if they are wanted; none if there is no such file.
-fn logins(get: &Get) -> Result<Netrc, CommandError> {
-    if !get.netrc {
-        return Ok(Netrc::default());
-    }
-    let Some(home) = directories::BaseDirs::new() else {
-        return Ok(Netrc::default());
-    };
-    let path = home.home_dir().join(".netrc");
-    let bytes = match whole_file::read_small(&path, MAX_NETRC) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return Ok(Netrc::default()),
-        Err(error) => return Err(CommandError::new(ExitKind::Config, chain(&error))),
-    };
-    Netrc::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
-        CommandError::new(ExitKind::Config, format!("{}: {error}", path.display()))
-    })
 }
 
 fn one(
@@ -196,9 +183,21 @@ pub fn begin(
     recorded: &Recorded,
     providers: Providers,
 ) -> Result<(), CommandError> {
-    let row = claimed(context, transfer, get, wanted, recorded)?;
-    transfer.run(&row, providers);
-    Ok(())
+    let new = new_download(get, wanted, recorded);
+    loop {
+        if get.wait && wait::for_other(context, transfer, &new)? {
+            return Ok(());
+        }
+        match claim::take(context, transfer, new.clone()) {
+            // Somebody took it a moment ago.
+            Err(_) if get.wait && claim::owner_of(context, &new)?.is_some() => {}
+            Err(error) => return Err(error),
+            Ok(row) => {
+                transfer.run(&row, providers);
+                return Ok(());
+            }
+        }
+    }
 }
 
 /// Records what is wanted, or takes up the record that there is; it is claimed then.
@@ -227,21 +226,51 @@ pub fn wanted(
     };
     // A name is looked up once; from then on the record holds what it led to.
     let resolved = transfer.resolve(&content, &get.gateway)?;
+    wanted_content(context, get, text, &content, Some(resolved))
+}
+
+/// The same without asking anybody: a name stays one.
+pub fn wanted_offline(context: &Context, get: &Get, text: &str) -> Result<Wanted, CommandError> {
+    match source::parse(text)? {
+        Source::Content(content) => {
+            let known = match content.root {
+                Root::Ipfs(cid) => Some(Resolved {
+                    cid,
+                    path: content.path.clone(),
+                    steps: Vec::new(),
+                }),
+                Root::Ipns(_) => None,
+            };
+            wanted_content(context, get, text, &content, known)
+        }
+        Source::Url(url) => wanted_file(context, get, url),
+        Source::Catalog(name) => Err(CommandError::usage(format!("@{name} is no source"))),
+    }
+}
+
+fn wanted_content(
+    context: &Context,
+    get: &Get,
+    text: &str,
+    content: &ContentSource,
+    resolved: Option<Resolved>,
+) -> Result<Wanted, CommandError> {
     let path = match get.output.as_deref() {
         Some(output) if output == Path::new("-") => None,
         output => {
             let offered = content.filename.as_deref().and_then(place::sanitize_name);
-            let name = || offered.map_or_else(|| SafeName::new(&name_of(&content)), Ok);
+            let name = || offered.map_or_else(|| SafeName::new(&name_of(content)), Ok);
             Some(target(context, get, output, name)?)
         }
     };
     Ok(Wanted {
         source: text.to_owned(),
-        root: Some(resolved.cid),
-        names: resolved.path,
+        root: resolved.as_ref().map(|resolved| resolved.cid),
+        names: resolved.map_or_else(|| content.path.clone(), |resolved| resolved.path),
+        is_plain: false,
         is_car: get.car,
         path,
-        hint: content.hint,
+        hint: content.hint.clone(),
     })
 }
 
@@ -272,6 +301,7 @@ fn wanted_file(context: &Context, get: &Get, url: String) -> Result<Wanted, Comm
     Ok(Wanted {
         source: url,
         root: None,
+        is_plain: true,
         is_car: false,
         names: Vec::new(),
         path: Some(path),
@@ -366,7 +396,7 @@ pub fn in_place(
 
 /// A checksum that contradicts what is in place: nothing is fetched again for it, and what is
 /// there stays.
-fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), CommandError> {
+pub fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), CommandError> {
     let found = match row.sha256 {
         Some(sum) => sum,
         None => sha256_of(path)?,
@@ -448,7 +478,7 @@ pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
         force: get.force,
         max_size: get.max_size.and_then(|limit| limit.0),
         limit_rate: get.limit_rate.map(Recorded::rate),
-        url: wanted.root.is_none().then(|| wanted.source.clone()),
+        url: wanted.is_plain.then(|| wanted.source.clone()),
         mirrors: providers::recordable(&get.mirror),
         checksum: get.checksum.as_ref().map(ToString::to_string),
         allow_unverified: get.allow_unverified,
@@ -456,11 +486,16 @@ pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
         include: get.include.clone(),
         exclude: get.exclude.clone(),
         preserve: get.preserve,
+        max_time: get
+            .max_time
+            .filter(|_| get.queue)
+            .map(|limit| limit.as_secs_f64()),
+        netrc: get.netrc,
     }
 }
 
 /// The SHA-256 that is demanded, however it was given.
-fn expected_sha256(get: &Get) -> Option<[u8; 32]> {
+pub fn expected_sha256(get: &Get) -> Option<[u8; 32]> {
     let other = get
         .checksum
         .as_ref()
@@ -469,7 +504,15 @@ fn expected_sha256(get: &Get) -> Option<[u8; 32]> {
         .or_else(|| other?.digest.digest.as_slice().try_into().ok())
 }
 
-fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload {
+/// A name that cannot be looked up says nothing of those who are asked for content.
+fn lane(wanted: &Wanted, recorded: &Recorded) -> String {
+    let is_name = wanted.root.is_none() && !wanted.is_plain;
+    let name = is_name.then(|| format!("{} by ", wanted.source));
+    name.unwrap_or_default() + &recorded.lane()
+}
+
+/// The record of what is wanted.
+pub fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload {
     NewDownload {
         source: wanted.source.clone(),
         root_cid: wanted.root.as_ref().map(cid::text),
@@ -479,7 +522,8 @@ fn new_download(get: &Get, wanted: &Wanted, recorded: &Recorded) -> NewDownload 
         kind: if wanted.is_car { "car" } else { "file" }.to_owned(),
         options_json: recorded.to_json(),
         expected_sha256: expected_sha256(get),
-        priority: 0,
+        priority: get.priority.unwrap_or(0),
+        lane: get.queue.then(|| lane(wanted, recorded)),
         uid: host::uid(),
         created: Timestamp::now(),
     }

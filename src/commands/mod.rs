@@ -11,6 +11,7 @@ pub mod config;
 mod context;
 mod control;
 mod dry_run;
+mod enqueue;
 mod error;
 mod export;
 mod gateways;
@@ -30,6 +31,7 @@ mod prune;
 mod repair;
 pub mod resolve;
 mod resume;
+mod run;
 mod select;
 mod show;
 mod signals;
@@ -38,6 +40,8 @@ mod sums;
 mod sync;
 mod transfer;
 mod verify;
+mod wait;
+mod watch;
 
 use crate::cli::{Cli, Command, ConfigCommand, GatewaysCommand};
 use crate::commands::context::Context;
@@ -114,6 +118,8 @@ fn dispatch(cli: Cli) -> Result<ExitKind, CommandError> {
     match cli.command {
         Command::Get(get) => get::run(context, get),
         Command::Resume(resume) => resume::run(context, &resume),
+        Command::Run(args) => run::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, &args),
         Command::Pause(pause) => control::run(&context, &pause.ids, Action::Pause),
         Command::Cancel(cancel) => {
             let keep_partial = cancel.keep_partial;

@@ -13,8 +13,11 @@ use crate::settings::{Origin, Settings};
 /// What may be fetched ahead of the next byte of a stream: less than may wait for its turn.
 const STREAM_AHEAD: u64 = 16 << 20;
 
+/// Stands for the providers that nobody named, in [`Recorded::lane`].
+const CONFIGURED: &str = "the configured gateways";
+
 /// Flags of `get` that a later `resume` must know.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recorded {
     /// `--gateway`, in order; empty: as configured.
@@ -43,6 +46,10 @@ pub struct Recorded {
     pub exclude: Vec<String>,
     /// `--preserve`.
     pub preserve: bool,
+    /// `--max-time` of an entry of the queue, in seconds for each try.
+    pub max_time: Option<f64>,
+    /// `--netrc`: not the logins, only that they are wanted.
+    pub netrc: bool,
 }
 
 impl Recorded {
@@ -62,6 +69,23 @@ impl Recorded {
         self.include == other.include
             && self.exclude == other.exclude
             && self.preserve == other.preserve
+    }
+
+    /// Whom it asks: entries of the queue with the same lane can reach somebody, or not, together.
+    pub fn lane(&self) -> String {
+        let origin = |url: &String| {
+            let parsed = url::Url::parse(url).ok();
+            parsed.map_or_else(|| url.clone(), |url| url.origin().ascii_serialization())
+        };
+        let plain = self.url.iter().chain(&self.mirrors).map(origin);
+        let asked = self.gateways.iter().chain(&self.hints).cloned();
+        let mut names: Vec<String> = asked.chain(plain).collect();
+        if self.gateways.is_empty() && self.url.is_none() {
+            names.push(CONFIGURED.to_owned());
+        }
+        names.sort();
+        names.dedup();
+        names.join(" ")
     }
 
     /// The form in which the record keeps it.

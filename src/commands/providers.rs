@@ -4,16 +4,18 @@
 use std::collections::HashMap;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::oneshot;
 use url::Url;
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::disk::place::Target;
+use crate::disk::whole_file;
 use crate::download::chain;
 use crate::engine::{self, LocalFiles, Place, Provider, Tempo};
 use crate::exit::ExitKind;
@@ -31,6 +33,8 @@ use crate::gateway::routing::Router;
 use crate::settings::{Discovery, GatewayEntry, Origin, Settings};
 use crate::store::{self, GatewayRow, Store};
 
+/// Longest `~/.netrc` that is read.
+const MAX_NETRC: u64 = 1 << 20;
 /// How long the local node may take to accept a connection before it counts as absent.
 const LOCAL_PROBE: Duration = Duration::from_millis(300);
 
@@ -52,7 +56,8 @@ pub struct Network {
     store: Store,
     /// Sent to plain files and their mirrors; never stored.
     headers: Vec<(String, String)>,
-    logins: Arc<Netrc>,
+    /// Those of `~/.netrc`, read when one is first wanted.
+    logins: Arc<OnceLock<Netrc>>,
     /// One for each rate that was asked for, since it counts for all downloads together.
     rates: Arc<Mutex<HashMap<u64, Arc<RateLimit>>>>,
 }
@@ -81,14 +86,10 @@ impl Network {
         })
     }
 
-    /// The same connections, with headers and logins for plain files and their mirrors.
+    /// The same connections, with headers for plain files and their mirrors.
     #[must_use]
-    pub fn with_secrets(self, headers: Vec<(String, String)>, logins: Netrc) -> Self {
-        Self {
-            headers,
-            logins: Arc::new(logins),
-            ..self
-        }
+    pub fn with_headers(self, headers: Vec<(String, String)>) -> Self {
+        Self { headers, ..self }
     }
 
     /// The connections.
@@ -173,6 +174,23 @@ impl Network {
         Ok(providers)
     }
 
+    /// The same without blocking anybody: on a thread of its own, which cannot be broken off and
+    /// which nobody waits for after a signal.
+    ///
+    /// # Errors
+    /// As [`Network::providers`].
+    pub async fn ready(&self, recorded: &Recorded) -> Result<Providers, CommandError> {
+        let (network, recorded) = (self.clone(), recorded.clone());
+        let (answer, ready) = oneshot::channel();
+        std::thread::spawn(move || answer.send(network.providers(&recorded)));
+        ready.await.unwrap_or_else(|_| {
+            Err(CommandError::new(
+                ExitKind::Internal,
+                "the providers could not be made ready",
+            ))
+        })
+    }
+
     /// A plain file and its mirrors.
     fn plain_providers(&self, url: &str, recorded: &Recorded) -> Result<Providers, CommandError> {
         let mut providers = Providers {
@@ -220,7 +238,9 @@ impl Network {
         let host = Url::parse(url)
             .ok()
             .and_then(|url| url.host_str().map(str::to_owned));
-        if let Some(login) = host.and_then(|host| self.logins.login(&host)) {
+        if let (true, Some(host)) = (recorded.netrc, host)
+            && let Some(login) = self.logins()?.login(&host)
+        {
             plain = plain.with_login(login);
         }
         let row = self.store.gateway(plain.server()).wait()?;
@@ -230,6 +250,14 @@ impl Network {
             Some(row) => self.as_limited(provider, &row),
             None => provider,
         })
+    }
+
+    fn logins(&self) -> Result<&Netrc, CommandError> {
+        if let Some(logins) = self.logins.get() {
+            return Ok(logins);
+        }
+        let read = read_logins()?;
+        Ok(self.logins.get_or_init(|| read))
     }
 
     fn provider(
@@ -317,6 +345,22 @@ fn doubt_memory(providers: &mut [Provider]) {
             ..provider.capabilities
         };
     }
+}
+
+/// The logins of `~/.netrc`; none if there is no such file.
+fn read_logins() -> Result<Netrc, CommandError> {
+    let Some(home) = directories::BaseDirs::new() else {
+        return Ok(Netrc::default());
+    };
+    let path = home.home_dir().join(".netrc");
+    let bytes = match whole_file::read_small(&path, MAX_NETRC) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_missing() => return Ok(Netrc::default()),
+        Err(error) => return Err(CommandError::new(ExitKind::Config, chain(&error))),
+    };
+    Netrc::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
+        CommandError::new(ExitKind::Config, format!("{}: {error}", path.display()))
+    })
 }
 
 /// Why a CAR file is no provider: not there, no CAR, or not readable.

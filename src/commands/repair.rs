@@ -246,7 +246,9 @@ impl Repair<'_, '_> {
         let Some(row) = row else { return Ok(()) };
         let recorded = Recorded::from_json(&row.options_json);
         let providers = self.transfer.providers(&recorded)?;
-        let row = claim::resume(self.context, self.transfer, row.id)?;
+        let run = self.transfer.run_id();
+        let claimed = claim::resume(self.context, run, row.id);
+        let row = self.transfer.block_on(claimed)?;
         if self.transfer.start(&row, providers)
             && let Some(ended) = self.transfer.next_ended()
         {
@@ -307,6 +309,7 @@ impl Repair<'_, '_> {
             options_json: recorded.to_json(),
             expected_sha256: sum,
             priority: 0,
+            lane: None,
             uid: host::uid(),
             created: Timestamp::now(),
         })

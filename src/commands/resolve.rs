@@ -18,11 +18,13 @@ use tokio::time::Instant;
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::commands::options::Recorded;
+use crate::commands::providers::{self, Network};
 use crate::commands::resolve::choice::{Choice, Known, Meaning, Refusal, choose};
 use crate::content::cid::{self, Cid};
 use crate::content::ipns::Record;
 use crate::content::names::{Chain, ChainError, Name, Next, Resolved, Target, TargetError};
-use crate::content::source::Root;
+use crate::content::source::{ContentSource, Root};
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
 use crate::gateway::client::Client;
@@ -126,6 +128,35 @@ impl<'a> Lookup<'a> {
             Discovery::Always => [gateways.into_iter().chain(routers).collect(), Vec::new()],
         }
     }
+}
+
+/// Follows the name of a source, if it is one, to content. Where the user named the gateways, only
+/// they are asked.
+///
+/// # Errors
+/// As [`resolve`]; or nobody can be asked.
+pub async fn follow(
+    context: &Context,
+    network: &Network,
+    content: &ContentSource,
+    gateways: &[String],
+) -> Result<Named, CommandError> {
+    if let Root::Ipfs(cid) = content.root {
+        let resolved = Resolved {
+            cid,
+            path: content.path.clone(),
+            steps: Vec::new(),
+        };
+        let notices = Vec::new();
+        return Ok(Named { resolved, notices });
+    }
+    let recorded = Recorded {
+        gateways: providers::recordable(gateways),
+        ..Recorded::default()
+    };
+    let list = network.ready(&recorded).await?.list;
+    let lookup = Lookup::new(context, network.client(), &list, !gateways.is_empty())?;
+    resolve(&lookup, content.root.clone(), content.path.clone()).await
 }
 
 /// Follows names from `root` until there is content. Call it once for a download and pin

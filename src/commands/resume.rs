@@ -6,7 +6,7 @@ use crate::cli::Resume;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
-use crate::commands::transfer::Transfer;
+use crate::commands::transfer::{Shop, Supplied, Supply, Task, Transfer};
 use crate::commands::{claim, providers, select};
 use crate::download::{Status, quoted};
 use crate::exit::ExitKind;
@@ -28,17 +28,38 @@ pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> 
         check(&context, row, resume, rows.len())?;
     }
     let mut transfer = Transfer::begin(&context, None)?;
-    for row in &rows {
-        if transfer.is_over(&row.source, Some(row.id)) {
-            continue;
-        }
-        if row.status == Status::Success {
-            transfer.already_there(row);
-        } else if let Err(error) = one(&context, &mut transfer, resume, row) {
-            transfer.refused(&row.source, error.about(row.id));
-        }
+    let jobs = resume.jobs.unwrap_or(context.settings.keys.jobs);
+    let mut chosen = Chosen {
+        resume,
+        rows: rows.into_iter().enumerate(),
+    };
+    let drained = transfer.drain(usize::try_from(jobs).unwrap_or(1), &mut chosen);
+    for (_, row) in chosen.rows {
+        transfer.is_over(&row.source, Some(row.id));
     }
-    transfer.end()
+    let outcome = transfer.end()?;
+    drained.map(|()| outcome)
+}
+
+/// The downloads to go on with, in the order asked for.
+struct Chosen<'a> {
+    resume: &'a Resume,
+    rows: std::iter::Enumerate<std::vec::IntoIter<DownloadRow>>,
+}
+
+impl Supply for Chosen<'_> {
+    async fn next(&mut self, shop: &Shop) -> Result<Option<Supplied>, CommandError> {
+        let Some((place, row)) = self.rows.next() else {
+            return Ok(None);
+        };
+        if row.status == Status::Success {
+            return Ok(Some(Supplied::There(Task { row, place })));
+        }
+        Ok(Some(match take(shop, self.resume, &row).await {
+            Ok(row) => Supplied::Task(Task { row, place }),
+            Err(error) => Supplied::Refused(Task { row, place }, error),
+        }))
+    }
 }
 
 /// Everything unfinished except what a person paused, and what would go to a standard output that
@@ -87,25 +108,27 @@ fn check(
     }
 }
 
-fn one(
-    context: &Context,
-    transfer: &mut Transfer<'_>,
+/// Claims a download, as it is wanted now.
+async fn take(
+    shop: &Shop,
     resume: &Resume,
     row: &DownloadRow,
-) -> Result<(), CommandError> {
-    let recorded = wanted(resume, Recorded::from_json(&row.options_json));
-    let providers = transfer.providers(&recorded)?;
-    let claimed = claim::resume(context, transfer, row.id)?;
-    let (store, run) = (&context.store, transfer.run_id());
+) -> Result<DownloadRow, CommandError> {
+    let (store, run) = (&shop.context.store, shop.run);
+    let claimed = claim::resume(&shop.context, run, row.id).await?;
     if resume.reset {
-        store.reset_attempts(row.id, run, Timestamp::now()).wait()?;
+        store.reset_attempts(row.id, run, Timestamp::now()).await?;
     }
-    let options = recorded.to_json();
+    let options_json = wanted(resume, Recorded::from_json(&row.options_json)).to_json();
     store
-        .set_options(row.id, run, options, claimed.expected_sha256)
-        .wait()?;
-    transfer.run(&claim::reread(context, row.id)?, providers);
-    Ok(())
+        .set_options(row.id, run, options_json.clone(), claimed.expected_sha256)
+        .await?;
+    let attempts = if resume.reset { 0 } else { claimed.attempts };
+    Ok(DownloadRow {
+        options_json,
+        attempts,
+        ..claimed
+    })
 }
 
 /// What was recorded, as far as nothing else is wanted now.

@@ -1,6 +1,11 @@
 //! Running downloads that this invocation owns, one or several at a time, each to its ending.
 
 mod active;
+mod drain;
+mod order;
+mod shop;
+mod supply;
+pub mod told;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -12,33 +17,33 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::runtime;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::cli::values;
 use crate::commands::context::{Context, HEARTBEAT, Run};
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
-use crate::commands::providers::{self, Network, Providers};
-use crate::commands::resolve::{self, Lookup};
+use crate::commands::providers::{Network, Providers};
+use crate::commands::resolve;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::transfer::active::{Active, News, Start};
 use crate::content::cid;
 use crate::content::names::Resolved;
-use crate::content::source::{ContentSource, Root};
+use crate::content::source::ContentSource;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::{DiskError, inspect, tree};
-use crate::download::{Action, DownloadId, Failure, Receipt, RunId, Status};
+use crate::download::{Action, DownloadId, Receipt, RunId, Status};
 use crate::engine::{Destination, Discovery, Ending, Job, Saved, Subject};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
-use crate::gateway::netrc::Netrc;
-use crate::store::{self, DownloadRow, FileKind, Store};
+use crate::store::{DownloadRow, FileKind, Store};
 use crate::ui::Reporter;
 use crate::ui::view::PlanView;
 
 pub use active::Ended;
+pub use shop::Shop;
+pub use supply::{Supplied, Supply, Task};
 
 /// One invocation that transfers: its run, its connections, and what it shows.
 pub struct Transfer<'a> {
@@ -97,6 +102,16 @@ impl Tally {
     /// A source that is not.
     pub fn failed(&mut self, kind: ExitKind) {
         self.failures.push(kind);
+    }
+
+    /// How many are in place.
+    pub fn count_finished(&self) -> u64 {
+        self.finished
+    }
+
+    /// How many are not.
+    pub fn count_failed(&self) -> u64 {
+        self.failures.len() as u64
     }
 
     /// What ends the whole invocation, if it has happened.
@@ -160,9 +175,9 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Takes headers and logins for plain files and their mirrors.
-    pub fn take_secrets(&mut self, headers: Vec<(String, String)>, logins: Netrc) {
-        self.network = self.network.clone().with_secrets(headers, logins);
+    /// Takes headers for plain files and their mirrors.
+    pub fn take_headers(&mut self, headers: Vec<(String, String)>) {
+        self.network = self.network.clone().with_headers(headers);
     }
 
     /// The run's number.
@@ -172,12 +187,16 @@ impl<'a> Transfer<'a> {
 
     /// Counts and shows a source that needs no work: it is there already.
     pub fn already_there(&mut self, row: &DownloadRow) {
-        if let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json) {
-            let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
-            self.tell_finished(Some(row.id), &row.source, Receipt { path, ..receipt });
-        }
+        self.tell_there(row);
         if let Some(path) = &row.path {
             let _ = self.reporter.path(path);
+        }
+    }
+
+    /// The same without its path.
+    fn tell_there(&mut self, row: &DownloadRow) {
+        if let Some(event) = told::there(row) {
+            let _ = self.reporter.event(&event, Instant::now());
         }
         self.tally.finished();
     }
@@ -215,19 +234,9 @@ impl<'a> Transfer<'a> {
 
     /// Counts and shows a source that could not be begun.
     pub fn refused(&mut self, source: &str, error: CommandError) {
-        let (id, resumable) = (error.download, error.is_resumable());
-        let failure = Failure {
-            kind: error.kind,
-            message: error.message,
-            hint: error.hint,
-        };
-        let what = What::Failed {
-            source: source.to_owned(),
-            failure,
-            resumable,
-        };
-        let _ = self.reporter.event(&Event { id, what }, Instant::now());
         self.tally.failed(error.kind);
+        let event = told::refused(source, error);
+        let _ = self.reporter.event(&event, Instant::now());
     }
 
     /// Whether a signal or a reader that went away has ended the whole invocation. A source that
@@ -247,18 +256,13 @@ impl<'a> Transfer<'a> {
         true
     }
 
-    /// Makes the providers of a download ready, unless a signal comes first.
+    /// Makes the providers of a download ready.
+    ///
+    /// # Errors
+    /// See [`Network::providers`]; or a signal came first.
     pub fn providers(&mut self, recorded: &Recorded) -> Result<Providers, CommandError> {
-        let (network, recorded) = (self.network.clone(), recorded.clone());
-        let (answer, ready) = oneshot::channel();
-        // Reading a large CAR cannot be broken off; after a signal nobody waits for its thread.
-        std::thread::spawn(move || answer.send(network.providers(&recorded)));
-        self.wait_for(ready)?.unwrap_or_else(|_| {
-            Err(CommandError::new(
-                ExitKind::Internal,
-                "the providers could not be made ready",
-            ))
-        })
+        let network = self.network.clone();
+        self.wait_for(network.ready(recorded))?
     }
 
     /// Where further providers can be found, if they may be looked for.
@@ -278,22 +282,8 @@ impl<'a> Transfer<'a> {
         content: &ContentSource,
         gateways: &[String],
     ) -> Result<Resolved, CommandError> {
-        if let Root::Ipfs(cid) = content.root {
-            return Ok(Resolved {
-                cid,
-                path: content.path.clone(),
-                steps: Vec::new(),
-            });
-        }
-        let recorded = Recorded {
-            gateways: providers::recordable(gateways),
-            ..Recorded::default()
-        };
-        let list = self.providers(&recorded)?.list;
-        let client = self.network.client();
-        let lookup = Lookup::new(self.context, client, &list, !gateways.is_empty())?;
-        let (root, path) = (content.root.clone(), content.path.clone());
-        let named = self.wait_for(resolve::resolve(&lookup, root, path))??;
+        let (context, network) = (self.context, self.network.clone());
+        let named = self.wait_for(resolve::follow(context, &network, content, gateways))??;
         for notice in &named.notices {
             self.reporter.notice(notice);
         }
@@ -441,22 +431,32 @@ impl<'a> Transfer<'a> {
         options.file_sha256 &= row.kind != "car";
         options.asks_others_later = providers.asks_others_later;
         options.discovery = self.network.discovery(&recorded)?;
-        let job = job(&self.context.store, row, self.run.id, recorded.force)?;
+        let job = job(&self.context.store, row, self.run.id);
+        let job = self.runtime.block_on(job)?;
         for notice in &providers.notices {
             self.reporter.notice(notice);
         }
-        let (store, run) = (self.context.store.clone(), self.run.id);
-        if self.heartbeat.is_none() {
-            self.heartbeat = Some(self.runtime.spawn(beat(store.clone(), run)));
-        }
+        self.keep_alive();
         self.active.start(Start {
             row: row.clone(),
             job,
             options,
             providers: providers.list,
-            store,
+            store: self.context.store.clone(),
         });
         Ok(())
+    }
+
+    /// Says from now on that the run lives.
+    fn keep_alive(&mut self) {
+        let (store, run) = (self.context.store.clone(), self.run.id);
+        self.heartbeat
+            .get_or_insert_with(|| self.runtime.spawn(beat(store, run)));
+    }
+
+    /// Lets work on the store be waited for.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
     }
 
     /// Counts a download that has ended.
@@ -478,19 +478,7 @@ impl<'a> Transfer<'a> {
 
     /// Gives a download back that could not even be begun.
     pub fn let_go(&self, row: &DownloadRow, error: &CommandError) {
-        let failure = Failure {
-            kind: error.kind,
-            message: error.message.clone(),
-            hint: error.hint.clone(),
-        };
-        let ending = store::Ending {
-            status: Status::Paused,
-            failure: Some(failure),
-            tries: 0,
-            next_attempt: None,
-            traffic: store::Traffic::default(),
-            now: Timestamp::now(),
-        };
+        let ending = shop::ending(row, error);
         if let Err(error) = self.context.store.end(row.id, self.run.id, ending).wait() {
             tracing::warn!(%error, "cannot give the download back");
         }
@@ -502,11 +490,19 @@ impl<'a> Transfer<'a> {
     }
 
     /// Ends the run, and says how all of it ended.
-    pub fn end(mut self) -> Result<ExitKind, CommandError> {
+    pub fn end(self) -> Result<ExitKind, CommandError> {
+        self.end_as(|outcome, _| outcome)
+    }
+
+    /// The same, with another judgement on what the downloads and the signal say that came.
+    pub fn end_as(
+        mut self,
+        judge: impl FnOnce(ExitKind, Option<ExitKind>) -> ExitKind,
+    ) -> Result<ExitKind, CommandError> {
         if let Some(heartbeat) = self.heartbeat.take() {
             heartbeat.abort();
         }
-        let mut outcome = self.tally.outcome();
+        let mut outcome = judge(self.tally.outcome(), self.signals.end());
         let failed = self.tally.failures.len() as u64;
         self.reporter.done(outcome, self.tally.finished, failed);
         if let Some(closed) = self.reporter.closed() {
@@ -548,7 +544,7 @@ fn take(news: News, active: &Active, reporter: &mut Reporter) -> Option<Ended> {
 }
 
 /// The download as the engine needs it.
-fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job, CommandError> {
+async fn job(store: &Store, row: &DownloadRow, run: RunId) -> Result<Job, CommandError> {
     let broken = |what: &str| {
         CommandError::new(
             ExitKind::Config,
@@ -579,7 +575,7 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
             if !matches!(row.kind.as_str(), "directory" | "car") {
                 // What the root is may not have been recorded before a crash: then a directory can
                 // be this download's own.
-                let is_file = store.root_kind(row.id).wait()? == Some(FileKind::File);
+                let is_file = store.root_kind(row.id).await? == Some(FileKind::File);
                 if is_file || recorded.url.is_some() || !inspect::is_directory(&part) {
                     check_part(&part)?;
                 }
@@ -587,7 +583,7 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
             Destination::Disk {
                 target: target.clone(),
                 part,
-                overwrite: force,
+                overwrite: recorded.force,
             }
         }
         (None, _) => Destination::Stdout,
@@ -608,9 +604,10 @@ fn job(store: &Store, row: &DownloadRow, run: RunId, force: bool) -> Result<Job,
         saved: Saved {
             bytes_fetched: row.bytes_fetched,
             bytes_wasted: row.bytes_wasted,
-            providers: store.provider_totals(row.id).wait()?,
+            providers: store.provider_totals(row.id).await?,
         },
         attempts: row.attempts,
+        queue_tries: row.lane.is_some().then_some(row.queue_tries),
     })
 }
 

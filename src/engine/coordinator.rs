@@ -481,7 +481,7 @@ async fn sleep_until(deadline: Option<tokio::time::Instant>) {
 
 /// A number in 0..1 to spread retries; the hasher's keys are the randomness of the standard
 /// library.
-fn random() -> f64 {
+pub fn random() -> f64 {
     use std::hash::{BuildHasher, Hasher};
     let bits = std::hash::RandomState::new().build_hasher().finish();
     (bits >> 11) as f64 / (1u64 << 53) as f64

@@ -1,6 +1,7 @@
 //! The endings: whole-file checks, install, record; and the orderly stop.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -9,8 +10,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::content::hash;
 use crate::disk::part::PartFile;
 use crate::disk::{DiskError, inspect, install, tree};
+use crate::download::queue::Again;
 use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
-use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::coordinator::{Coordinator, Stop, TICK, random};
 use crate::engine::failure::{
     chain, disk_failure, exists_failure, how_to_go_on, store_failure, target_failure,
 };
@@ -38,7 +40,7 @@ impl Coordinator<'_> {
             return;
         }
         self.compare_checksum();
-        self.compare_other_checksum().await;
+        self.compare_other_checksum(signals).await;
         if self.stop.is_none() && self.job.car_part.is_none() {
             self.build_tree(signals).await;
         }
@@ -95,7 +97,7 @@ impl Coordinator<'_> {
     }
 
     /// The same for a function whose digest is not made on the way: the part is read once more.
-    async fn compare_other_checksum(&mut self) {
+    async fn compare_other_checksum(&mut self, signals: &mut UnboundedReceiver<ExitKind>) {
         let (Some(checksum), Output::File(part)) = (self.job.checksum.clone(), &self.output) else {
             return;
         };
@@ -103,7 +105,12 @@ impl Coordinator<'_> {
             return;
         }
         let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
-        match on_a_thread(move || digest_of(&part, code, size)).await {
+        let work = move |is_stopped: &AtomicBool| digest_of(&part, code, size, is_stopped);
+        let digest = match self.watched(signals, work).await {
+            Ok(digest) => digest,
+            Err(stop) => return self.halt(stop),
+        };
+        match digest {
             Ok(digest) if digest == checksum.digest => {}
             Ok(digest) => self.fail(Failure {
                 kind: ExitKind::Verification,
@@ -365,6 +372,16 @@ impl Coordinator<'_> {
     }
 
     async fn failed(mut self, mut failure: Failure, is_unsound: bool) -> Ending {
+        if let Some(again) = self.try_again(&failure) {
+            if failure.kind == ExitKind::Retry {
+                let (id, seconds) = (self.job.id, again.wait.as_secs());
+                failure.hint = Some(format!(
+                    "fetchd run tries it again after {seconds} s; or now: fetchd resume {id}"
+                ));
+            }
+            let recorded = self.record_again(failure.clone(), again).await;
+            return self.say_recorded(recorded, failure, false, false);
+        }
         let is_barren = self.tally.new_bytes == 0
             && self.tally.reached_provider
             && failure.kind == ExitKind::Retry;
@@ -391,7 +408,26 @@ impl Coordinator<'_> {
         } else {
             Status::Paused
         };
-        match self.record_end(status, Some(failure.clone()), tries).await {
+        let recorded = self.record_end(status, Some(failure.clone()), tries).await;
+        self.say_recorded(recorded, failure, is_unsound, is_final)
+    }
+
+    /// Of an entry of the queue that failed for now: when it is tried again.
+    fn try_again(&self, failure: &Failure) -> Option<Again> {
+        let tries = self.job.queue_tries?;
+        let made_progress = self.tally.new_bytes > 0;
+        matches!(failure.kind, ExitKind::Retry | ExitKind::Disk)
+            .then(|| Again::after(tries, made_progress, random()))
+    }
+
+    fn say_recorded(
+        self,
+        recorded: Result<(), StoreError>,
+        mut failure: Failure,
+        is_unsound: bool,
+        is_final: bool,
+    ) -> Ending {
+        match recorded {
             Ok(()) => {
                 match is_unsound {
                     true => self.drop_part(),
@@ -450,7 +486,11 @@ impl Coordinator<'_> {
             failure: failure.clone(),
             resumable,
         });
-        Ending::Failed { failure, resumable }
+        Ending::Failed {
+            failure,
+            resumable,
+            reached: self.tally.reached_provider,
+        }
     }
 
     fn lease_lost(self) -> Ending {
@@ -500,10 +540,12 @@ impl Coordinator<'_> {
             message: "interrupted".to_owned(),
             hint: Some(how_to_go_on(&self.job)),
         };
-        match self
-            .record_end(Status::Paused, Some(failure.clone()), 0)
-            .await
-        {
+        // An entry of the queue stays one: the next `run` goes on with it.
+        let status = match self.job.queue_tries {
+            Some(_) => Status::Pending,
+            None => Status::Paused,
+        };
+        match self.record_end(status, Some(failure.clone()), 0).await {
             Ok(()) => {
                 self.drop_empty_part();
                 let source = self.job.source.clone();
@@ -534,8 +576,23 @@ impl Coordinator<'_> {
             failure,
             tries,
             next_attempt: None,
+            queue_tries: self.job.queue_tries.unwrap_or(0),
             traffic: self.take_traffic(),
             now: Timestamp::now(),
+        };
+        self.store.end(self.job.id, self.job.run, ending).await
+    }
+
+    async fn record_again(&mut self, failure: Failure, again: Again) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let ending = store::Ending {
+            status: Status::Pending,
+            failure: Some(failure),
+            tries: 0,
+            next_attempt: Some(now + again.wait),
+            queue_tries: again.tries,
+            traffic: self.take_traffic(),
+            now,
         };
         self.store.end(self.job.id, self.job.run, ending).await
     }
@@ -567,13 +624,19 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
     }
 }
 
-fn digest_of(part: &PartFile, code: u64, size: u64) -> Result<Vec<u8>, DiskError> {
+/// The digest of a part; of its beginning, if it is stopped.
+fn digest_of(
+    part: &PartFile,
+    code: u64,
+    size: u64,
+    is_stopped: &AtomicBool,
+) -> Result<Vec<u8>, DiskError> {
     let Some(mut hasher) = hash::Hasher::new(code) else {
         return Ok(Vec::new());
     };
     let mut buffer = vec![0; 256 << 10];
     let mut at = 0;
-    while at < size {
+    while at < size && !is_stopped.load(Ordering::Relaxed) {
         let len = buffer
             .len()
             .min(usize::try_from(size - at).unwrap_or(usize::MAX));

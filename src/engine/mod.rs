@@ -57,6 +57,8 @@ use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
+pub use coordinator::random;
+
 pub use blocks::{Blocks, Listed, ListedKind, Listing};
 pub use connections::Connections;
 pub use discover::Discovery;
@@ -93,6 +95,9 @@ pub struct Job {
     pub saved: Saved,
     /// Tries so far that reached a provider and brought nothing.
     pub attempts: u32,
+    /// Of an entry of the queue, its tries so far that failed in a row. Such a download is never
+    /// given up for trying too often, and goes back to the queue where waiting may help.
+    pub queue_tries: Option<u32>,
 }
 
 /// What is to be fetched.
@@ -239,6 +244,8 @@ pub enum Ending {
         failure: Failure,
         /// Whether `resume` can go on.
         resumable: bool,
+        /// Whether any provider answered anything.
+        reached: bool,
     },
     /// A person paused it from another terminal.
     Paused,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cli::values::MAX_CONNECTIONS;
+use crate::cli::values::{MAX_CONNECTIONS, MAX_JOBS};
 use crate::settings::environment::Environment;
 use crate::settings::error::SettingsError;
 use crate::settings::format::{
@@ -177,6 +177,8 @@ keys! {
     /// Connections of one invocation; unless this is set, one for each provider where there are
     /// more of them, up to 16.
     connections: u32 as Count<1, MAX_CONNECTIONS> = 8;
+    /// Downloads at once, for run and resume.
+    jobs: u32 as Count<1, MAX_JOBS> = 3;
     /// Connections to one gateway.
     per_gateway: u32 as Count<1, MAX_CONNECTIONS> = 4;
     /// Most bytes per second, all connections together; "off" for no limit.

@@ -68,7 +68,7 @@ impl Sandbox {
 }
 
 /// A value other than the default for every key, as the file and as the environment spell it.
-const OTHER: [(&str, &str, &str); 30] = [
+const OTHER: [(&str, &str, &str); 31] = [
     ("discovery", "'always'", "off"),
     (
         "routers",
@@ -82,6 +82,7 @@ const OTHER: [(&str, &str, &str); 30] = [
     ),
     ("download_dir", "'/data'", "/other"),
     ("connections", "3", "5"),
+    ("jobs", "2", "6"),
     ("per_gateway", "2", "6"),
     ("limit_rate", "'5M/s'", "1000"),
     ("min_speed", "1024", "2K"),
@@ -123,6 +124,7 @@ fn defaults_are_those_of_the_manual() {
     dns = "system"
     download_dir = "."
     connections = 8
+    jobs = 3
     per_gateway = 4
     limit_rate = "off"
     min_speed = "off"

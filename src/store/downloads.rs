@@ -35,6 +35,8 @@ pub struct NewDownload {
     pub expected_sha256: Option<[u8; 32]>,
     /// Higher is earlier.
     pub priority: i64,
+    /// Whom it asks, as [`crate::download::queue::Held`] names it, if it goes into the queue.
+    pub lane: Option<String>,
     /// User id of the creator, where the system has one.
     pub uid: Option<u32>,
     /// When it was asked for.
@@ -86,6 +88,10 @@ pub struct DownloadRow {
     pub options_json: String,
     /// Higher is earlier.
     pub priority: i64,
+    /// Whom it asks, if it is in the queue.
+    pub lane: Option<String>,
+    /// Tries of the queue that failed in a row.
+    pub queue_tries: u32,
     /// The run that may change it.
     pub owner: Option<RunId>,
     /// What another terminal asks of that run.
@@ -228,7 +234,7 @@ pub(super) fn refuse_second(
     }
 }
 
-fn unfinished_at(tx: &Connection, path: &Path) -> rusqlite::Result<Option<DownloadId>> {
+pub(super) fn unfinished_at(tx: &Connection, path: &Path) -> rusqlite::Result<Option<DownloadId>> {
     let statement = "SELECT id FROM downloads WHERE path = ?1
                      AND status IN ('pending', 'in_progress', 'resuming', 'verifying', 'installing', 'paused')";
     sql::first(tx, statement, [path_value(path)], |row| {
@@ -251,10 +257,10 @@ pub(super) fn insert(
     let id = sql::first(
         tx,
         "INSERT INTO downloads (status, kind, source, root_cid, content_path, path, nonce, options,
-                                expected_sha256, priority, owner_run, owner_uid,
+                                expected_sha256, priority, queue_lane, owner_run, owner_uid,
                                 created_at, updated_at, started_at, last_attempt_at)
          VALUES (:status, :kind, :source, :root_cid, :content_path, :path, :nonce, :options,
-                 :expected_sha256, :priority, :owner_run, :uid, :created, :created, :started, :started)
+                 :expected_sha256, :priority, :lane, :owner_run, :uid, :created, :created, :started, :started)
          RETURNING id",
         named_params! {
             ":status": status.name(),
@@ -267,6 +273,7 @@ pub(super) fn insert(
             ":options": new.options_json,
             ":expected_sha256": new.expected_sha256,
             ":priority": new.priority,
+            ":lane": new.lane,
             ":owner_run": run.map(|run| run.0),
             ":uid": new.uid,
             ":created": micros(new.created),
@@ -306,6 +313,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<DownloadRow> {
         failure: read_failure(row)?,
         options_json: row.get("options")?,
         priority: row.get("priority")?,
+        lane: row.get("queue_lane")?,
+        queue_tries: row.get("queue_tries")?,
         owner: sql::run_id(row, "owner_run")?,
         requested: sql::parsed(row, "requested_action", Action::from_name)?,
         uid: row.get("owner_uid")?,

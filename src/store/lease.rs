@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, named_params};
 
 use crate::download::{DownloadId, Failure, Proof, RunId, Status};
+use crate::exit::ExitKind;
 use crate::store::downloads::{self, DownloadRow, NewDownload, refuse_second};
 use crate::store::installs::{self, Install};
 use crate::store::sql::{self, int, micros};
@@ -35,14 +36,17 @@ pub enum Claim {
 /// How a run ends its work on a download without finishing it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// `Paused`, `Failed` or `Cancelled`.
+    /// `Paused`, `Failed` or `Cancelled`; `Pending` for an entry of the queue that is to be tried
+    /// again.
     pub status: Status,
     /// Why; of kind `Stopped` if a person wanted it.
     pub failure: Option<Failure>,
     /// Tries that reached a provider and brought no new byte: added to the record's.
     pub tries: u32,
-    /// When the queue is to try again; `None` for not by itself.
+    /// When the queue is to try again; `None` for as soon as it can, if it is pending.
     pub next_attempt: Option<Timestamp>,
+    /// Tries of the queue that failed in a row, this one counted.
+    pub queue_tries: u32,
     /// What was received since the last checkpoint.
     pub traffic: Traffic,
     /// The time.
@@ -299,7 +303,7 @@ fn claim(
     Ok(Claim::Taken(Box::new(row)))
 }
 
-fn write_claim(
+pub(super) fn write_claim(
     tx: &Connection,
     id: DownloadId,
     run: RunId,
@@ -349,13 +353,28 @@ fn write_finish(tx: &Connection, id: DownloadId, finish: &Finish) -> rusqlite::R
     Ok(())
 }
 
+/// Whether an entry of the queue stays one: it does not leave it because a person paused it.
+fn stays_queued(ending: &Ending) -> bool {
+    let by_person = |failure: &Failure| failure.kind == ExitKind::Stopped;
+    match ending.status {
+        Status::Pending => true,
+        Status::Paused => ending.failure.as_ref().is_some_and(by_person),
+        _ => false,
+    }
+}
+
 fn end(tx: &Connection, id: DownloadId, from: Status, ending: &Ending) -> Result<(), StoreError> {
     let to = ending.status;
     step(
         id,
         from,
         to,
-        &[Status::Paused, Status::Failed, Status::Cancelled],
+        &[
+            Status::Pending,
+            Status::Paused,
+            Status::Failed,
+            Status::Cancelled,
+        ],
     )?;
     traffic::add(tx, id, &ending.traffic)?;
     let failure = ending.failure.as_ref();
@@ -364,6 +383,7 @@ fn end(tx: &Connection, id: DownloadId, from: Status, ending: &Ending) -> Result
         tx,
         "UPDATE downloads SET status = :status, owner_run = NULL, requested_action = NULL,
                 attempts = attempts + :tries, next_attempt_at = :next,
+                queue_tries = :queue_tries, queue_lane = iif(:stays, queue_lane, NULL),
                 error_kind = :kind, error_message = :message, error_hint = :hint,
                 updated_at = :now, completed_at = :completed
          WHERE id = :id",
@@ -372,6 +392,8 @@ fn end(tx: &Connection, id: DownloadId, from: Status, ending: &Ending) -> Result
             ":status": to.name(),
             ":tries": ending.tries,
             ":next": ending.next_attempt.map(micros),
+            ":queue_tries": ending.queue_tries,
+            ":stays": stays_queued(ending),
             ":kind": failure.map(|failure| failure.kind.name()),
             ":message": failure.map(|failure| &failure.message),
             ":hint": failure.and_then(|failure| failure.hint.as_deref()),

@@ -1,10 +1,8 @@
-//! Many downloads at once: what `list` shows, and what the queue has to do next.
+//! Many downloads at once: what `list` shows.
 
-use jiff::Timestamp;
-
-use crate::download::{DownloadId, Status};
+use crate::download::Status;
 use crate::store::downloads::{self, DownloadRow};
-use crate::store::sql::{self, micros};
+use crate::store::sql;
 use crate::store::{Reply, Store};
 
 /// Which downloads, in which order, how many.
@@ -95,40 +93,11 @@ pub(super) fn statement(filter: &Filter) -> String {
     )
 }
 
-/// What the queue may take now: `pending` ones, and paused ones that are to be tried again.
-const DUE: &str = "(status = 'pending' AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
-                    OR status = 'paused' AND next_attempt_at <= ?1)
-                   AND owner_run IS NULL";
-
 impl Store {
     /// The downloads that `filter` chooses.
     pub fn downloads(&self, filter: Filter) -> Reply<Vec<DownloadRow>> {
         let statement = statement(&filter);
         let limit = filter.limit.map_or(-1, i64::from);
         self.read(move |tx| Ok(sql::all(tx, &statement, [limit], downloads::read)?))
-    }
-
-    /// What the queue has to do now, in its order: by priority, then age.
-    pub fn due(&self, now: Timestamp, limit: u32) -> Reply<Vec<DownloadId>> {
-        let statement =
-            format!("SELECT id FROM mine WHERE {DUE} ORDER BY priority DESC, id LIMIT ?2");
-        self.read(move |tx| {
-            let bounds = [micros(now), i64::from(limit)];
-            Ok(sql::all(tx, &statement, bounds, |row| {
-                sql::download_id(row, "id")
-            })?)
-        })
-    }
-
-    /// When the queue has something to do next: a time not after `now` if it has already, `None`
-    /// if it is empty.
-    pub fn next_due(&self, now: Timestamp) -> Reply<Option<Timestamp>> {
-        self.read(move |tx| {
-            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM mine
-                             WHERE owner_run IS NULL
-                               AND (status = 'pending' OR status = 'paused' AND next_attempt_at IS NOT NULL)";
-            let due = sql::first(tx, statement, [micros(now)], |row| sql::optional_time(row, "due"))?;
-            Ok(due.flatten())
-        })
     }
 }

@@ -48,7 +48,7 @@ pub struct RunRow {
 pub struct Interrupted {
     /// Where it stood: for `installing`, the target may prove that the rename happened.
     pub was: Status,
-    /// The record as it is now, paused.
+    /// The record as it is now, paused or back in the queue.
     pub download: DownloadRow,
 }
 
@@ -105,7 +105,8 @@ impl Store {
     }
 
     /// Ends the runs in `dead` and takes their downloads from them, and from runs that ended
-    /// without letting go: active ones are paused as interrupted, others keep their status.
+    /// without letting go: active ones are paused as interrupted, or go back to the queue that
+    /// they came from; others keep their status.
     /// Gives back the interrupted ones.
     pub fn reap(&self, dead: &[RunId], now: Timestamp) -> Reply<Vec<Interrupted>> {
         let dead = dead.to_vec();
@@ -152,8 +153,8 @@ fn pause(
         sql::execute(tx, statement, [id.get()])?;
         return Ok(None);
     }
-    let statement =
-        "UPDATE downloads SET owner_run = NULL, requested_action = NULL, status = 'paused',
+    let statement = "UPDATE downloads SET owner_run = NULL, requested_action = NULL,
+                            status = iif(queue_lane IS NULL, 'paused', 'pending'),
                             error_kind = ?2, error_message = ?3, error_hint = NULL, updated_at = ?4
                      WHERE id = ?1";
     let kind = ExitKind::Retry.name();

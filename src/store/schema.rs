@@ -68,6 +68,8 @@ CREATE TABLE downloads (
     error_message    TEXT,
     error_hint       TEXT,
     priority         INTEGER NOT NULL DEFAULT 0,
+    queue_lane       TEXT,           -- of an entry of the queue: whom it asks; null outside of it
+    queue_tries      INTEGER NOT NULL DEFAULT 0, -- that failed in a row
     owner_run        INTEGER REFERENCES runs(id),
     requested_action TEXT,
     owner_uid        INTEGER,
@@ -86,6 +88,9 @@ CREATE INDEX downloads_root ON downloads(root_cid);
 CREATE INDEX downloads_status ON downloads(status);
 CREATE INDEX downloads_open ON downloads(id) WHERE status NOT IN ('success', 'cancelled');
 CREATE INDEX downloads_owner ON downloads(owner_run) WHERE owner_run IS NOT NULL;
+-- Holds all that the queue looks at, in its order.
+CREATE INDEX downloads_due ON downloads(priority DESC, id, next_attempt_at, queue_lane, owner_uid)
+    WHERE status = 'pending' AND owner_run IS NULL;
 
 -- The tree of a download, and what is proved of its files.
 CREATE TABLE files (

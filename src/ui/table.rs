@@ -476,11 +476,16 @@ fn download_row(view: &DownloadView) -> Vec<String> {
 
 /// What a person wants to know of it first.
 fn note(view: &DownloadView) -> String {
-    match (&view.error, view.next_attempt_at) {
-        (_, Some(next)) if view.status == Status::Pending => format!("next try at {next}"),
-        (Some(error), _) => error.message.clone(),
-        (None, _) => String::new(),
+    let mut notes = Vec::new();
+    if view.status == Status::Pending {
+        notes.extend((view.priority != 0).then(|| format!("priority {}", view.priority)));
+        notes.extend(
+            view.next_attempt_at
+                .map(|next| format!("next try at {next}")),
+        );
     }
+    notes.extend(view.error.as_ref().map(|error| error.message.clone()));
+    notes.join("; ")
 }
 
 /// What a gateway is known to be able to do.

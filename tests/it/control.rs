@@ -30,7 +30,7 @@ fn stuck() -> Stuck {
         .on(On::any(), Fault::HoldAtTotal(HELD))
         .start();
     let sandbox = Sandbox::new();
-    sandbox.config("checkpoint_interval = \"1h\"");
+    sandbox.config("checkpoint_interval = \"1h\"\nstall_timeout = \"1h\"");
     let source = dag.source();
     let args = [
         "--json",

@@ -343,6 +343,7 @@ fn the_configuration_is_shown() {
     dns = "system"                          # default
     download_dir = "."                      # default
     connections = 8                         # default
+    jobs = 3                                # default
     per_gateway = 4                         # default
     limit_rate = "off"                      # default
     min_speed = "off"                       # default

@@ -17,7 +17,6 @@ use crate::disk::place;
 use crate::download::{DownloadId, Receipt, Status};
 use crate::engine::Ending;
 use crate::exit::ExitKind;
-use crate::gateway::netrc::Netrc;
 use crate::settings::manifest::Pin;
 use crate::ui::view::Fate;
 
@@ -174,8 +173,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             headers,
         } = wish;
         get::check_target(self.context, &wanted, get.force)?;
-        self.transfer
-            .take_secrets(headers.to_vec(), Netrc::default());
+        self.transfer.take_headers(headers.to_vec());
         let recorded = get::recorded(&get, &wanted);
         let providers = self.transfer.providers(&recorded)?;
         let row = get::claimed(self.context, self.transfer, &get, &wanted, &recorded)?;

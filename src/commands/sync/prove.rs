@@ -187,6 +187,7 @@ fn record(
         options_json: options.to_json(),
         expected_sha256: item.entry.sha256,
         priority: 0,
+        lane: None,
         uid: host::uid(),
         created: now,
     };

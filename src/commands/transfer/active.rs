@@ -50,6 +50,22 @@ pub(super) struct Active {
     is_deaf: Rc<Cell<bool>>,
 }
 
+/// How one of them is heard.
+pub(super) struct Voice {
+    tell: mpsc::UnboundedSender<Event>,
+    is_deaf: Rc<Cell<bool>>,
+}
+
+impl Voice {
+    /// Announces something. `Break` once nobody listens any more.
+    pub(super) fn say(&self, event: Event) -> ControlFlow<()> {
+        match self.is_deaf.get() || self.tell.send(event).is_err() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
 /// What one engine is started with.
 pub(super) struct Start {
     pub(super) row: DownloadRow,
@@ -83,15 +99,8 @@ impl Active {
     }
 
     pub(super) fn start(&mut self, start: Start) {
-        let (ask, asked) = mpsc::unbounded_channel();
-        self.asks.insert(start.row.id, ask);
-        let (tell, is_deaf) = (self.tell.clone(), Rc::clone(&self.is_deaf));
-        let engine = async move {
-            let mut on_event =
-                |event: &Event| match is_deaf.get() || tell.send(event.clone()).is_err() {
-                    true => ControlFlow::Break(()),
-                    false => ControlFlow::Continue(()),
-                };
+        self.work(start.row.id, |voice, asked| async move {
+            let mut on_event = |event: &Event| voice.say(event.clone());
             let ending = engine::run(
                 start.job,
                 start.options,
@@ -104,8 +113,23 @@ impl Active {
                 ending: ending.await,
                 row: start.row,
             }
+        });
+    }
+
+    /// Runs a download that has more to do than the engine does. It is given a voice, and hears of
+    /// signals.
+    pub(super) fn work<F: Future<Output = Ended> + 'static>(
+        &mut self,
+        id: DownloadId,
+        work: impl FnOnce(Voice, mpsc::UnboundedReceiver<ExitKind>) -> F,
+    ) {
+        let (ask, asked) = mpsc::unbounded_channel();
+        self.asks.insert(id, ask);
+        let voice = Voice {
+            tell: self.tell.clone(),
+            is_deaf: Rc::clone(&self.is_deaf),
         };
-        self.engines.push(Box::pin(engine));
+        self.engines.push(Box::pin(work(voice, asked)));
     }
 
     /// Lets them run until there is news; for ever, if none of them runs.

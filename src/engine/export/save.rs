@@ -173,7 +173,7 @@ impl Coordinator<'_> {
     }
 
     /// Runs work on a thread of its own; a signal, another terminal or the time limit stops it.
-    async fn watched<T: Send + 'static>(
+    pub(in crate::engine) async fn watched<T: Send + 'static>(
         &mut self,
         signals: &mut UnboundedReceiver<ExitKind>,
         work: impl FnOnce(&AtomicBool) -> T + Send + 'static,

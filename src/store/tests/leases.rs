@@ -326,7 +326,7 @@ fn no_method_takes_a_step_that_the_table_does_not_know() {
 
             place(from);
             let ended = store.end(id, run, ending(to)).wait().is_ok();
-            let an_end = matches!(to, Status::Paused | Status::Failed | Status::Cancelled);
+            let an_end = !to.is_active() && to != Status::Success;
             assert_eq!(ended, known && an_end, "end {from} -> {to}");
 
             place(from);

@@ -2,6 +2,7 @@
 
 mod leases;
 mod opening;
+mod queueing;
 mod recording;
 mod remembering;
 
@@ -139,6 +140,7 @@ fn new_download(path: &str) -> NewDownload {
         options_json: "{}".to_owned(),
         expected_sha256: Some([7; 32]),
         priority: 0,
+        lane: None,
         uid: host::uid(),
         created: at(1),
     }
@@ -188,6 +190,7 @@ fn ending(status: Status) -> Ending {
         }),
         tries: 1,
         next_attempt: None,
+        queue_tries: 0,
         traffic: Traffic::default(),
         now: at(20),
     }

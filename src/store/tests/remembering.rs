@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::download::{DownloadId, Failure, Status};
-use crate::exit::ExitKind;
+use crate::download::{DownloadId, Status};
 use crate::gateway::capability::Capabilities;
 use crate::gateway::pace::Pace;
 use crate::store::tests::{Sandbox, at, ending, finish, new_download};
@@ -87,50 +86,6 @@ fn downloads_are_found_by_path_and_by_cid() {
     let nothing: [DownloadId; 0] = [];
     assert_eq!(by_cid("bafyroo"), nothing);
     assert_eq!(by_cid("%afyroot"), nothing);
-}
-
-#[test]
-fn the_queue_gives_what_is_due_by_priority_then_age() {
-    let sandbox = Sandbox::new();
-    let run = sandbox.run();
-    let store = &sandbox.store;
-    assert_eq!(store.next_due(at(0)).wait().expect("due"), None);
-    let waiting = sandbox.resolved("a", run);
-    let mut later = ending(Status::Paused);
-    later.next_attempt = Some(at(50));
-    store.end(waiting, run, later).wait().expect("pause");
-    let paused = sandbox.resolved("b", run);
-    let mut by_person = ending(Status::Paused);
-    by_person.failure = Some(Failure {
-        kind: ExitKind::Stopped,
-        message: "paused".to_owned(),
-        hint: None,
-    });
-    store.end(paused, run, by_person).wait().expect("pause");
-    assert!(
-        store
-            .download(paused)
-            .wait()
-            .expect("read")
-            .expect("there")
-            .paused_by_person()
-    );
-    let due = |now| store.due(at(now), 10).wait().expect("due");
-    assert_eq!(due(49), []);
-    assert_eq!(store.next_due(at(40)).wait().expect("due"), Some(at(50)));
-
-    let plain = store
-        .create_download(new_download("c"), None)
-        .wait()
-        .expect("create");
-    let urgent = NewDownload {
-        priority: 5,
-        ..new_download("d")
-    };
-    let urgent = store.create_download(urgent, None).wait().expect("create");
-    assert_eq!(due(49), [urgent, plain]);
-    assert_eq!(due(50), [urgent, waiting, plain]);
-    assert_eq!(store.next_due(at(40)).wait().expect("due"), Some(at(40)));
 }
 
 #[test]

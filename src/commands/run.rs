@@ -1,0 +1,177 @@
+//! `run`: drains the queue.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use crate::cli::Run;
+use crate::commands::context::{Context, HEARTBEAT};
+use crate::commands::error::CommandError;
+use crate::commands::transfer::{Ended, Shop, Supplied, Supply, Task, Transfer};
+use crate::download::queue::Held;
+use crate::engine::{Ending, random};
+use crate::exit::ExitKind;
+
+/// How often a run that stays looks whether another process has changed anything.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Fetches what is due, and with `--watch` what becomes due.
+pub fn run(context: &Context, run: &Run) -> Result<ExitKind, CommandError> {
+    let jobs = run.jobs.unwrap_or(context.settings.keys.jobs);
+    let mut transfer = Transfer::begin(context, None)?;
+    let mut queue = Queue::new(run.watch);
+    let drained = transfer.drain(usize::try_from(jobs).unwrap_or(1), &mut queue);
+    if drained.is_ok() && !run.watch {
+        queue.say_what_waits(context, &mut transfer)?;
+    }
+    let outcome = transfer.end_as(|outcome, signal| queue.outcome(outcome, signal))?;
+    drained.map(|()| outcome)
+}
+
+/// The queue, as one `run` sees it.
+struct Queue {
+    is_watching: bool,
+    /// What is due after this waits for the next `run`; each entry is tried once.
+    started: Timestamp,
+    held: Held,
+    version: i64,
+    reaped: Instant,
+}
+
+impl Queue {
+    fn new(is_watching: bool) -> Self {
+        Self {
+            is_watching,
+            started: Timestamp::now(),
+            held: Held::default(),
+            version: 0,
+            reaped: Instant::now(),
+        }
+    }
+
+    /// Lanes that are passed over now: without `--watch` until the end.
+    fn held_lanes(&self) -> Vec<String> {
+        if self.is_watching {
+            self.held.lanes(Instant::now())
+        } else {
+            self.held.all_lanes()
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        if self.is_watching {
+            Timestamp::now()
+        } else {
+            self.started
+        }
+    }
+
+    /// A service that is told to stop has done its work.
+    fn outcome(&self, outcome: ExitKind, signal: Option<ExitKind>) -> ExitKind {
+        match signal {
+            Some(ExitKind::Terminated) if self.is_watching => ExitKind::Success,
+            Some(signal) => signal,
+            None => outcome,
+        }
+    }
+
+    /// Of what is left: what kept its place, and when the next one is due.
+    fn say_what_waits(
+        &self,
+        context: &Context,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<(), CommandError> {
+        let store = &context.store;
+        let lanes = self.held.all_lanes();
+        let kept = store.count_due(self.started, &lanes).wait()?;
+        if kept > 0 {
+            let message = format!("{kept} entries were not tried and keep their place");
+            transfer.reporter.notice(&message);
+        }
+        let now = Timestamp::now();
+        let next = store.next_due(now, &lanes).wait()?;
+        if let Some(next) = next.filter(|&next| next > now) {
+            transfer.reporter.notice(&format!(
+                "the next try is due at {next:.0}; stay for it with: fetchd run --watch"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Supply for Queue {
+    async fn next(&mut self, shop: &Shop) -> Result<Option<Supplied>, CommandError> {
+        let store = &shop.context.store;
+        let (now, held) = (self.now(), self.held_lanes());
+        // Only looking needs no lock, and a run that stays looks often.
+        if store
+            .next_due(now, &held)
+            .await?
+            .is_none_or(|due| due > now)
+        {
+            return Ok(None);
+        }
+        let row = store.claim_next(shop.run, now, &held).await?;
+        Ok(row.map(|row| Supplied::Task(Task { row, place: 0 })))
+    }
+
+    /// Until an entry is due, a lane is to be tried again, or another process has changed anything.
+    async fn wait(&mut self, shop: &Shop) -> Result<(), CommandError> {
+        let store = &shop.context.store;
+        let version = store.version().await?;
+        if std::mem::replace(&mut self.version, version) != version {
+            return Ok(());
+        }
+        let due = store.next_due(Timestamp::now(), &self.held_lanes()).await?;
+        let in_time = due.map(|due| Timestamp::now().duration_until(due));
+        let in_time = in_time.map(|wait| Duration::try_from(wait).unwrap_or_default());
+        let now = Instant::now();
+        let free = self.held.next(now).map(|until| until - now);
+        let due = in_time.into_iter().chain(free).min().map(|wait| now + wait);
+        loop {
+            let now = Instant::now();
+            let left = due.map(|due| due.saturating_duration_since(now));
+            tokio::time::sleep(left.map_or(LOOK, |left| left.min(LOOK))).await;
+            if due.is_some_and(|due| due <= Instant::now()) {
+                return Ok(());
+            }
+            if self.reaped.elapsed() >= HEARTBEAT {
+                self.reaped = Instant::now();
+                shop.context.reap_meanwhile().await?;
+            }
+            let version = store.version().await?;
+            if std::mem::replace(&mut self.version, version) != version {
+                return Ok(());
+            }
+        }
+    }
+
+    fn is_endless(&self) -> bool {
+        self.is_watching
+    }
+
+    /// The results are files, and events where they are wanted.
+    fn prints_paths(&self) -> bool {
+        false
+    }
+
+    fn ended(&mut self, ended: &Ended) -> Option<String> {
+        let lane = ended.row.lane.as_ref()?;
+        let is_nobody = match &ended.ending {
+            Ending::Finished(_) => false,
+            Ending::Failed {
+                failure, reached, ..
+            } if failure.kind == ExitKind::Retry || *reached => !reached,
+            _ => return None,
+        };
+        if is_nobody {
+            let is_news = self.held.unreachable(lane, random(), Instant::now());
+            is_news.then(|| {
+                format!("offline: {lane} cannot be reached; what else waits for that keeps its place in the queue")
+            })
+        } else {
+            let was_held = self.held.reached(lane);
+            was_held.then(|| format!("online again: {lane} can be reached"))
+        }
+    }
+}

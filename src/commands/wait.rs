@@ -1,0 +1,68 @@
+//! `get --wait`: waiting for another process that has the same download.
+
+use std::time::Duration;
+
+use crate::commands::claim;
+use crate::commands::context::Context;
+use crate::commands::error::CommandError;
+use crate::commands::transfer::Transfer;
+use crate::download::Status;
+use crate::exit::ExitKind;
+use crate::store::{DownloadRow, NewDownload, RunRow};
+
+/// How often the record is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits as long as another process works on what is wanted. Whether it is in place then, which is
+/// said; if not, it can be taken up.
+///
+/// # Errors
+/// The other process ended it for good, with that error; it was cancelled; or a signal came.
+pub fn for_other(
+    context: &Context,
+    transfer: &mut Transfer<'_>,
+    new: &NewDownload,
+) -> Result<bool, CommandError> {
+    let Some((row, owner)) = claim::owner_of(context, new)? else {
+        return Ok(false);
+    };
+    let id = row.id;
+    transfer.reporter.notice(&format!(
+        "waiting for process {}, which is fetching it as download {id}",
+        owner.info.pid
+    ));
+    loop {
+        let row = claim::reread(context, id)?;
+        if row.owner.is_none() || is_dead(context, &row, &owner)? {
+            return ended(transfer, &row);
+        }
+        // The timer belongs to the runtime that waits.
+        transfer.wait_for(async { tokio::time::sleep(LOOK).await })?;
+    }
+}
+
+/// Whether its owner is gone without a word: its work is taken from it then.
+fn is_dead(context: &Context, row: &DownloadRow, owner: &RunRow) -> Result<bool, CommandError> {
+    let is_dead = row.owner == Some(owner.id) && !context.is_alive(owner);
+    if is_dead {
+        context.reap()?;
+    }
+    Ok(is_dead)
+}
+
+fn ended(transfer: &mut Transfer<'_>, row: &DownloadRow) -> Result<bool, CommandError> {
+    let id = row.id;
+    match (row.status, &row.failure) {
+        (Status::Success, _) => {
+            transfer.already_there(row);
+            Ok(true)
+        }
+        (Status::Failed, Some(failure)) => Err(CommandError::from(failure.clone()).about(id)),
+        (Status::Cancelled, _) => Err(CommandError::new(
+            ExitKind::Stopped,
+            format!("download {id} was cancelled while it was waited for"),
+        )
+        .hint(format!("fetch it anew with: fetchd get {}", row.source))),
+        _ => Ok(false),
+    }
+}

@@ -1,0 +1,186 @@
+//! The queue: what goes into it, and what a run takes from it.
+//!
+//! An entry is a download with a lane. While it waits, its status is `pending` and nobody owns it.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use crate::download::{DownloadId, RunId, Status};
+use crate::store::downloads::{self, DownloadRow, NewDownload};
+use crate::store::sql::{self, micros};
+use crate::store::thread::Durability;
+use crate::store::{Reply, Store, StoreError, lease};
+
+/// What became of one of several wishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queued {
+    /// It is a new entry.
+    New(DownloadId),
+    /// There is an unfinished or a failed download with the same path on disk: nothing was done.
+    Taken(DownloadId),
+}
+
+/// What an earlier download is wanted for by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueWish {
+    /// Whom it asks.
+    pub lane: String,
+    /// Higher is earlier.
+    pub priority: i64,
+    /// As [`NewDownload::options_json`].
+    pub options_json: String,
+    /// The checksum that the user gave.
+    pub expected_sha256: Option<[u8; 32]>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What may be taken: `?1` is the time, `?2` the lanes that are held back.
+const DUE: &str = "status = 'pending' AND owner_run IS NULL
+                   AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
+                   AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))";
+
+impl Store {
+    /// Records new entries, all of them or, after an error, none.
+    pub fn enqueue(&self, new: Vec<NewDownload>) -> Reply<Vec<Queued>> {
+        self.write(Durability::Power, move |tx| {
+            new.iter().map(|new| enqueue(tx, new)).collect()
+        })
+    }
+
+    /// Puts an earlier download into the queue, at its place by priority and age: one that is
+    /// paused or has failed begins to wait, one that waits is due at once. One that a live run
+    /// owns only becomes an entry.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Transition`] if it has ended for good.
+    pub fn queue_again(&self, id: DownloadId, wish: QueueWish) -> Reply<()> {
+        self.write(Durability::Power, move |tx| queue_again(tx, id, &wish))
+    }
+
+    /// Makes `run` the owner of the next entry that is due at `now`, by priority, then age. Those
+    /// of the lanes in `held` are passed over.
+    pub fn claim_next(
+        &self,
+        run: RunId,
+        now: Timestamp,
+        held: &[String],
+    ) -> Reply<Option<DownloadRow>> {
+        let held = json_list(held);
+        self.write(Durability::Process, move |tx| {
+            let statement =
+                format!("SELECT id FROM mine WHERE {DUE} ORDER BY priority DESC, id LIMIT 1");
+            let first = sql::first(tx, &statement, (micros(now), &held), |row| {
+                sql::download_id(row, "id")
+            })?;
+            let Some(id) = first else { return Ok(None) };
+            lease::write_claim(tx, id, run, Status::InProgress, now)?;
+            Ok(downloads::by_id(tx, id)?)
+        })
+    }
+
+    /// How many entries are due at `now`, those of the lanes in `held` alone.
+    pub fn count_due(&self, now: Timestamp, held: &[String]) -> Reply<u64> {
+        let held = json_list(held);
+        self.read(move |tx| {
+            let statement = "SELECT count(*) AS many FROM mine
+                             WHERE status = 'pending' AND owner_run IS NULL
+                               AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
+                               AND queue_lane IN (SELECT value FROM json_each(?2))";
+            let many = sql::first(tx, statement, (micros(now), &held), |row| {
+                sql::size(row, "many")
+            })?;
+            Ok(many.unwrap_or(0))
+        })
+    }
+
+    /// When the next entry is due: a time not after `now` if one is already, `None` if there is
+    /// none. Those of the lanes in `held` are passed over.
+    pub fn next_due(&self, now: Timestamp, held: &[String]) -> Reply<Option<Timestamp>> {
+        let held = json_list(held);
+        self.read(move |tx| {
+            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM mine
+                             WHERE status = 'pending' AND owner_run IS NULL
+                               AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))";
+            let due = sql::first(tx, statement, (micros(now), &held), |row| {
+                sql::optional_time(row, "due")
+            })?;
+            Ok(due.flatten())
+        })
+    }
+
+    /// Pins what the name of an owned download led to.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`].
+    pub fn pin(
+        &self,
+        id: DownloadId,
+        run: RunId,
+        root_cid: String,
+        content_path: String,
+    ) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            let statement = "UPDATE downloads SET root_cid = ?2, content_path = ?3 WHERE id = ?1";
+            sql::execute(tx, statement, (id.get(), root_cid, content_path))?;
+            Ok(())
+        })
+    }
+
+    /// A number that changes whenever another connection has changed the database: cheap enough
+    /// to be asked for many times a second.
+    pub fn version(&self) -> Reply<i64> {
+        self.read(|tx| Ok(tx.pragma_query_value(None, "data_version", |row| row.get(0))?))
+    }
+}
+
+fn enqueue(tx: &Connection, new: &NewDownload) -> Result<Queued, StoreError> {
+    if let Some(path) = new.path.as_deref() {
+        let failed = "SELECT id FROM downloads WHERE path = ?1 AND status = 'failed'
+                      ORDER BY id DESC LIMIT 1";
+        let taken = match downloads::unfinished_at(tx, path)? {
+            Some(id) => Some(id),
+            None => sql::first(tx, failed, [sql::path_value(path)], |row| {
+                sql::download_id(row, "id")
+            })?,
+        };
+        if let Some(id) = taken {
+            return Ok(Queued::Taken(id));
+        }
+    }
+    Ok(Queued::New(downloads::insert(tx, new, None)?))
+}
+
+fn queue_again(tx: &Connection, id: DownloadId, wish: &QueueWish) -> Result<(), StoreError> {
+    let from = downloads::status(tx, id)?;
+    if lease::live_owner(tx, id)?.is_some() {
+        let statement = "UPDATE downloads SET queue_lane = ?2, priority = ?3 WHERE id = ?1";
+        sql::execute(tx, statement, (id.get(), &wish.lane, wish.priority))?;
+        return Ok(());
+    }
+    let to = Status::Pending;
+    if from != to && !from.can_become(to) {
+        return Err(StoreError::Transition { id, from, to });
+    }
+    let statement = "UPDATE downloads SET status = 'pending', owner_run = NULL,
+                            queue_lane = ?2, queue_tries = 0, priority = ?3, options = ?4,
+                            expected_sha256 = ?5, attempts = 0, next_attempt_at = NULL,
+                            error_kind = NULL, error_message = NULL, error_hint = NULL,
+                            requested_action = NULL, completed_at = NULL, updated_at = ?6
+                     WHERE id = ?1";
+    let values = (
+        id.get(),
+        &wish.lane,
+        wish.priority,
+        &wish.options_json,
+        wish.expected_sha256,
+        micros(wish.now),
+    );
+    sql::execute(tx, statement, values)?;
+    Ok(())
+}
+
+fn json_list(lanes: &[String]) -> String {
+    serde_json::to_string(lanes).unwrap_or_else(|_| "[]".to_owned())
+}

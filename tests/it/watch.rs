@@ -1,0 +1,232 @@
+//! `watch`, `get --wait` and `resume` of several: more than one process at the same downloads.
+#![cfg(unix)]
+
+use crate::support::dag::{Dag, Recipe};
+use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::oracle;
+use crate::support::sandbox::{Running, Sandbox};
+
+/// Where the gateways stop sending: inside a leaf.
+const HELD: u64 = 1 << 20 | 1000;
+
+fn dag(seed: usize) -> Dag {
+    Recipe::default()
+        .chunk(256 << 10)
+        .width(16)
+        .build((3 << 20) + seed)
+}
+
+/// Where nobody is given up for keeping still.
+fn patient() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.config("stall_timeout = \"1h\"");
+    sandbox
+}
+
+fn holding(dag: &Dag) -> Gateway {
+    Gateway::of(dag)
+        .on(On::any(), Fault::HoldAtTotal(HELD))
+        .start()
+}
+
+/// Lets what is held go on, and holds no more.
+fn go(gateway: &Gateway) {
+    gateway.heal();
+    gateway.release();
+}
+
+/// A process that fetches this as `name` and gets no further than the gateway lets it.
+fn fetching(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway, name: &str) -> Running {
+    let source = dag.source();
+    let args = [
+        "--json",
+        "get",
+        &source,
+        "-o",
+        name,
+        "--gateway",
+        gateway.url(),
+    ];
+    let owner = sandbox.fetchd(args).spawn();
+    gateway.held();
+    owner
+}
+
+#[test]
+fn a_download_of_another_process_is_followed_to_its_end() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    let mut watch = sandbox.fetchd(["--json", "watch", "1"]).spawn();
+    let started = watch.wait_event(|event| event["type"] == "started");
+    assert_eq!(
+        (&started["id"], &started["source"]),
+        (&1.into(), &dag.source().into())
+    );
+    sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
+    watch.wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() > Some(0));
+    go(&gateway);
+    let finished = owner.wait().exits(0).events_of("finished").remove(0);
+    let output = watch.wait().exits(0);
+    assert_eq!(output.events_of("finished"), [finished]);
+    let done = output.events().pop().expect("a last event");
+    assert_eq!(
+        (&done["type"], &done["exit_code"]),
+        (&"done".into(), &0.into())
+    );
+    oracle::check(&sandbox, &output);
+}
+
+#[test]
+fn without_ids_everything_under_way_is_shown_until_a_signal() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let mut watch = sandbox.fetchd(["--json", "watch"]).spawn();
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    watch.wait_event(|event| event["type"] == "started" && event["id"] == 1);
+    sandbox.fetchd(["pause", "1"]).run().exits(0);
+    watch.wait_event(|event| event["type"] == "paused" && event["id"] == 1);
+    owner.wait().exits(81);
+    watch.signal("INT");
+    watch.wait().exits(130);
+}
+
+#[test]
+fn the_outcome_of_what_was_named_is_the_exit_code() {
+    let sandbox = Sandbox::new();
+    let nobody = Gateway::refusing();
+    let args = ["get", &dag(0).source(), "-o", "x", "--gateway", &nobody];
+    sandbox.run(args).exits(75);
+    let output = sandbox.run(["watch", "1"]).exits(75);
+    assert!(
+        output.stderr.contains("fetchd resume 1"),
+        "{}",
+        output.stderr
+    );
+    sandbox.run(["cancel", "1"]).exits(0);
+    sandbox.run(["watch", "1"]).exits(81);
+    sandbox.run(["watch", "7"]).exits(2);
+}
+
+#[test]
+fn who_has_it_already_is_named() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    let args = [
+        "get",
+        &dag.source(),
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    let output = sandbox.fetchd(args).run().exits(75);
+    let pid = format!("process {}", owner.id());
+    assert!(output.stderr.contains(&pid), "{}", output.stderr);
+    assert!(output.stderr.contains("--wait"), "{}", output.stderr);
+}
+
+#[test]
+fn a_second_get_waits_for_the_first() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    let source = dag.source();
+    let args = [
+        "get",
+        "--wait",
+        &source,
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    let mut second = sandbox.fetchd(args).spawn();
+    second.wait_stderr("waiting for process");
+    go(&gateway);
+    owner.wait().exits(0);
+    let output = second.wait().exits(0);
+    let path = sandbox.target("file");
+    assert_eq!(output.text().trim(), path.to_str().expect("ASCII"));
+    assert!(sandbox.read("file") == dag.data);
+}
+
+#[test]
+fn a_second_get_takes_over_from_one_that_dies_or_stops() {
+    for end in ["KILL", "TERM"] {
+        let (sandbox, dag) = (patient(), dag(0));
+        let gateway = holding(&dag);
+        let owner = fetching(&sandbox, &dag, &gateway, "file");
+        let source = dag.source();
+        let args = [
+            "get",
+            "--wait",
+            &source,
+            "-o",
+            "file",
+            "--gateway",
+            gateway.url(),
+        ];
+        let mut second = sandbox.fetchd(args).spawn();
+        second.wait_stderr("waiting for process");
+        owner.signal(end);
+        owner.wait();
+        go(&gateway);
+        second.wait().exits(0);
+        assert!(sandbox.read("file") == dag.data, "{end}");
+    }
+}
+
+/// After a reboot nothing runs any more, and everything is paused.
+#[test]
+fn all_that_was_interrupted_goes_on_several_at_a_time() {
+    let sandbox = patient();
+    let dags = [0, 1, 2].map(dag);
+    let gateways: Vec<Gateway> = dags.iter().map(holding).collect();
+    let owners: Vec<Running> = (0..3)
+        .map(|n| fetching(&sandbox, &dags[n], &gateways[n], &n.to_string()))
+        .collect();
+    owners.into_iter().for_each(|owner| drop(owner.kill9()));
+    let mut resumed = sandbox
+        .fetchd(["--json", "resume", "--all", "--jobs", "2"])
+        .spawn();
+    for _ in 0..2 {
+        resumed.wait_event(|event| event["type"] == "started");
+    }
+    // The third one begins when one of the two is done.
+    go(&gateways[0]);
+    resumed.wait_event(|event| event["type"] == "finished" && event["id"] == 1);
+    resumed.wait_event(|event| event["type"] == "started" && event["id"] == 3);
+    gateways.iter().for_each(go);
+    let output = resumed.wait().exits(0);
+    assert_eq!(output.events_of("finished").len(), 3);
+    oracle::check(&sandbox, &output);
+    for (n, dag) in dags.iter().enumerate() {
+        assert!(sandbox.read(&n.to_string()) == dag.data, "{n}");
+    }
+}
+
+#[test]
+fn paths_come_in_the_order_asked_for_whoever_is_done_first() {
+    let sandbox = patient();
+    let dags = [0, 1].map(dag);
+    let gateways: Vec<Gateway> = dags.iter().map(holding).collect();
+    for n in 0..2 {
+        drop(fetching(&sandbox, &dags[n], &gateways[n], &n.to_string()).kill9());
+    }
+    go(&gateways[1]);
+    let resumed = sandbox.fetchd(["resume", "1", "2"]).spawn();
+    // The second one is in place while the first one is held.
+    while !sandbox.target("1").exists() {
+        std::thread::yield_now();
+    }
+    go(&gateways[0]);
+    let output = resumed.wait().exits(0);
+    let paths = ["0", "1"].map(|name| sandbox.target(name));
+    let expected: String = paths
+        .iter()
+        .map(|path| format!("{}\n", path.display()))
+        .collect();
+    assert_eq!(output.text(), expected);
+}
