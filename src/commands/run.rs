@@ -104,11 +104,7 @@ impl Supply for Queue {
         let store = &shop.context.store;
         let (now, held) = (self.now(), self.held_lanes());
         // Only looking needs no lock, and a run that stays looks often.
-        if store
-            .next_due(now, &held)
-            .await?
-            .is_none_or(|due| due > now)
-        {
+        if !store.is_due(now, &held).await? {
             return Ok(None);
         }
         let row = store.claim_next(shop.run, now, &held).await?;

@@ -35,10 +35,14 @@ pub struct QueueWish {
     pub now: Timestamp,
 }
 
-/// What may be taken: `?1` is the time, `?2` the lanes that are held back.
-const DUE: &str = "status = 'pending' AND owner_run IS NULL
-                   AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
-                   AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))";
+/// The first entry that may be taken: `?1` is the time, `?2` the lanes that are held back. The
+/// index is named since SQLite would take the one of the statuses, and sort all that wait.
+const FIRST_DUE: &str = "SELECT id FROM main.downloads AS entry INDEXED BY downloads_due
+    WHERE status = 'pending' AND owner_run IS NULL
+      AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
+      AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))
+      AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
+    ORDER BY priority DESC, id LIMIT 1";
 
 impl Store {
     /// Records new entries, all of them or, after an error, none.
@@ -68,15 +72,19 @@ impl Store {
     ) -> Reply<Option<DownloadRow>> {
         let held = json_list(held);
         self.write(Durability::Process, move |tx| {
-            let statement =
-                format!("SELECT id FROM mine WHERE {DUE} ORDER BY priority DESC, id LIMIT 1");
-            let first = sql::first(tx, &statement, (micros(now), &held), |row| {
-                sql::download_id(row, "id")
-            })?;
-            let Some(id) = first else { return Ok(None) };
+            let Some(id) = first_due(tx, now, &held)? else {
+                return Ok(None);
+            };
             lease::write_claim(tx, id, run, Status::InProgress, now)?;
             Ok(downloads::by_id(tx, id)?)
         })
+    }
+
+    /// Whether an entry is due at `now`. Those of the lanes in `held` are passed over. Only reads,
+    /// and cheaply, however many wait.
+    pub fn is_due(&self, now: Timestamp, held: &[String]) -> Reply<bool> {
+        let held = json_list(held);
+        self.read(move |tx| Ok(first_due(tx, now, &held)?.is_some()))
     }
 
     /// How many entries are due at `now`, those of the lanes in `held` alone.
@@ -133,6 +141,12 @@ impl Store {
     pub fn version(&self) -> Reply<i64> {
         self.read(|tx| Ok(tx.pragma_query_value(None, "data_version", |row| row.get(0))?))
     }
+}
+
+fn first_due(tx: &Connection, now: Timestamp, held: &str) -> rusqlite::Result<Option<DownloadId>> {
+    sql::first(tx, FIRST_DUE, (micros(now), held), |row| {
+        sql::download_id(row, "id")
+    })
 }
 
 fn enqueue(tx: &Connection, new: &NewDownload) -> Result<Queued, StoreError> {

@@ -55,11 +55,13 @@ fn entries_come_by_priority_then_age_when_they_are_due() {
         .map(|(path, priority)| sandbox.enqueued(entry(path, "x", priority)));
     assert_eq!(next(run, 1), Some(urgent));
     store.end(urgent, run, again(50, 1)).wait().expect("end");
+    assert!(store.is_due(at(49), &[]).wait().expect("due"));
     assert_eq!(next(run, 49), Some(first));
     assert_eq!(next(other, 50), Some(urgent), "due, and more urgent");
     assert_eq!(next(other, 50), Some(second));
     assert_eq!(next(run, 50), Some(late));
     assert_eq!(next(run, 50), None, "all are taken");
+    assert!(!store.is_due(at(50), &[]).wait().expect("due"));
     store.end(late, run, again(90, 3)).wait().expect("end");
     let due = store.next_due(at(60), &[]).wait().expect("due");
     assert_eq!(due, Some(at(90)));
