@@ -231,14 +231,13 @@ impl Coordinator<'_> {
 
     pub(super) fn open_part(&self, path: &Path) -> Result<PartFile, Stop> {
         let id = self.job.id;
-        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
-        let part = match PartFile::open(path).map_err(fail)? {
+        let taken = |error: DiskError| Stop::Failed(target_failure(&error, id));
+        let part = match PartFile::open(path).map_err(taken)? {
             Some(part) => part,
-            None => {
-                PartFile::create(path).map_err(|error| Stop::Failed(target_failure(&error, id)))?
-            }
+            None => PartFile::create(path).map_err(taken)?,
         };
-        match part.try_lock().map_err(fail)? {
+        let locked = part.try_lock();
+        match locked.map_err(|error| Stop::Failed(disk_failure(&error, id)))? {
             true => Ok(part),
             false => Err(Stop::Failed(busy_failure(path, id))),
         }

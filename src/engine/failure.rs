@@ -7,7 +7,7 @@ use crate::content::path::PathError;
 use crate::content::unixfs::Fault;
 use crate::disk::DiskError;
 pub use crate::download::chain;
-use crate::download::{DownloadId, Failure, quoted};
+use crate::download::{DownloadId, Failure, quoted, quoted_path};
 use crate::engine::plan::PlanError;
 use crate::engine::{Destination, Job, Subject};
 use crate::exit::ExitKind;
@@ -48,13 +48,11 @@ pub fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
     if !error.is_uncreatable() {
         return disk_failure(error, id);
     }
-    let is_taken = matches!(
-        error,
-        DiskError::NotRegular { .. } | DiskError::IsDirectory { .. } | DiskError::Exists { .. }
-    );
-    let first = match is_taken {
-        true => "move away what has that name",
-        false => "make the directory writable",
+    let first = match error {
+        DiskError::NotRegular { path }
+        | DiskError::IsDirectory { path }
+        | DiskError::Exists { path } => format!("move {} away", quoted_path(path)),
+        _ => "make the directory writable".to_owned(),
     };
     Failure {
         kind: ExitKind::Exists,
