@@ -18,7 +18,7 @@ use crate::download::{DownloadId, Status, chain};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
-use crate::gateway::car_file::CarFile;
+use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::store::DownloadRow;
 use crate::ui::human;
 use crate::ui::view::ExportedView;
@@ -120,8 +120,13 @@ fn origin(context: &Context, row: &DownloadRow) -> Result<Origin, CommandError> 
     };
     if row.kind == "car" && row.path.as_ref() == Some(&path) {
         let index = context.settings.state_dir.join("cars");
-        let car = CarFile::open(&path, &index);
-        return Ok(car.map_or(Origin::Nothing, |car| Origin::Car(Arc::new(car))));
+        return match CarFile::open(&path, &index) {
+            Ok(car) => Ok(Origin::Car(Arc::new(car))),
+            Err(CarFileError::Disk(error)) if !error.is_absent() => {
+                Err(failed(&ExportError::Source(error)))
+            }
+            Err(_) => Ok(Origin::Nothing),
+        };
     }
     let opened = match inspect::is_directory(&path) {
         true => TreeView::open(&path).map(|view| view.map_or(Origin::Nothing, Origin::Tree)),
@@ -168,7 +173,7 @@ fn failed(error: &ExportError) -> CommandError {
         ExportError::Stopped => ExitKind::Interrupted,
         ExportError::Disk(DiskError::Exists { .. }) => ExitKind::Exists,
         ExportError::Disk(error) if error.is_uncreatable() => ExitKind::Exists,
-        ExportError::Disk(_) => ExitKind::Disk,
+        ExportError::Disk(_) | ExportError::Source(_) => ExitKind::Disk,
         ExportError::Store(error) => error.exit_kind(),
         ExportError::Content(_) => ExitKind::Verification,
     };

@@ -137,6 +137,20 @@ impl DiskError {
         matches!(self, DiskError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether, coming from a look at something, it says that something else is there than was
+    /// thought: nothing, less, another kind of thing, or a name that this disk cannot keep. All
+    /// else says that the system could not look.
+    pub fn is_absent(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound, UnexpectedEof};
+        match self {
+            DiskError::NotRegular { .. } | DiskError::IsDirectory { .. } => true,
+            DiskError::Io { source, .. } => {
+                matches!(source.kind(), NotFound | NotADirectory | UnexpectedEof)
+            }
+            _ => self.is_unsafe_name(),
+        }
+    }
+
     /// Whether the file system lacks the operation altogether, as some network file systems lack
     /// locks.
     pub fn is_unsupported(&self) -> bool {
@@ -192,6 +206,8 @@ mod tests {
         let read_only = io(io::ErrorKind::ReadOnlyFilesystem);
         assert!(!read_only.is_uncreatable() && !read_only.is_no_room());
         assert!(io(io::ErrorKind::NotFound).is_missing());
+        assert!(io(io::ErrorKind::UnexpectedEof).is_absent());
+        assert!(!io(io::ErrorKind::PermissionDenied).is_absent() && !no_room.is_absent());
     }
 
     #[cfg(target_os = "linux")]

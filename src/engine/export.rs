@@ -53,9 +53,12 @@ pub enum ExportError {
     /// It was told to stop.
     #[error("interrupted")]
     Stopped,
-    /// The disk failed.
+    /// The disk failed, or the name is taken.
     #[error("the CAR cannot be written")]
     Disk(#[from] DiskError),
+    /// The bytes may be there, and cannot be read.
+    #[error("the download cannot be read")]
+    Source(#[source] DiskError),
     /// The store failed.
     #[error("the state cannot be read")]
     Store(#[from] StoreError),

@@ -103,6 +103,37 @@ fn a_finished_download_leaves_as_the_car_that_it_came_from() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_the_disk_cannot_read_is_not_called_missing() {
+    use crate::torture::disk;
+    if !disk::is_possible() {
+        return crate::support::skipped("strace is not here or may not trace");
+    }
+    let dag = Recipe::default().chunk(1000).build(9_500);
+    let (file, car) = (Sandbox::new(), Sandbox::new());
+    fetch(&file, &dag);
+    get_car(&car, &dag, Gateway::of(&dag).start().url()).exits(0);
+    for (sandbox, name) in [(&file, "file"), (&car, "x.car")] {
+        let path = sandbox.target(name);
+        for nth in 1..=2 {
+            let fault = disk::Fault::new("pread64", nth, disk::Harm::Error("EIO"));
+            let mut wrapper = fault.wrapper(&sandbox.root().join("calls"));
+            wrapper.extend(["-P".into(), path.to_str().expect("Unicode").into()]);
+            let output = sandbox
+                .fetchd_under(&wrapper, ["--json", "export", "1", "-o", "out.car"])
+                .run()
+                .exits(74);
+            let told = output.stderr.contains("cannot read");
+            assert!(
+                told && !path.with_file_name("out.car").exists(),
+                "{}",
+                output.transcript()
+            );
+        }
+    }
+}
+
 #[test]
 fn what_somebody_changed_on_disk_does_not_leave() {
     let (sandbox, dag) = (Sandbox::new(), Recipe::default().chunk(1000).build(9_500));

@@ -16,7 +16,7 @@
 //! `TMPDIR=/dev/shm` spares the disk.
 #![cfg(target_os = "linux")]
 
-mod disk;
+pub mod disk;
 mod network;
 mod place;
 mod scenario;

@@ -12,7 +12,7 @@ use crate::disk::random_file::RandomFile;
 use crate::disk::tree::{TreePath, TreeView};
 use crate::engine::export::places::{Place, Places};
 use crate::engine::export::{Export, ExportError};
-use crate::gateway::car_file::CarFile;
+use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::store::{Store, StoreError};
 
 /// Where the bytes of a download are.
@@ -52,13 +52,10 @@ impl<'a> Found<'a> {
             _ => stored(&self.export.store, cid)?,
         };
         if let (None, Origin::Car(car)) = (&block, &self.export.origin) {
-            let bytes = car.block(cid, self.export.max_block).ok().flatten();
-            block = bytes.and_then(|bytes| VerifiedBlock::check(*cid, bytes).ok());
+            block = in_car(car, cid, self.export.max_block)?;
         }
-        for place in &places {
-            if block.is_none() {
-                block = self.leaf(cid, place)?;
-            }
+        if block.is_none() {
+            block = self.leaf_at_any(cid, &places)?;
         }
         if let Some(block) = &block {
             for place in &places {
@@ -68,9 +65,27 @@ impl<'a> Found<'a> {
         Ok(block)
     }
 
+    /// The block around the bytes at one of these places. One that cannot be read is only an
+    /// obstacle where no other has it: what may be there is not called missing.
+    fn leaf_at_any(
+        &mut self,
+        cid: &Cid,
+        places: &[Place],
+    ) -> Result<Option<VerifiedBlock>, ExportError> {
+        let mut unreadable = None;
+        for place in places {
+            match self.leaf(cid, place) {
+                Ok(None) => {}
+                Err(error @ ExportError::Source(_)) => unreadable = Some(error),
+                found => return found,
+            }
+        }
+        unreadable.map_or(Ok(None), Err)
+    }
+
     /// The block around the bytes at this place.
     fn leaf(&mut self, cid: &Cid, place: &Place) -> Result<Option<VerifiedBlock>, ExportError> {
-        let Some(bytes) = self.read(place) else {
+        let Some(bytes) = self.read(place)? else {
             return Ok(None);
         };
         let len = bytes.len() as u64;
@@ -92,42 +107,63 @@ impl<'a> Found<'a> {
     }
 
     /// The file bytes of a place, if they are there and no more than a block holds.
-    fn read(&mut self, place: &Place) -> Option<Vec<u8>> {
+    fn read(&mut self, place: &Place) -> Result<Option<Vec<u8>>, ExportError> {
         let (path, offset, len) = match place {
-            Place::Shard(..) => return None,
-            Place::Bytes { len: 0, .. } => return Some(Vec::new()),
+            Place::Shard(..) => return Ok(None),
+            Place::Bytes { len: 0, .. } => return Ok(Some(Vec::new())),
             Place::Bytes { path, offset, len } => (path, *offset, Some(*len)),
             Place::Entry(path) => (path, 0, None),
         };
-        let file = self.open(path)?;
+        let Some(file) = self.open(path)? else {
+            return Ok(None);
+        };
         let len = len.unwrap_or_else(|| file.len());
         let is_there = offset.checked_add(len).is_some_and(|end| end <= file.len());
-        if len > self.export.max_block || !is_there {
-            return None;
-        }
-        let mut bytes = vec![0; usize::try_from(len).ok()?];
-        file.read_exact_at(offset, &mut bytes).ok()?;
-        Some(bytes)
+        let len = match usize::try_from(len) {
+            Ok(short) if is_there && len <= self.export.max_block => short,
+            _ => return Ok(None),
+        };
+        let mut bytes = vec![0; len];
+        let read = file.read_exact_at(offset, &mut bytes);
+        Ok(if_there(read)?.map(|()| bytes))
     }
 
-    fn open(&mut self, path: &Arc<str>) -> Option<RandomFile> {
+    fn open(&mut self, path: &Arc<str>) -> Result<Option<RandomFile>, ExportError> {
         if let Some((known, file)) = &self.open
             && known == path
         {
-            return Some(file.clone());
+            return Ok(Some(file.clone()));
         }
         let file = match &self.export.origin {
             Origin::File(file) => Some(file.clone()),
-            Origin::Tree(view) => read_file(view, path).ok().flatten(),
+            Origin::Tree(view) => if_there(read_file(view, path))?.flatten(),
             Origin::Nothing | Origin::Car(_) => None,
-        }?;
-        self.open = Some((path.clone(), file.clone()));
-        Some(file)
+        };
+        self.open = file.clone().map(|file| (path.clone(), file));
+        Ok(file)
     }
 }
 
 fn read_file(view: &TreeView, path: &str) -> Result<Option<RandomFile>, DiskError> {
     view.read_file(&TreePath::parse(path)?)
+}
+
+/// What was read; `None` if it is not there.
+fn if_there<T>(read: Result<T, DiskError>) -> Result<Option<T>, ExportError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(ExportError::Source(error)),
+    }
+}
+
+/// The block, proved, if the CAR has it.
+fn in_car(car: &CarFile, cid: &Cid, max: u64) -> Result<Option<VerifiedBlock>, ExportError> {
+    let bytes = match car.block(cid, max) {
+        Err(CarFileError::Disk(error)) => if_there(Err(error))?,
+        found => found.ok().flatten(),
+    };
+    Ok(bytes.and_then(|bytes| VerifiedBlock::check(*cid, bytes).ok()))
 }
 
 fn inlined(cid: &Cid) -> Option<VerifiedBlock> {

@@ -93,7 +93,9 @@ impl Coordinator<'_> {
                     ),
                     hint: Some(format!("prove it again with: fetchd resume {id}")),
                 }),
-                Err(ExportError::Disk(error)) => Err(disk_failure(&error, id)),
+                Err(ExportError::Disk(error) | ExportError::Source(error)) => {
+                    Err(disk_failure(&error, id))
+                }
                 Err(ExportError::Store(error)) => Err(store_failure(&error, id)),
                 Err(error) => Err(Failure {
                     kind: ExitKind::Verification,

@@ -94,6 +94,10 @@ pub struct Fault {
 }
 
 impl Fault {
+    pub fn new(call: &'static str, nth: usize, harm: Harm) -> Self {
+        Self { call, nth, harm }
+    }
+
     /// Whether no error may come of it: calls that are interrupted are simply repeated.
     pub fn is_harmless(&self) -> bool {
         self.harm == Error("EINTR")
