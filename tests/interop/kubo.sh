@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# fetchd against a real Kubo: every importer shape, over its gateway and out of its CAR files, and
-# downloads that are killed, paused and resumed. Prints a line a case, then `N passed, M failed`.
+# fetchd against a real Kubo: every importer shape, over its gateway and out of its CAR files,
+# downloads that are killed, paused and resumed, and the same content by other servers and through
+# proxies. Prints a line a case, then `N passed, M failed`.
 #
-#   FETCHD        the binary to test (default: a debug build of this tree)
-#   FETCHD_KUBO   the Kubo to test against (default: what .ci/kubo builds)
+#   FETCHD            the binary to test (default: a debug build of this tree)
+#   FETCHD_KUBO       the Kubo to test against (default: what .ci/kubo builds)
+#   FETCHD_VERSITYGW  the S3 store to test against (default: `versitygw` in the PATH, if any)
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -13,6 +15,7 @@ if [[ -z ${FETCHD-} ]]; then
 fi
 fetchd=$(realpath "$FETCHD")
 ipfs=$(realpath "$("$root/.ci/kubo")")
+versitygw=$(realpath "${FETCHD_VERSITYGW:-$(command -v versitygw)}" 2> /dev/null) || versitygw=
 
 # A home of its own, so that nothing of the user's is read or changed.
 for name in "${!FETCHD_@}" "${!XDG_@}"; do unset "$name"; done
@@ -33,6 +36,8 @@ mkdir "$HOME" "$work/data" "$work/cars"
 source "$root/tests/interop/disk.sh"
 # shellcheck source-path=SCRIPTDIR
 source "$root/tests/interop/names.sh"
+# shellcheck source-path=SCRIPTDIR
+source "$root/tests/interop/servers.sh"
 # shellcheck source-path=SCRIPTDIR
 source "$root/tests/interop/trees.sh"
 cd "$work"
@@ -317,6 +322,8 @@ check_trees
 one=$(add data/aside --cid-version=1)
 other=$(add data/$((300 << 10)) --cid-version=1)
 check_names "$one" "$work/data/aside" "$other" "$work/data/$((300 << 10))"
+
+check_servers
 
 echo "$passed passed, $failed failed"
 ((failed == 0))
