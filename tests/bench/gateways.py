@@ -5,8 +5,8 @@
 
 Each RATE, in KiB a second, is one gateway on a port of its own. It answers /ipfs/CID with the file
 (with Range) and /ipfs/BLOCK?format=raw with the file of that name in DIRECTORY. The first line
-printed is a JSON list of the base URLs; at the end of standard input comes a second one, with what
-each gateway was asked for and what it gave.
+printed is a JSON list of the base URLs; for each line of standard input, and at its end, comes one
+with what each gateway was asked for and what it gave so far.
 """
 
 import argparse
@@ -102,8 +102,10 @@ async def main():
     gateways = [Gateway(options, rate << 10) for rate in options.rate]
     servers = [await asyncio.start_server(gateway.serve, "127.0.0.1", 0) for gateway in gateways]
     print(json.dumps([f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}" for server in servers]), flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    print(json.dumps([{"requests": one.requests, "sent": one.sent} for one in gateways]), flush=True)
+    line = "\n"
+    while line:
+        line = await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+        print(json.dumps([{"requests": one.requests, "sent": one.sent} for one in gateways]), flush=True)
     os._exit(0)
 
 
