@@ -4,7 +4,7 @@
 use std::path::Path;
 
 /// Rows that the table has to have.
-const ROWS: [(char, usize); 2] = [('P', 8), ('S', 24)];
+const ROWS: [(char, usize); 4] = [('P', 8), ('S', 24), ('A', 9), ('N', 10)];
 
 fn read(path: &str) -> Option<String> {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).ok()
