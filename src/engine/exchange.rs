@@ -86,12 +86,28 @@ impl Coordinator<'_> {
         measure(&mut self.providers[task.provider], task);
         let aim = task.aim;
         if let Some((entry, range)) = aim.bytes() {
-            self.plan.with_file(entry, |file| file.give_back(range));
+            self.reopen(entry, range);
         }
         if matches!(aim, Aim::Entry(..) | Aim::Tree(..)) {
             self.plan.release(id);
         }
         true
+    }
+
+    /// Opens a part of a file to everybody, but for what is still being fetched of it.
+    pub(super) fn reopen(&mut self, entry: EntryId, range: ByteRange) {
+        let running = self.net.tasks.values().filter(|task| !task.ended);
+        let theirs = running.filter_map(|task| task.aim.bytes());
+        let taken: Vec<ByteRange> = theirs
+            .filter(|(of, part)| {
+                *of == entry && part.start() < range.end() && range.start() < part.end()
+            })
+            .map(|(_, part)| part)
+            .collect();
+        self.plan.with_file(entry, |file| {
+            file.give_back(range);
+            taken.into_iter().for_each(|part| file.take(part));
+        });
     }
 
     /// Ends a task that is not needed any more. What it has handed on before is still taken, as

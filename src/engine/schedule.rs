@@ -706,6 +706,10 @@ impl Coordinator<'_> {
             && form != Some(Transport::Raw)
         {
             task.aim = Aim::Window(entry, keeps);
+            // Where there are holes in the tail, not all of it has found somebody new.
+            if let Some(tail) = ByteRange::new(start, range.end()) {
+                self.reopen(entry, tail);
+            }
         }
         helped
     }
