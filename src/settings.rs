@@ -12,6 +12,7 @@ mod format;
 mod gateways;
 mod keys;
 pub mod manifest;
+mod proxy;
 mod template;
 mod words;
 
@@ -27,6 +28,7 @@ pub use crate::settings::error::SettingsError;
 pub(crate) use crate::settings::format::quoted;
 pub use crate::settings::gateways::GatewayEntry;
 pub use crate::settings::keys::{Entry, Keys, Origin, variable};
+pub use crate::settings::proxy::check_proxies;
 pub use crate::settings::template::template;
 pub use crate::settings::words::{BaseUrl, Discovery, Dns, Progress, WeakHash};
 

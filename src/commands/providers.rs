@@ -30,7 +30,7 @@ use crate::gateway::plain::Plain;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
 use crate::gateway::routing::Router;
-use crate::settings::{Discovery, GatewayEntry, Origin, Settings};
+use crate::settings::{Discovery, Environment, GatewayEntry, Origin, Settings, check_proxies};
 use crate::store::{self, GatewayRow, Store};
 
 /// Longest `~/.netrc` that is read.
@@ -71,6 +71,7 @@ impl Network {
             first_byte: keys.first_byte_timeout,
             stall: keys.stall_timeout,
         };
+        check_proxies(&Environment::of_process())?;
         let client = Client::new(ClientOptions {
             timeouts,
             ..ClientOptions::default()

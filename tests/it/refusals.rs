@@ -183,3 +183,21 @@ fn files_that_cannot_be_read_are_78() {
     drop(database);
     sandbox.fetchd(["list"]).run().exits(78);
 }
+
+/// Who names a proxy does not want requests to go without it.
+#[test]
+fn a_proxy_that_cannot_be_used_is_not_passed_by() {
+    let dag = Dag::single(b"not without the proxy");
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    for proxy in [
+        "sock5://me:secret@127.0.0.1:9",
+        "http://me:secret word@127.0.0.1:9",
+    ] {
+        let args = ["get", &dag.source(), "--gateway", gateway.url()];
+        let output = sandbox.fetchd(args).env("ALL_PROXY", proxy).run().exits(78);
+        assert!(output.stderr.contains("ALL_PROXY"), "{}", output.stderr);
+        assert!(!output.stderr.contains("secret"), "{}", output.stderr);
+    }
+    assert!(gateway.requests().is_empty());
+}
