@@ -112,6 +112,8 @@ http {
     $([[ $3 == 127.0.0.1 ]] || echo "listen $3:$1; listen $3:$2 ssl http2;")
     ssl_certificate server.pem; ssl_certificate_key server.key;
     root site;
+    rewrite ^/ipfs/ /all\$uri;
+    location /routing/v1/ { default_type application/json; }
     location ~ ^/(\w+)(/ipfs/.*) { rewrite ^/(\w+)(/ipfs/.*) /\$1/\$form\$2 last; }
     location ~ /raw/ipfs/ { internal; default_type application/vnd.ipld.raw; }
     location ~ /car/ipfs/ { internal; default_type application/vnd.ipld.car; }
@@ -239,6 +241,27 @@ check_nginx() { # CID FILE
     "$http/files/changing.bin" put_file --gateway "$http/all"
 }
 
+# A router of static files, which names the server that it is on, and Kubo's own, which knows nobody.
+write_providers() { # CID
+  mkdir -p site/routing/v1/providers
+  cat > "site/routing/v1/providers/$1" << JSON
+{"Providers": [{"Schema": "peer", "ID": "12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5",
+  "Addrs": ["/ip4/127.0.0.1/tcp/$port/http"], "Protocols": ["transport-ipfs-gateway-http"]}]}
+JSON
+}
+
+# From whom a router names: the only gateway that is configured does not have it.
+routed() { # CODE ROUTER CID FILE
+  IPFS_PATH='' FETCHD_GATEWAYS=http://127.0.0.1:$port/nobody FETCHD_ROUTERS=$2 exits "$1" get "$3" -o out
+  (($1 != 0)) || same out "$4"
+}
+
+check_routers() { # CID FILE
+  write_providers "$1"
+  check "nginx, a router that names nginx" routed 0 "http://127.0.0.1:$port" "$1" "$2"
+  check "Kubo, a router that knows nobody" routed 69 "$gateway" "$1" "$2"
+}
+
 check_tls() { # NAME CID FILE URL
   check "$1, HTTP/2, TLS" fetched_from "$4" "$2" "$3"
   check "$1, HTTP/2, TLS, killed and resumed" killed_once "$3" "$2" --gateway "$4"
@@ -277,6 +300,13 @@ check_socks() { # CID FILE HOST
   ALL_PROXY=$login check "SOCKS5 with a login, TLS" proxied "$work/socks-login.log" "$1" "$2" "$https"
   check "SOCKS5 with a wrong login" locked_out 75 "socks5h://alice:wrong@$at:$closed" "$login" "$1" "$2" "$http"
   check "SOCKS5 without the login" locked_out 75 "socks5h://$at:$closed" "$login" "$1" "$2" "$https"
+}
+
+# A proxy that fetchd does not understand is not passed by.
+mistyped() { # CID URL
+  ALL_PROXY=sock5://alice:wrong@127.0.0.1:9 exits 78 get "$1" --gateway "$2" -o out 2> errors
+  grep ALL_PROXY errors
+  if grep wrong errors; then exit 1; fi
 }
 
 write_tinyproxy_conf() { # PORT LINE...
@@ -358,6 +388,7 @@ check_proxies() { # CID FILE
     return
   fi
   unset {NO,ALL,HTTP,HTTPS}_PROXY {no,all,http,https}_proxy
+  check "a mistyped proxy" mistyped "$1" "http://$host:$port/all"
   if has microsocks; then check_socks "$1" "$2" "$host"; fi
   if has tinyproxy; then check_http_proxy "$1" "$2" "$host"; fi
   export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
@@ -380,6 +411,7 @@ check_servers() {
   write_nginx_conf "$port" "$tls_port" "${address:-127.0.0.1}" > nginx.conf
   serve nginx 127.0.0.1 "$port" nginx -p . -c "$work/nginx.conf" -e stderr
   check_nginx "$large" "$work/data/served-large"
+  check_routers "$small" "$work/data/served-small"
   if [[ -n $versitygw ]]; then
     check_s3 "$large" "$work/data/served-large"
   else
