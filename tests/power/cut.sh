@@ -11,8 +11,10 @@
 #   FETCHD_KUBO   the Kubo that cuts the file into blocks (default: what .ci/kubo builds)
 #   POWER_MIB     size of the file (default: 256)
 #   POWER_RATE    MiB a second that the gateway gives (default: 32)
-#   POWER_CUTS    cuts for each file system (default: 8), and one more right after the end
+#   POWER_CUTS    cuts of the first run (default: 8), and one more right after its end; what goes on
+#                 from a cut is cut once more
 #   POWER_SEED    draws the same moments again
+#   POWER_VERBOSE if set: a line for each cut
 #
 # Needs root, loop devices, Python, and xfs or btrfs to hold the images: a copy of a file there is
 # made in one moment. Without them it says so and ends with 0. Needs 4 times the file's size in
@@ -145,13 +147,14 @@ sent() {
   echo "${BASH_REMATCH[1]}"
 }
 
-run() { # COMMAND ARGUMENT...
-  "$fetchd" --json --progress none --state-dir "$work/disk/state" "$@" --gateway "$url"
+# Takes the place of the shell that it runs in, so that a signal to that one reaches it.
+become() { # COMMAND ARGUMENT...
+  exec "$fetchd" --json --progress none --state-dir "$work/disk/state" "$@" --gateway "$url"
 }
 
 ### Cuts
 
-# Bytes that the last checkpoint told of vouches for.
+# Bytes that the last checkpoint of this run told of vouches for.
 told() {
   local line
   line=$(grep -a '"type":"checkpoint"' "$work/events" | tail -n 1) || { echo 0; return; }
@@ -159,62 +162,73 @@ told() {
   echo "${BASH_REMATCH[1]}"
 }
 
-# One cut: what was told before, the disk, what was sent up to then.
-cut() { # NUMBER
-  told > "$work/told.$1"
-  cp --reflink=always "$work/holder/disk.img" "$work/holder/cut.$1"
-  sent > "$work/sent.$1"
+larger() { # NUMBER NUMBER
+  echo $(($1 > $2 ? $1 : $2))
 }
 
-# Fetches it, and cuts at random moments of the time that this takes.
-fetch_and_cut() {
-  local number moment began
-  began=${EPOCHREALTIME/./}
-  run get "$cid" -o "$work/disk/file" > "$work/events" 2> "$work/story" &
-  fetchd_pid=$!
-  number=0
-  while read -r moment; do
-    while ((${EPOCHREALTIME/./} - began < moment)); do read -r -t 0.01 <> <(:) || true; done
-    kill -0 "$fetchd_pid" 2> /dev/null || break
-    cut $((++number))
-  done < <(python3 -c '
+# One cut of the disk in use: what was told before, the image, what was sent up to then. The last
+# two arguments are what holds from an earlier cut.
+cut() { # IMAGE NAME TOLD SENT
+  larger "$3" "$(told)" > "$work/told.$2"
+  cp --reflink=always "$work/holder/$1" "$work/holder/cut.$2"
+  echo $(($(sent) + $4)) > "$work/sent.$2"
+  queue+=("$2")
+}
+
+# COUNT random moments, in microseconds, in the time that so many bytes take.
+moments() { # SALT COUNT BYTES
+  python3 -c '
 import random, sys
-seed, count, end = map(int, sys.argv[1:])
-draw = random.Random(seed)
-print(*sorted(draw.randrange(end) for _ in range(count)), sep="\n")' "$seed" "$cuts" $((mib * 1000000 / rate)))
-  wait "$fetchd_pid" || { cat "$work/story" >&2; echo "the download fails" >&2; exit 1; }
-  fetchd_pid=
-  # It is told to be finished: nothing of it may be lost.
-  cut $((++number))
-  echo "$size" > "$work/told.$number"
-  made=$number
+draw, count, end = random.Random(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+for moment in sorted(draw.randrange(end) for _ in range(count)):
+    print(moment)' "$seed $1" "$2" $(($3 * 1000000 / (rate << 20) + 1))
 }
 
-# Goes on from one cut.
-revive() { # KIND NUMBER
-  local before after again beyond log=$work/log
-  attach "$1" "$work/holder/cut.$2" "$work/disk"
+# Runs what fetches the rest, and cuts at random moments of the time that this takes.
+cut_while() { # IMAGE NAME COUNT TOLD SENT COMMAND ARGUMENT...
+  local image=$1 name=$2 count=$3 told=$4 sent=$5 number=0 moment began code
+  shift 5
+  began=${EPOCHREALTIME/./}
+  : > "$work/events"
+  become "$@" > "$work/events" 2> "$work/log" &
+  fetchd_pid=$!
+  while read -r moment; do
+    while ((${EPOCHREALTIME/./} - began < moment)); do sleep 0.01; done
+    kill -0 "$fetchd_pid" 2> /dev/null || break
+    cut "$image" "$name$((++number))" "$told" "$sent"
+  done < <(moments "$name" "$count" $((size - told)))
+  code=0
+  wait "$fetchd_pid" || code=$?
+  fetchd_pid=""
+  return "$code"
+}
+
+# Goes on from one cut. One of the first run is cut once more meanwhile.
+revive() { # KIND NAME
+  local image=cut.$2 told sent before after count=0
+  told=$(< "$work/told.$2") sent=$(< "$work/sent.$2")
+  attach "$1" "$work/holder/$image" "$work/disk"
   if [[ -e $work/disk/file ]] && ! cmp -s "$work/file" "$work/disk/file"; then
     wrong=$((wrong + 1))
     echo "$1, cut $2: wrong bytes under the final name" >&2
   fi
+  [[ $2 == *.* ]] || ((told == size)) || count=1
   before=$(sent)
   # A record that the cut took away altogether is begun anew.
-  if { run resume --all && { [[ -e $work/disk/file ]] || run get "$cid" -o "$work/disk/file"; }; } > "$log" 2>&1; then
+  if cut_while "$image" "$2." "$count" "$told" $((sent - before)) resume --all \
+    && { [[ -e $work/disk/file ]] || (become get "$cid" -o "$work/disk/file" > "$work/log" 2>&1); }; then
     cmp -s "$work/file" "$work/disk/file" || { wrong=$((wrong + 1)); echo "$1, cut $2: wrong bytes" >&2; }
   else
     stuck=$((stuck + 1))
-    { echo "$1, cut $2: stuck"; cat "$log"; ls -la "$work/disk"; } >&2
+    { echo "$1, cut $2: stuck"; cat "$work/events" "$work/log"; ls -la "$work/disk"; } >&2
   fi
-  after=$(sent)
-  again=$(($(< "$work/sent.$2") + after - before - size))
-  beyond=$(($(< "$work/told.$2") + after - before - size))
-  ((again <= most_again)) || most_again=$again
-  ((beyond <= most_beyond)) || most_beyond=$beyond
+  after=$(($(sent) - before))
+  most_again=$(larger "$most_again" $((sent + after - size)))
+  most_beyond=$(larger "$most_beyond" $((told + after - size)))
   left=$((left + $(find "$work/disk" -maxdepth 1 -name '*.partial' | wc -l)))
   umount "$work/disk"
-  rm "$work/holder/cut.$2"
-  [[ -z ${POWER_VERBOSE-} ]] || echo "$1, cut $2: $(< "$work/told.$2") told, $(< "$work/sent.$2") sent, $((after - before)) after" >&2
+  rm "$work/holder/$image"
+  [[ -z ${POWER_VERBOSE-} ]] || echo "$1, cut $2: $told told, $sent sent, $after after" >&2
 }
 
 mebibytes() { # BYTES
@@ -222,18 +236,23 @@ mebibytes() { # BYTES
 }
 
 torment() { # KIND
-  local number made
-  wrong=0 stuck=0 left=0 most_again=0 most_beyond=0
+  local queue=() next wrong=0 stuck=0 left=0 most_again=0 most_beyond=0
   make "$1" "$work/holder/disk.img" $((2 * mib + 512))
   attach "$1" "$work/holder/disk.img" "$work/disk"
   gateway_start
-  fetch_and_cut
+  if ! cut_while disk.img "" "$cuts" 0 0 get "$cid" -o "$work/disk/file"; then
+    cat "$work/log" >&2
+    echo "the download fails" >&2
+    exit 1
+  fi
+  # It is told to be finished: nothing of it may be lost.
+  cut disk.img end "$size" 0
   umount "$work/disk"
   rm "$work/holder/disk.img"
-  for ((number = 1; number <= made; number++)); do revive "$1" "$number"; done
+  for ((next = 0; next < ${#queue[@]}; next++)); do revive "$1" "${queue[next]}"; done
   end "$gateway_pid"
-  gateway_pid=
-  echo "| $1 | $made | $wrong | $stuck | $left | $(mebibytes "$most_again") | $(mebibytes "$most_beyond") |"
+  gateway_pid=""
+  echo "| $1 | $next | $wrong | $stuck | $left | $(mebibytes "$most_again") | $(mebibytes "$most_beyond") |"
   ((wrong == 0 && stuck == 0 && most_beyond <= SLACK)) || failed=1
 }
 
