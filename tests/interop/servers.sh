@@ -344,7 +344,7 @@ put_object() { # FILE
 }
 
 # VersityGW sends 206 whatever If-Range says.
-check_s3() { # CID FILE
+check_s3() { # CID FILE SHORT_FILE
   local s3_port store other=$work/site/files/other.bin
   s3_port=$(free_ports 1)
   store=http://127.0.0.1:$s3_port
@@ -363,6 +363,7 @@ check_s3() { # CID FILE
     fetched_by_two leaves "$1" "$2" --mirror "$store/bucket/model.bin" --gateway "$nodes"
   check "S3, an object, killed and resumed" killed_once "$2" "$store/bucket/model.bin" --sha256 "$(sum "$2")"
   check "S3, an object that changes" changed_between "$store/bucket/changing.bin" put_object "$2" "$other"
+  check "S3, an object that gets shorter" changed_between "$store/bucket/changing.bin" put_object "$3" "$2"
   check "S3, a mirror that changes" mirror_changed_between "$1" "$2" "$other" \
     "$store/bucket/changing.bin" put_object --gateway "http://127.0.0.1:$port/all"
 }
@@ -413,13 +414,14 @@ check_servers() {
   check_nginx "$large" "$work/data/served-large"
   check_routers "$small" "$work/data/served-small"
   if [[ -n $versitygw ]]; then
-    check_s3 "$large" "$work/data/served-large"
+    check_s3 "$large" "$work/data/served-large" "$work/data/served-small"
   else
     echo "skip  versitygw is not installed"
   fi
 
   export SSL_CERT_FILE=$work/ca.pem
   check_tls nginx "$large" "$work/data/served-large" "https://localhost:$tls_port/all"
+  check "nginx, its log says HTTP/2" grep -m 1 '"GET .* HTTP/2.0" 200' "$work/nginx.access"
   if has caddy; then
     write_caddyfile "$caddy_port" > Caddyfile
     serve caddy 127.0.0.1 "$caddy_port" caddy run --config Caddyfile --adapter caddyfile
