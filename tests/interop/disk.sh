@@ -33,7 +33,7 @@ tree_mended() { # PROVIDER CID TREE
   run get "$2" --gateway "$1" -o out > /dev/null
   exits 0 verify out
   run verify "$3" "$2" --gateway "$1"
-  file=$(find out -type f -size +0 | sort | head -n 1)
+  file=$(find out -type f -size +0 | sort | sed -n 1p)
   flip "$file"
   file=$(find out -type f | sort | tail -n 1)
   rm "$file"

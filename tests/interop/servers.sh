@@ -395,8 +395,9 @@ check_proxies() { # CID FILE
   export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 }
 
+# Nothing, if it has none.
 address_of() { # HOST
-  getent ahostsv4 "$1" | awk '{ print $1; exit }'
+  getent ahostsv4 "$1" | awk 'NR == 1 { print $1 }' || true
 }
 
 check_servers() {
