@@ -202,7 +202,7 @@ killed_twice() { # CID FILE
   start get "$1" --gateway "$gateway" -o out --limit-rate 60M
   kill_beyond 32
   [[ ! -e out ]] || { echo "a final name before the end"; exit 1; }
-  FETCHD_LIMIT_RATE=60M start resume 1
+  FETCHD_LIMIT_RATE=40M start resume 1
   kill_beyond 128
   run resume 1
   same out "$2"
