@@ -627,7 +627,9 @@ impl Coordinator<'_> {
             && task.aim.block().is_some()
             && self.net.tasks.len() < 2;
         let is_others = task.provider != index && !task.ended;
-        is_others && (is_first || needs_help(task, &self.providers[index], now))
+        // Of a stream, what its reader has no room for waits; nothing is gained by dividing that.
+        let part = if self.output.is_on_disk() { 0.5 } else { 1.0 };
+        is_others && (is_first || needs_help(task, &self.providers[index], part, now))
     }
 
     fn help(&mut self, index: usize, id: TaskId) -> bool {
@@ -727,8 +729,8 @@ fn has_open_work(file: &FilePlan) -> bool {
     file.open_pieces().next().is_some() || !file.unseen_empties().is_empty()
 }
 
-/// Whether a task takes so long that somebody idle is better off doing a part of it again.
-fn needs_help(task: &Task, helper: &Provider, now: Instant) -> bool {
+/// Whether a task takes so long that somebody idle is better off doing this part of it, 0 to 1.
+fn needs_help(task: &Task, helper: &Provider, part: f64, now: Instant) -> bool {
     let age = now.duration_since(task.started).as_secs_f64();
     let latency = helper.latency.max(0.05);
     if matches!(task.aim, Aim::Tree(..)) {
@@ -739,7 +741,7 @@ fn needs_help(task: &Task, helper: &Provider, now: Instant) -> bool {
         return !task.helped && age > (3.0 * latency).max(1.0);
     }
     let remaining = task.missing() as f64 / task.rate(now).max(1.0);
-    let helpers = task.missing() as f64 / helper.assumed_throughput() + latency;
+    let helpers = task.missing() as f64 * part / helper.assumed_throughput() + latency;
     // Who failed last would most likely leave a hole: it helps only where nobody else moves.
     let least = if helper.has_just_failed() { 10.0 } else { 0.25 };
     age > 2.0 * latency && remaining > least && remaining > 1.5 * helpers
