@@ -3,7 +3,7 @@
 # What is measured and how: README.md beside this file.
 #
 #   run.sh              all sections
-#   run.sh SECTION...   some of them: memory disk car kubo small there kill resume
+#   run.sh SECTION...   some of them: memory disk car whole kubo small there kill resume
 #
 #   FETCHD         the binary to measure (default: a release build of this tree)
 #   FETCHD_KUBO    the Kubo to measure against (default: what .ci/kubo builds)
@@ -17,7 +17,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-sections=(memory disk car kubo small there kill resume)
+sections=(memory disk car whole kubo small there kill resume)
 (($# == 0)) || sections=("$@")
 for tool in nginx curl python3 openssl; do
   PATH=$PATH:/usr/sbin command -v "$tool" > /dev/null || { echo "needs $tool" >&2; exit 1; }
@@ -128,11 +128,13 @@ free_port() {
 }
 
 start_nginx() {
-  local gateway_port car_port counted_port
+  local gateway_port plain_port car_port counted_port
   gateway_port=$(free_port)
+  plain_port=$(free_port)
   car_port=$(free_port)
   counted_port=$(free_port)
   plain=http://127.0.0.1:$gateway_port
+  unproved=http://127.0.0.1:$plain_port
   whole_car=http://127.0.0.1:$car_port
   counted=http://127.0.0.1:$counted_port
   cat > "$disk/nginx.conf" << CONF
@@ -161,6 +163,10 @@ http {
     location /plain/ { internal; }
     location /raw/ { internal; default_type application/vnd.ipld.raw; }
     location /none/ { return 406; }
+  }
+  server {
+    listen 127.0.0.1:$plain_port;
+    root $disk/www/plain;
   }
   server {
     listen 127.0.0.1:$car_port;
@@ -209,9 +215,17 @@ get() { # CID GATEWAY, prints the command
   echo "exec '$fetchd' --progress none get $1 --gateway $2 -o \$OUT"
 }
 
+# The command that has aria2c fetch a URL over sixteen connections; nothing where there is no aria2c.
+aria2() { # NAME URL OPTION...
+  ! command -v aria2c > /dev/null \
+    || echo "$1 | | exec aria2c -q -x16 -s16 --file-allocation=none ${*:3} -d / -o \$OUT $2"
+}
+
 leaves_only="FETCHD_FILE_SHA256=false; export FETCHD_FILE_SHA256;"
 
 section_memory() {
+  local more
+  mapfile -t more < <(aria2 "\`aria2c -x16\`" "$plain/ipfs/$raw")
   table "nginx → new file in memory"
   compare "$memory" \
     "\`curl -o\` | | exec curl -sfo \$OUT $plain/ipfs/$raw" \
@@ -219,7 +233,8 @@ section_memory() {
     "same, leaf proof only | ≤ 0.8 | $leaves_only $(get "$raw" "$plain")" \
     "fetchd, 1 MiB raw leaves | ≤ 1.0 | $(get "$big" "$plain")" \
     "same, leaf proof only | ≤ 0.8 | $leaves_only $(get "$big" "$plain")" \
-    "fetchd, v0, 256 KiB dag-pb leaves | ≤ 1.0 | $(get "$old" "$plain")"
+    "fetchd, v0, 256 KiB dag-pb leaves | ≤ 1.0 | $(get "$old" "$plain")" \
+    "${more[@]}"
 }
 
 section_disk() {
@@ -237,6 +252,19 @@ section_car() {
     "\`curl -o\` of the file | | exec curl -sfo \$OUT $plain/ipfs/$raw" \
     "fetchd, both hashes | | $(get "$raw" "$whole_car")" \
     "fetchd, leaf proof only | ≤ 0.9 | $leaves_only $(get "$raw" "$whole_car")"
+}
+
+# A server that has plain bytes and nothing else: proved at the end, by the CID or by a checksum.
+section_whole() {
+  local sum more
+  sum=$(sha256sum "$disk/file" | cut -d' ' -f1)
+  mapfile -t more < <(aria2 "\`aria2c -x16 --checksum\`" "$unproved/ipfs/$raw" "--checksum=sha-256=$sum")
+  table "nginx that has plain bytes only → new file in memory"
+  compare "$memory" \
+    "\`curl -o && sha256sum\` | | curl -sfo \$OUT $unproved/ipfs/$raw && sha256sum \$OUT" \
+    "fetchd, URL with \`--sha256\` | ≤ 0.5 | exec '$fetchd' --progress none get $unproved/ipfs/$raw --sha256 $sum -o \$OUT" \
+    "fetchd, CID by importer profile | ≤ 1.0 | $(get "$raw" "$unproved")" \
+    "${more[@]}"
 }
 
 section_kubo() {

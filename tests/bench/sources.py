@@ -198,4 +198,5 @@ def main():
             sections[name](content, place)
 
 
-main()
+if __name__ == "__main__":
+    main()
