@@ -326,7 +326,9 @@ fn a_platform_keeps_the_pins_of_others() {
 #[test]
 fn targets_do_not_go_through_symlinks() {
     let gateway = Gateway::of(&one()).start();
-    let sandbox = project(&gateway, &file(&one().source(), "link/x/y", ""));
+    // The second one comes the same way.
+    let both = ["link/x/y", "link/x/z"].map(|target| file(&one().source(), target, ""));
+    let sandbox = project(&gateway, &both.concat());
     let outside = sandbox.root().join("outside");
     std::fs::create_dir(&outside).expect("a directory");
     std::os::unix::fs::symlink(&outside, sandbox.target("link")).expect("a link");

@@ -147,14 +147,12 @@ pub(super) fn look(
 
 /// A symlink on the way to a target could lead anywhere.
 fn check_way(dir: &Path, path: &Path, passed: &mut HashSet<PathBuf>) -> Result<(), CommandError> {
-    let parents = path.ancestors().skip(1).take_while(|above| *above != dir);
-    for above in parents {
-        if !passed.insert(above.to_owned()) {
-            break;
-        }
+    let parents = path.ancestors().skip(1);
+    let new: Vec<&Path> = parents
+        .take_while(|above| *above != dir && !passed.contains(*above))
+        .collect();
+    for above in &new {
         if inspect::look(above) == Seen::Symlink {
-            // The next target behind it must find it again.
-            passed.remove(above);
             let message = format!(
                 "{} is a symlink, and targets are not written through one",
                 above.display()
@@ -164,6 +162,8 @@ fn check_way(dir: &Path, path: &Path, passed: &mut HashSet<PathBuf>) -> Result<(
             ));
         }
     }
+    // Only a way that is sound to its end is not looked at again.
+    passed.extend(new.into_iter().map(Path::to_path_buf));
     Ok(())
 }
 
@@ -279,6 +279,14 @@ fn tree(
         }
         return Ok(Look::Todo(Step::Prove(expected.clone(), changed)));
     };
+    if row.kind != "directory" {
+        // Somebody put a directory where fetchd had written a file: it is not ours to replace.
+        let fetch = Fetch {
+            replaces: false,
+            ..changed
+        };
+        return Ok(Look::Todo(Step::Fetch(expected.clone(), fetch)));
+    }
     let recorded = Recorded::from_json(&row.options_json);
     let wanted = Recorded {
         preserve: item.entry.preserve,

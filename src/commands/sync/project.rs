@@ -8,7 +8,7 @@ use crate::commands::error::CommandError;
 use crate::disk::place::Target;
 use crate::disk::whole_file::{self, Access};
 use crate::disk::{DiskError, inspect};
-use crate::download::chain;
+use crate::download::{chain, quoted_path};
 use crate::exit::ExitKind;
 use crate::settings::manifest::{Entry, Lock, MAX_BYTES, Manifest, Pin, Platform};
 use crate::settings::{Document, DocumentError, Environment};
@@ -109,7 +109,7 @@ impl Project {
             Ok(lock) => Ok(Some(lock)),
             Err(error) => Err(CommandError::from(error).hint(format!(
                 "restore it, or delete it to have everything resolved anew: rm {}",
-                path.display()
+                quoted_path(path)
             ))),
         }
     }
@@ -139,7 +139,8 @@ impl Project {
                 let lock = self.lock_file.display();
                 let message = format!("{lock}: the pin of {target:?} is not the CID of its source");
                 return Err(CommandError::new(ExitKind::Config, message).hint(format!(
-                    "somebody has edited the lock: restore it, or delete it with: rm {lock}"
+                    "somebody has edited the lock: restore it, or delete it with: rm {}",
+                    quoted_path(&self.lock_file)
                 )));
             }
         }
