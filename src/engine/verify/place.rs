@@ -30,6 +30,8 @@ impl Place {
         }
         match RandomFile::open(path) {
             Err(DiskError::NotRegular { .. }) => Ok(Self::Other(Some(EntryKind::Other))),
+            // Its name is there: it is a link that leads nowhere.
+            Err(error) if error.is_missing() => Ok(Self::Other(Some(EntryKind::Link))),
             Err(error) => Err(error),
             Ok(_) => Ok(Self::File(path.to_path_buf())),
         }

@@ -153,6 +153,11 @@ fn a_link_by_itself_is_made() {
     let before = gateway.requests().len();
     get(&sandbox, &source("link"), &gateway, &[]).exits(0);
     assert_eq!(gateway.requests().len(), before);
+    // It is what it should be whether it leads to something or not.
+    sandbox.run(["verify", "link"]).exits(0);
+    std::fs::create_dir(sandbox.target("a")).expect("a writable sandbox");
+    std::fs::write(sandbox.target("a/b c"), b"bytes").expect("a writable sandbox");
+    sandbox.run(["verify", "link"]).exits(0);
     for name in ["out", "absolute"] {
         let output = get(&sandbox, &source(name), &gateway, &[]).exits(77);
         let failed = &output.events_of("failed")[0];
