@@ -150,7 +150,7 @@ impl Store {
     pub fn finished_below(&self, dir: &Path) -> Reply<Vec<DownloadRow>> {
         let range = sql::below(dir);
         self.read(move |tx| {
-            let statement = "SELECT * FROM downloads
+            let statement = "SELECT * FROM mine
                              WHERE path >= ?1 AND path < ?2 AND status = 'success' ORDER BY id";
             Ok(sql::all(tx, statement, range, read)?)
         })

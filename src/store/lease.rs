@@ -205,10 +205,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseLost`], [`StoreError::Transition`].
     pub fn end(&self, id: DownloadId, run: RunId, ending: Ending) -> Reply<()> {
-        self.write(Durability::Power, move |tx| {
+        let reply = self.write(Durability::Power, move |tx| {
             let from = owned(tx, id, run)?;
             end(tx, id, from, &ending)
-        })
+        });
+        // The same run may take it out of the queue again.
+        self.begin_anew(id, run);
+        reply
     }
 
     /// Lets go of an owned download that has not begun or rests: its status stays.
