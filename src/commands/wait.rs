@@ -6,7 +6,7 @@ use crate::commands::claim;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Transfer;
-use crate::download::Status;
+use crate::download::{Status, quoted};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, NewDownload, RunRow};
 
@@ -33,6 +33,10 @@ pub fn for_other(
     ));
     loop {
         let row = claim::reread(context, id)?;
+        if row.owner.is_some_and(|run| run != owner.id) {
+            // Somebody else has taken it over, who may die in turn.
+            return for_other(context, transfer, new);
+        }
         if row.owner.is_none() || is_dead(context, &row, &owner)? {
             return ended(transfer, &row);
         }
@@ -62,7 +66,10 @@ fn ended(transfer: &mut Transfer<'_>, row: &DownloadRow) -> Result<bool, Command
             ExitKind::Stopped,
             format!("download {id} was cancelled while it was waited for"),
         )
-        .hint(format!("fetch it anew with: fetchd get {}", row.source))),
+        .hint(format!(
+            "fetch it anew with: fetchd get {}",
+            quoted(&row.source)
+        ))),
         _ => Ok(false),
     }
 }

@@ -1,6 +1,6 @@
 //! `watch`: what other invocations are doing, read off their records.
 //!
-//! Changes nothing and asks nobody: what is shown is as fresh as the last checkpoint. The records
+//! Changes nothing but what dead processes have left, and asks nobody: what is shown is as fresh as the last checkpoint. The records
 //! are read only when another process has changed something.
 
 mod follow;
@@ -120,7 +120,7 @@ impl View<'_> {
 
     /// The records to look at: those that were named, or all that are worked on and those that
     /// were a moment ago.
-    fn rows(&self) -> Result<Vec<DownloadRow>, CommandError> {
+    fn rows(&mut self) -> Result<Vec<DownloadRow>, CommandError> {
         let store = &self.context.store;
         let mut rows = Vec::new();
         let mut ids = self.named.clone();
@@ -137,10 +137,15 @@ impl View<'_> {
             ids.extend(begun.map(|(id, _)| *id).filter(|id| !is_listed(id)));
         }
         for id in ids {
-            let row = store.download(id).wait()?;
-            rows.push(row.ok_or_else(|| {
-                CommandError::usage(format!("download {id} was forgotten meanwhile"))
-            })?);
+            match store.download(id).wait()? {
+                Some(row) => rows.push(row),
+                // Of what nobody named, what was forgotten has simply ended.
+                None if self.named.is_empty() => drop(self.followed.remove(&id)),
+                None => {
+                    let message = format!("download {id} was forgotten meanwhile");
+                    return Err(CommandError::usage(message));
+                }
+            }
         }
         Ok(rows)
     }

@@ -56,7 +56,8 @@ impl Transfer<'_> {
             let has_room = may_wait && self.active.len() < jobs;
             match self.next(supply.wait(&shop), has_room) {
                 Next::Ended(ended) => self.settle(supply, &ended, &mut paths),
-                Next::Look(looked) => broken = looked.err(),
+                Next::Look(Ok(_)) => {}
+                Next::Look(Err(error)) => drop(broken.get_or_insert(error)),
             }
         }
     }
