@@ -357,7 +357,7 @@ fn name_of(content: &ContentSource) -> String {
         Root::Ipfs(cid) => cid::text(cid),
         Root::Ipns(name) => name.clone(),
     };
-    name.truncate(200);
+    name.truncate(name.floor_char_boundary(200));
     name
 }
 

@@ -1,6 +1,6 @@
 //! Giving up: nobody is left to ask.
 
-use crate::download::Failure;
+use crate::download::{Failure, quoted};
 use crate::engine::Subject;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::provider::{Out, Provider};
@@ -78,7 +78,8 @@ impl Coordinator<'_> {
         let wants_login = |provider: &Provider| *provider.ending() == Out::Credentials;
         match kind {
             ExitKind::Refused if self.providers.iter().any(wants_login) => format!(
-                "give credentials with --header 'Authorization: …' or --netrc: fetchd get {source} …"
+                "give credentials with --header 'Authorization: …' or --netrc: fetchd get {} …",
+                quoted(source)
             ),
             ExitKind::NotFound => {
                 format!("name another place that has it: fetchd resume {id} --reset --mirror URL")
