@@ -20,9 +20,9 @@ pub fn run(context: &Context, run: &Run) -> Result<ExitKind, CommandError> {
     let jobs = run.jobs.unwrap_or(context.settings.keys.jobs);
     let mut transfer = Transfer::begin(context, None)?;
     let mut queue = Queue::new(run.watch);
-    let drained = transfer.drain(usize::try_from(jobs).unwrap_or(1), &mut queue);
+    let mut drained = transfer.drain(usize::try_from(jobs).unwrap_or(1), &mut queue);
     if drained.is_ok() && !run.watch {
-        queue.say_what_waits(context, &mut transfer)?;
+        drained = queue.say_what_waits(context, &mut transfer);
     }
     let outcome = transfer.end_as(|outcome, signal| queue.outcome(outcome, signal))?;
     drained.map(|()| outcome)

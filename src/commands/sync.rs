@@ -85,7 +85,14 @@ pub fn run(context: &Context, args: &Sync) -> Result<ExitKind, CommandError> {
     project.require_sound(&manifest, &lock)?;
     let mut items = items(&project, &manifest, &lock);
     let mut transfer = Transfer::begin(context, None)?;
-    let steps = plan::look(context, &project, &mut transfer, &mut items)?;
+    let steps = match plan::look(context, &project, &mut transfer, &mut items) {
+        Ok(steps) => steps,
+        Err(error) => {
+            // That the run has ended is recorded all the same; the first error is the one to tell.
+            let _ = transfer.end();
+            return Err(error);
+        }
+    };
     let steps = prove::settle(context, &mut transfer, &mut items, steps);
     Fetching::new(context, &project, &mut transfer, &mut items).run(steps);
     finish(&project, &mut transfer, &items, &manifest, args.locked);

@@ -227,12 +227,17 @@ impl Walk<'_> {
         let Some(open) = self.files.get_mut(&part.file) else {
             return Ok(());
         };
-        if part.len == 0 && (is_known_empty(&part.cid) || !open.empties.insert(part.cid)) {
-            return Ok(());
+        let here = open.source.len();
+        if part.len == 0 {
+            if is_known_empty(&part.cid) || !open.empties.insert(part.cid) {
+                return Ok(());
+            }
+            // No size bounds how many of these there are.
+            self.count_entry()?;
         }
         let range = (part.offset, part.len);
         // Where nothing is there is no need to know what should be.
-        if part.len > 0 && part.offset >= open.source.len() {
+        if part.len > 0 && part.offset >= here {
             self.blame(part.file, part.offset, part.len);
             return Ok(());
         }
