@@ -155,7 +155,8 @@ impl Network {
         };
         for entry in entries {
             let row = known.iter().find(|row| row.url == entry.url);
-            if !are_named && !is_usable(&entry, row, &mut providers.notices) {
+            let notices = &mut providers.notices;
+            if is_gone(&entry, notices) || (!are_named && !is_usable(&entry, row, notices)) {
                 continue;
             }
             match self.provider(&entry, row, recorded) {
@@ -407,17 +408,22 @@ fn is_hint(entry: &GatewayEntry, recorded: &Recorded) -> bool {
     recorded.gateways.is_empty() && recorded.hints.contains(&entry.url)
 }
 
-fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<String>) -> bool {
+/// Whether its host is known to serve nobody any more, whoever names it.
+fn is_gone(entry: &GatewayEntry, notices: &mut Vec<String>) -> bool {
     let host = Url::parse(&entry.url)
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned));
-    if let Some(retired) = host.as_deref().and_then(defaults::retired) {
-        notices.push(format!(
+    let retired = host.as_deref().and_then(defaults::retired);
+    notices.extend(retired.map(|retired| {
+        format!(
             "{} is gone since {}: {}",
             retired.host, retired.since, retired.advice
-        ));
-        return false;
-    }
+        )
+    }));
+    retired.is_some()
+}
+
+fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<String>) -> bool {
     if let Some(row) = row.filter(|row| row.retired_since.is_some()) {
         notices.push(format!(
             "{} serves programs no more and is not asked",
