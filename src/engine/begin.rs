@@ -420,7 +420,10 @@ impl Coordinator<'_> {
             };
         };
         match self.plan.root_kind() {
-            Some("directory") => Ok(Output::tree(self.open_tree(part)?)),
+            Some("directory") => {
+                self.refuse_checksum("directory")?;
+                Ok(Output::tree(self.open_tree(part)?))
+            }
             Some("file") => {
                 let part = self.open_part(part)?;
                 self.cut(&part)?;

@@ -116,14 +116,14 @@ pub fn not_a_file(root: Option<String>, what: &str) -> Failure {
 }
 
 /// The root is a symbolic link, and a file was wanted.
-pub fn link_failure(root: Option<String>) -> Failure {
+pub fn no_checksum(root: Option<String>, what: &str) -> Failure {
     Failure {
         kind: ExitKind::Refused,
         message: format!(
-            "{} is a symbolic link, which has no checksum",
+            "{} is a {what}, which has no checksum",
             root.unwrap_or_default()
         ),
-        hint: Some("fetch it without a checksum, or what it leads to".to_owned()),
+        hint: Some("fetch it without a checksum: its CID proves every byte".to_owned()),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::download::{DownloadId, Failure, RunId, Status};
 use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{
-    chain, disk_failure, exists_failure, link_failure, one_by_one, store_failure, target_failure,
+    chain, disk_failure, exists_failure, no_checksum, one_by_one, store_failure, target_failure,
 };
 use crate::engine::filter::Filter;
 use crate::engine::finish::on_a_thread;
@@ -113,9 +113,7 @@ impl Coordinator<'_> {
         else {
             return Ok(());
         };
-        if self.job.expected_sha256.is_some() || self.job.checksum.is_some() {
-            return Err(Stop::Failed(link_failure(self.root_text())));
-        }
+        self.refuse_checksum("symbolic link")?;
         let name = target.file_name().and_then(|name| name.to_str());
         let path = TreePath::parse(name.unwrap_or("link"))
             .map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
@@ -124,6 +122,18 @@ impl Coordinator<'_> {
             let hint = "fetch what it leads to by its own CID or path".to_owned();
             Stop::Failed(unsafe_link(&bad, hint))
         })
+    }
+
+    /// A checksum is demanded of bytes, and only a file is bytes.
+    ///
+    /// # Errors
+    /// One is demanded.
+    pub(super) fn refuse_checksum(&self, what: &str) -> Result<(), Stop> {
+        let is_demanded = self.job.expected_sha256.is_some() || self.job.checksum.is_some();
+        match is_demanded && self.job.car_part.is_none() {
+            true => Err(Stop::Failed(no_checksum(self.root_text(), what))),
+            false => Ok(()),
+        }
     }
 
     /// Makes the link with its final name.

@@ -167,6 +167,8 @@ fn a_link_by_itself_is_made() {
     }
     let sum = ["--sha256", &"0".repeat(64), "-o", "summed"];
     get(&sandbox, &source("link"), &gateway, &sum).exits(77);
+    get(&sandbox, &dag.root.to_string(), &gateway, &sum).exits(77);
+    assert!(!sandbox.target("summed").exists() && sandbox.partials().is_empty());
     std::fs::write(sandbox.target("mine"), b"mine").expect("a writable sandbox");
     get(&sandbox, &source("link"), &gateway, &["-o", "mine"]).exits(73);
     assert_eq!(sandbox.read("mine"), b"mine");
