@@ -52,14 +52,7 @@ fn files() -> Vec<Dag> {
 fn fetch(sandbox: &Sandbox, dag: &Dag) {
     let gateway = Gateway::of(dag).start();
     sandbox
-        .run([
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ])
+        .run(scenario::get_args(&dag.source(), gateway.url()))
         .exits(0);
 }
 
@@ -258,14 +251,8 @@ fn half_finished_work_goes_on_elsewhere() {
     let gateway = Gateway::of(&dag)
         .on(On::any(), Fault::HoldAtTotal(1_500_000))
         .start();
-    let args = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let args = scenario::get_args(&source, gateway.url());
     let running = here.fetchd(args).spawn();
     gateway.held();
     here.fetchd(["pause", "1"]).run().exits(0);

@@ -5,6 +5,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
+use crate::support::scenario::get_json;
 
 const SIZE: u64 = 6 << 20;
 /// Where the gateway stops sending: inside a leaf.
@@ -32,19 +33,10 @@ fn stuck() -> Stuck {
     let sandbox = Sandbox::new();
     sandbox.config("checkpoint_interval = \"1h\"\nstall_timeout = \"1h\"");
     let source = dag.source();
-    let args = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let args = get_json(&source, gateway.url());
     let mut owner = sandbox.fetchd(args).spawn();
     gateway.held();
-    owner
-        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() >= Some(PROVED));
+    owner.wait_bytes(PROVED);
     Stuck {
         sandbox,
         dag,

@@ -5,6 +5,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
+use crate::support::scenario::{get_args, get_json, status};
 
 const LEAF: u64 = 256 << 10;
 const SIZE: u64 = 12 << 20;
@@ -27,28 +28,11 @@ fn held(dag: &Dag, features: Features) -> Gateway {
 /// A `get` that has proved what it got from a gateway that holds the rest back.
 fn stuck(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway) -> Running {
     let mut running = sandbox
-        .fetchd([
-            "--json",
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ])
+        .fetchd(get_json(&dag.source(), gateway.url()))
         .spawn();
     gateway.held();
+    running.wait_bytes(PROVED);
     running
-        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() >= Some(PROVED));
-    running
-}
-
-fn status(sandbox: &Sandbox) -> String {
-    let list = sandbox.run(["--json", "list", "--all"]).exits(0).document();
-    list["downloads"][0]["status"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// Resumes from a healed gateway; the bytes that it had to send again are bounded.
@@ -103,26 +87,17 @@ fn killed_often_it_still_arrives() {
     let dag = file();
     let gateway = Gateway::of(&dag).features(Features::TRUSTLESS).start();
     let sandbox = Sandbox::new();
+    let source = dag.source();
     for step in 1..=4 {
         gateway.add(On::any(), Fault::HoldAfter(2 << 20));
         let args: &[&str] = if step == 1 {
-            &[
-                "--json",
-                "get",
-                &dag.source(),
-                "-o",
-                "file",
-                "--gateway",
-                gateway.url(),
-            ]
+            &get_json(&source, gateway.url())
         } else {
             &["--json", "resume", "1"]
         };
         let mut running = sandbox.fetchd(args).spawn();
         gateway.held();
-        running.wait_event(|event| {
-            event["type"] == "progress" && event["bytes"].as_u64() >= Some(step * (3 << 19))
-        });
+        running.wait_bytes(step * (3 << 19));
         running.kill9();
         oracle::claims_are_true(&sandbox, &dag);
         gateway.heal();
@@ -141,16 +116,7 @@ fn get_again_goes_on() {
     stuck(&sandbox, &dag, &gateway).kill9();
     gateway.heal();
     let before = gateway.sent();
-    sandbox
-        .run([
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ])
-        .exits(0);
+    sandbox.run(get_args(&dag.source(), gateway.url())).exits(0);
     assert!(sandbox.read("file") == dag.data);
     assert!(gateway.sent() - before <= SIZE - PROVED + 2 * LEAF);
     let list = sandbox.run(["--json", "list", "--all"]).exits(0).document();
@@ -232,14 +198,8 @@ fn cancelled_from_another_terminal() {
         sandbox.fetchd(["resume", "1"]).run().exits(2);
         // Given up is not for ever: a new `get` begins a new record.
         gateway.heal();
-        let again = [
-            "get",
-            &dag.source(),
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ];
+        let source = dag.source();
+        let again = get_args(&source, gateway.url());
         sandbox.fetchd(again).run().exits(0);
         assert!(sandbox.read("file") == dag.data);
     }
@@ -265,14 +225,8 @@ fn two_never_write_one_file() {
     let gateway = held(&dag, Features::TRUSTLESS);
     let sandbox = Sandbox::new();
     let running = stuck(&sandbox, &dag, &gateway);
-    let same = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let same = get_args(&source, gateway.url());
     sandbox.fetchd(same).run().exits(75);
     sandbox.fetchd(["resume", "1"]).run().exits(75);
     gateway.heal();
@@ -356,14 +310,7 @@ fn a_directory_that_cannot_be_written_is_73() {
     // The superuser may write everywhere.
     if std::fs::write(sandbox.target("probe"), b"").is_err() {
         sandbox
-            .run([
-                "get",
-                &dag.source(),
-                "-o",
-                "file",
-                "--gateway",
-                gateway.url(),
-            ])
+            .run(get_args(&dag.source(), gateway.url()))
             .exits(73);
     }
     std::fs::set_permissions(sandbox.out(), std::fs::Permissions::from_mode(0o755))

@@ -5,6 +5,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Running, Sandbox};
+use crate::support::scenario::{get_args, get_json};
 
 const LEAF: u64 = 256 << 10;
 const SIZE: u64 = 24 << 20;
@@ -40,8 +41,7 @@ fn stuck(sandbox: &Sandbox, dag: &Dag, gateways: &[&Gateway]) -> Running {
     } else {
         HELD - 2 * LEAF
     };
-    running
-        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() >= Some(enough));
+    running.wait_bytes(enough);
     running
 }
 
@@ -153,7 +153,7 @@ fn without_its_database_it_begins_again() {
     std::fs::remove_dir_all(sandbox.state()).expect("a state directory");
     gateway.heal();
     let source = dag.source();
-    let get = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+    let get = get_args(&source, gateway.url());
     sandbox.fetchd(get).run().exits(0);
     assert!(sandbox.read("file") == dag.data);
 }
@@ -164,15 +164,7 @@ fn a_crash_at_the_end_is_completed() {
     let dag = file();
     let gateway = Gateway::of(&dag).start();
     let source = dag.source();
-    let get = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let get = get_json(&source, gateway.url());
     for status in ["verifying", "installing"] {
         for command in [&get[..], &["--json", "resume", "1"]] {
             let sandbox = Sandbox::new();
@@ -199,15 +191,7 @@ fn a_clock_set_back_does_no_harm() {
         .on(busy, Fault::retry_after(429, "86400"))
         .start();
     let source = dag.source();
-    let get = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let get = get_json(&source, gateway.url());
     let sandbox = Sandbox::new();
     sandbox.run(get).exits(75);
     let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
@@ -238,15 +222,7 @@ fn who_waits_still_listens() {
             .start();
         let sandbox = Sandbox::new();
         let source = dag.source();
-        let get = [
-            "--json",
-            "get",
-            &source,
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ];
+        let get = get_json(&source, gateway.url());
         let mut running = sandbox.fetchd(get).spawn();
         running.wait_event(|event| event["wait"].as_f64() >= Some(500.0));
         sandbox.fetchd([command, "1"]).run().exits(0);

@@ -101,9 +101,7 @@ impl Stuck {
         let args = ["--json", "get", &source, "-o", "dir/file", "--gateway", url];
         let mut running = self.sandbox.fetchd(args).spawn();
         self.gateway.held();
-        running.wait_event(|event| {
-            event["type"] == "progress" && event["bytes"].as_u64() >= Some(PROVED)
-        });
+        running.wait_bytes(PROVED);
         running
     }
 

@@ -6,6 +6,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario::status;
 
 /// A file of 25 leaves in three levels, small enough to fetch dozens of times.
 fn file() -> Dag {
@@ -47,14 +48,6 @@ fn get(dag: &Dag, gateways: &[&str]) -> (Sandbox, Output) {
 }
 
 /// The status of the only record.
-fn status(sandbox: &Sandbox) -> String {
-    let list = sandbox.run(["--json", "list", "--all"]).exits(0).document();
-    list["downloads"][0]["status"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
-}
-
 /// Everything that a gateway can do wrong, to whatever it is asked.
 fn every_fault(dag: &Dag) -> Vec<Fault> {
     let leaf = dag.leaves()[3];

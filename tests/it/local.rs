@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::dag::{Dag, Dir, Leaf, Recipe, Version};
 use crate::support::gateway::{Features, Gateway, Kind};
 use crate::support::sandbox::{Output, Sandbox};
-use crate::support::scenario::{arrived, sha256};
+use crate::support::scenario::{arrived, get_args, get_json, sha256};
 
 const SIZE: usize = 3 << 20;
 const LEAF: usize = 256 << 10;
@@ -25,7 +25,7 @@ fn dags() -> [Dag; 2] {
 #[track_caller]
 fn get(sandbox: &Sandbox, dag: &Dag, gateway: &str, mirror: &Path) -> Output {
     let (source, mirror) = (dag.source(), mirror.to_str().expect("a text path"));
-    let args = ["--json", "get", &source, "-o", "file", "--gateway", gateway];
+    let args = get_json(&source, gateway);
     sandbox.run(args.into_iter().chain(["--mirror", mirror]))
 }
 
@@ -208,7 +208,7 @@ fn resume_takes_a_mirror_that_later_goes_away() {
     let sandbox = Sandbox::new();
     let refusing = Gateway::refusing();
     let source = dag.source();
-    let args = ["get", &source, "-o", "file", "--gateway", &refusing];
+    let args = get_args(&source, &refusing);
     sandbox.run(args).exits(75);
     let mirror = sandbox.root().join("copy");
     std::fs::write(&mirror, &dag.data[..SIZE / 2]).expect("a writable sandbox");

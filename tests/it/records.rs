@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::Sandbox;
-use crate::support::scenario::sha256;
+use crate::support::scenario::{get_args, get_json, sha256};
 
 fn downloads(sandbox: &Sandbox) -> Vec<Value> {
     let listed = sandbox.run(["--json", "list", "--all"]).exits(0);
@@ -22,15 +22,7 @@ fn a_checksum_is_asked_of_what_is_in_place_too() {
         sandbox.config(config);
         let get = |more: &[&str]| {
             let source = dag.source();
-            let args = [
-                "--json",
-                "get",
-                &source,
-                "-o",
-                "file",
-                "--gateway",
-                gateway.url(),
-            ];
+            let args = get_json(&source, gateway.url());
             sandbox.run(args.iter().chain(more))
         };
         get(&[]).exits(0);
@@ -54,15 +46,7 @@ fn a_new_wish_reopens_what_failed() {
     let sandbox = Sandbox::new();
     let get = |gateway: &Gateway, more: &[&str]| {
         let source = dag.source();
-        let args = [
-            "--json",
-            "get",
-            &source,
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ];
+        let args = get_json(&source, gateway.url());
         sandbox.run(args.iter().chain(more))
     };
     get(&Gateway::empty().start(), &[]).exits(69);
@@ -121,15 +105,7 @@ fn what_another_process_works_on_can_be_gone_on_with() {
         .start();
     let sandbox = Sandbox::new();
     let source = dag.source();
-    let args = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let args = get_json(&source, gateway.url());
     let owner = sandbox.fetchd(args).spawn();
     gateway.held();
     for again in [&args[..], &["--json", "resume", "1"]] {
@@ -158,9 +134,7 @@ fn bytes_for_standard_output_are_asked_for_alone() {
         "{}",
         output.stderr
     );
-    sandbox
-        .run(["get", &dag.source(), "-o", "file", "--gateway", nobody])
-        .exits(75);
+    sandbox.run(get_args(&dag.source(), nobody)).exits(75);
     let resumed = sandbox.run(["--json", "resume", "--all"]).exits(75);
     assert_eq!(resumed.events_of("failed").len(), 1);
     sandbox.run(["--json", "resume", "1"]).exits(2);
@@ -286,9 +260,7 @@ fn what_has_ended_can_be_forgotten() {
     let gateway = Gateway::of(&dag).start();
     let sandbox = Sandbox::new();
     let source = dag.source();
-    sandbox
-        .run(["get", &source, "-o", "file", "--gateway", gateway.url()])
-        .exits(0);
+    sandbox.run(get_args(&source, gateway.url())).exits(0);
     let other = Dag::single(b"nobody has this").source();
     sandbox
         .run([
@@ -316,9 +288,7 @@ fn what_has_ended_can_be_forgotten() {
     let left = downloads(&sandbox);
     assert_eq!((left.len(), &left[0]["id"]), (1, &2.into()));
     assert_eq!(sandbox.read("file"), dag.data, "what is installed stays");
-    sandbox
-        .run(["get", &source, "-o", "file", "--gateway", gateway.url()])
-        .exits(0);
+    sandbox.run(get_args(&source, gateway.url())).exits(0);
 }
 
 /// What a cancelled download was told to leave behind goes with its record, unless in use.
@@ -468,14 +438,8 @@ fn tries_without_a_new_byte_are_counted_and_come_to_an_end() {
     let gateway = Gateway::of(&dag).on(On::any(), Fault::status(500)).start();
     let sandbox = Sandbox::new();
     sandbox.config("max_retries = 0\nmax_resume_attempts = 3");
-    let get = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let get = get_args(&source, gateway.url());
     sandbox.run(get).exits(75);
     sandbox.run(["resume", "1"]).exits(75);
     assert_eq!(downloads(&sandbox)[0]["attempts"], 2);

@@ -3,6 +3,7 @@
 use crate::support::dag::Dag;
 use crate::support::gateway::{Features, Gateway};
 use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario::{get_args, get_json};
 
 /// The transcript of an invocation, without what changes from one run to the next.
 fn seen(sandbox: &Sandbox, gateway: Option<&Gateway>, output: &Output) -> String {
@@ -54,14 +55,8 @@ fn plain_file() -> (Dag, Gateway) {
 fn a_success_prints_the_path() {
     let (dag, gateway) = plain_file();
     let sandbox = Sandbox::new();
-    let args = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let args = get_args(&source, gateway.url());
     let output = sandbox.run(args);
     insta::assert_snapshot!(seen(&sandbox, Some(&gateway), &output), @r"
     exit code 0
@@ -86,15 +81,8 @@ fn a_success_prints_the_path() {
 fn the_events_of_a_success() {
     let (dag, gateway) = plain_file();
     let sandbox = Sandbox::new();
-    let args = [
-        "--json",
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let args = get_json(&source, gateway.url());
     let output = sandbox.run(args).exits(0);
     let mut kinds: Vec<String> = Vec::new();
     for event in output.events() {
@@ -179,7 +167,7 @@ fn what_nobody_has_is_explained() {
     let gateway = Gateway::empty().start();
     let sandbox = Sandbox::new();
     let source = Dag::single(b"nobody has this").source();
-    let output = sandbox.run(["get", &source, "-o", "file", "--gateway", gateway.url()]);
+    let output = sandbox.run(get_args(&source, gateway.url()));
     insta::assert_snapshot!(seen(&sandbox, Some(&gateway), &output), @r"
     exit code 69
     --- stdout
@@ -195,14 +183,7 @@ fn what_is_in_the_way_is_explained() {
     let (dag, gateway) = plain_file();
     let sandbox = Sandbox::new();
     std::fs::write(sandbox.target("file"), b"mine").expect("a writable sandbox");
-    let output = sandbox.run([
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ]);
+    let output = sandbox.run(get_args(&dag.source(), gateway.url()));
     insta::assert_snapshot!(seen(&sandbox, Some(&gateway), &output), @r"
     exit code 73
     --- stdout

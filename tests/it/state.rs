@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use crate::support::dag::{Dag, Recipe, seeded};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::{Running, Sandbox};
+use crate::support::scenario::{get_args, get_json};
 
 /// One of each command that looks at the state.
 const COMMANDS: &[&[&str]] = &[
@@ -267,14 +268,8 @@ fn a_new_database_gets_along_with_runs_of_the_old_one() {
             lock
         })
         .collect();
-    let get = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let get = get_args(&source, gateway.url());
     sandbox.fetchd(get).run().exits(0);
     drop(held);
 }
@@ -322,7 +317,7 @@ fn many_who_want_the_same_get_it_once() {
     let gateway = Gateway::of(&dag).start();
     let sandbox = Sandbox::new();
     let source = dag.source();
-    let get = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+    let get = get_args(&source, gateway.url());
     let crowd: Vec<Running> = (0..20).map(|_| sandbox.fetchd(get).spawn()).collect();
     let codes: Vec<Option<i32>> = crowd.into_iter().map(|one| one.wait().code).collect();
     assert!(codes.contains(&Some(0)), "{codes:?}");
@@ -347,15 +342,7 @@ fn two_state_directories_may_want_one_target() {
         .start();
     let sandbox = Sandbox::new();
     let source = dag.source();
-    let get = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let get = get_json(&source, gateway.url());
     let mut one = sandbox.fetchd(get).spawn();
     one.wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() > Some(500_000));
     let mut two = sandbox

@@ -5,6 +5,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Running, Sandbox};
+use crate::support::scenario::get_args;
 
 /// Where the gateways stop sending: inside a leaf.
 const HELD: u64 = 1 << 20 | 1000;
@@ -113,14 +114,8 @@ fn who_has_it_already_is_named() {
     let (sandbox, dag) = (patient(), dag(0));
     let gateway = holding(&dag);
     let owner = fetching(&sandbox, &dag, &gateway, "file");
-    let args = [
-        "get",
-        &dag.source(),
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let source = dag.source();
+    let args = get_args(&source, gateway.url());
     let output = sandbox.fetchd(args).run().exits(75);
     let pid = format!("process {}", owner.id());
     assert!(output.stderr.contains(&pid), "{}", output.stderr);

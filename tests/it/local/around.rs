@@ -159,9 +159,7 @@ fn a_forgotten_part_is_taken_from() {
             gateway.url(),
         ];
         let mut running = sandbox.fetchd(args).spawn();
-        running.wait_event(|event| {
-            event["type"] == "progress" && event["bytes"].as_u64() >= Some(held / 2)
-        });
+        running.wait_bytes(held / 2);
         running.kill9();
         gateway.heal();
         let part = sandbox.partials().pop().expect("a part");

@@ -75,9 +75,7 @@ fn stuck(sandbox: &Sandbox, server: &Gateway, sum: &str) -> Running {
     let args = ["--json", "get", &url, "-o", "file", "--sha256", sum];
     let mut running = sandbox.fetchd(args).spawn();
     server.held();
-    running.wait_event(|event| {
-        event["type"] == "progress" && event["bytes"].as_u64() >= Some(HIGH - (64 << 10))
-    });
+    running.wait_bytes(HIGH - (64 << 10));
     running
 }
 

@@ -4,7 +4,7 @@ use super::{SIZE, server, url};
 use crate::support::dag::{Dag, Leaf, Recipe, Version};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
-use crate::support::scenario::{arrived, get};
+use crate::support::scenario::{arrived, get, get_json};
 
 fn profiles() -> [Dag; 2] {
     let recipe = || Recipe::default().chunk(256 << 10).width(174);
@@ -39,9 +39,7 @@ fn killed_it_goes_on_with_the_whole_file() {
     let args = ["--json", "get", &source, "-o", "file"];
     let args = args.iter().copied().chain(["--gateway", gateway.url()]);
     let mut running = sandbox.fetchd(args).spawn();
-    running.wait_event(|event| {
-        event["type"] == "progress" && event["bytes"].as_u64() >= Some(held - (64 << 10))
-    });
+    running.wait_bytes(held - (64 << 10));
     // What has come is written behind it; a checkpoint waits for that.
     sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
     running.kill9();
@@ -161,15 +159,7 @@ fn a_store_of_files_may_not_know_its_formats() {
         .on(On::car(), Fault::status(404))
         .start();
     let (sandbox, source) = (Sandbox::new(), dag.source());
-    let args = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let args = get_json(&source, gateway.url());
     let output = sandbox.run(args);
     arrived(&sandbox, &dag, output);
 }

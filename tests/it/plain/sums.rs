@@ -4,7 +4,7 @@ use super::{SIZE, data, failed, server, url};
 use crate::support::dag::Recipe;
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::Sandbox;
-use crate::support::scenario::sha256;
+use crate::support::scenario::{get_args, sha256};
 
 fn listed(sandbox: &Sandbox, list: &str) -> String {
     let path = sandbox.root().join("SHA256SUMS");
@@ -80,7 +80,7 @@ fn a_list_contradicts_a_cid() {
     let source = dag.source();
     let run = |sum: &str| {
         let list = listed(&sandbox, &format!("{sum}  file\n"));
-        let args = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+        let args = get_args(&source, gateway.url());
         sandbox.run(args.into_iter().chain(["--sha256sums", &list]))
     };
     run(&"00".repeat(32)).exits(65);

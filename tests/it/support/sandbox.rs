@@ -308,6 +308,13 @@ impl Running {
         }
     }
 
+    /// Waits until progress tells of at least so many bytes.
+    pub fn wait_bytes(&mut self, least: u64) {
+        self.wait_event(|event| {
+            event["type"] == "progress" && event["bytes"].as_u64() >= Some(least)
+        });
+    }
+
     /// SIGKILL, and what was written until then.
     pub fn kill9(mut self) -> Output {
         self.child.kill().expect("a live child");

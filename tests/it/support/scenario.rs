@@ -23,6 +23,24 @@ pub fn get(sandbox: &Sandbox, dag: &Dag, gateways: &[&Gateway]) -> Output {
     sandbox.run(args)
 }
 
+/// The words of the command that `get`s a source as `file` from one gateway.
+pub fn get_args<'a>(source: &'a str, gateway: &'a str) -> [&'a str; 6] {
+    ["get", source, "-o", "file", "--gateway", gateway]
+}
+
+/// The same with JSON events.
+pub fn get_json<'a>(source: &'a str, gateway: &'a str) -> [&'a str; 7] {
+    ["--json", "get", source, "-o", "file", "--gateway", gateway]
+}
+
+/// The status of the download that `list --all` names first.
+#[track_caller]
+pub fn status(sandbox: &Sandbox) -> String {
+    let list = sandbox.run(["--json", "list", "--all"]).exits(0).document();
+    let status = list["downloads"][0]["status"].as_str();
+    status.unwrap_or_default().to_owned()
+}
+
 pub fn sha256(bytes: &[u8]) -> String {
     sha2::Sha256::digest(bytes)
         .iter()

@@ -8,6 +8,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
+use crate::support::scenario::status;
 
 const LEAF: u64 = 256 << 10;
 
@@ -56,15 +57,8 @@ fn stuck(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway, proved: u64) -> Runnin
         .fetchd(arguments(&dag.source(), &[gateway], &[]))
         .spawn();
     gateway.held();
+    running.wait_bytes(proved);
     running
-        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() >= Some(proved));
-    running
-}
-
-fn status(sandbox: &Sandbox) -> String {
-    let list = sandbox.run(["--json", "list", "--all"]).exits(0).document();
-    let status = list["downloads"][0]["status"].as_str();
-    status.unwrap_or_default().to_owned()
 }
 
 /// Resumes from a healed gateway; returns the bytes that it sent.
@@ -168,9 +162,7 @@ fn killed_again_and_again() {
         };
         let mut running = sandbox.fetchd(args).spawn();
         gateway.held();
-        running.wait_event(|event| {
-            event["type"] == "progress" && event["bytes"].as_u64() >= Some(step * (3 << 19))
-        });
+        running.wait_bytes(step * (3 << 19));
         running.kill9();
         gateway.heal();
     }
