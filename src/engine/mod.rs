@@ -25,6 +25,7 @@ mod files;
 mod filter;
 mod finish;
 mod give_up;
+mod help;
 mod input;
 mod journal;
 mod last_look;

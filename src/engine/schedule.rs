@@ -1,7 +1,7 @@
 //! Handing out work: what is missing next, whom to ask for it, and in which form.
 //!
 //! All providers work at once, each on a window of its own. Whoever is idle takes the next open
-//! piece of work; where nothing is open any more, the slowest are helped.
+//! piece of work; where nothing is open any more, the slowest are helped (`help`).
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,6 @@ use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::discover::Search;
 use crate::engine::fetch::{self, Line, Wanted};
-use crate::engine::input::TaskId;
 use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
 use crate::engine::provider::{Place, Provider, Transport, next_cooled, ranking};
 use crate::engine::task::{Aim, Task};
@@ -27,11 +26,8 @@ const MAX_WINDOW: u64 = 64 << 20;
 /// A window lasts about this long at the provider's measured speed.
 const WINDOW_TIME: Duration = Duration::from_secs(2);
 /// The next window is asked for when at most this much of the last one is missing, less of a slow
-/// provider: enough to hide
-/// a round trip at 100 MB/s, little enough that a kill costs little.
+/// provider: enough to hide a round trip at 100 MB/s, little enough that a kill costs little.
 const EARLY: u64 = 2 << 20;
-/// A disk may take this long before anybody else is asked for the same.
-const LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 /// Nodes that are fetched at once, ahead of the leaves that need them.
 const NODES_AHEAD: usize = 4;
 /// Single blocks that are told of in the story of a download.
@@ -45,18 +41,23 @@ const SMALL: u64 = 4 << 20;
 
 /// What a provider does at the moment.
 #[derive(Debug, Clone, Copy, Default)]
-struct Load {
+pub(super) struct Load {
     /// Answers of many bytes.
     bulk: usize,
     /// Bytes of windows that have not arrived.
     missing: u64,
+    /// Of those, what will have come by the time that another answer begins.
+    imminent: u64,
     /// Single blocks.
     blocks: usize,
-    /// Of those, bytes that will have come by the time that another answer begins.
-    imminent: u64,
 }
 
 impl Load {
+    /// Whether it does anything.
+    pub(super) fn is_busy(self) -> bool {
+        self.bulk > 0 || self.blocks > 0
+    }
+
     /// Whether an answer of many bytes is under way.
     fn has_bulk(self) -> bool {
         self.bulk > 0
@@ -130,7 +131,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn load(&self, index: usize) -> Load {
+    pub(super) fn load(&self, index: usize) -> Load {
         let running = self.net.tasks.values();
         let running = running.filter(|task| !task.ended && task.provider == index);
         let (latency, now) = (self.providers[index].latency, Instant::now());
@@ -372,7 +373,7 @@ impl Coordinator<'_> {
         self.fetch_run(index, id, run)
     }
 
-    fn fetch_run(&mut self, index: usize, id: EntryId, leaves: Vec<Piece>) -> bool {
+    pub(super) fn fetch_run(&mut self, index: usize, id: EntryId, leaves: Vec<Piece>) -> bool {
         let place = self.providers[index].place.clone();
         // A mirror holds the file that was asked for, and no other.
         if matches!(place, Place::Plain(_)) && id != 0 {
@@ -413,7 +414,7 @@ impl Coordinator<'_> {
         span.is_some_and(|span| self.fetch_span(index, id, span))
     }
 
-    fn fetch_span(&mut self, index: usize, id: EntryId, span: ByteRange) -> bool {
+    pub(super) fn fetch_span(&mut self, index: usize, id: EntryId, span: ByteRange) -> bool {
         let (Place::Http(gateway), Some(file)) =
             (self.providers[index].place.clone(), self.plan.file(id))
         else {
@@ -505,7 +506,7 @@ impl Coordinator<'_> {
         under_way.iter().any(|block| block.hash() == cid.hash())
     }
 
-    fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {
+    pub(super) fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {
         let line = self.new_line(index);
         let max_block = self.options.limits.max_block;
         if let Aim::Entry(id, _) = aim {
@@ -580,12 +581,7 @@ impl Coordinator<'_> {
     /// About two seconds of the provider's speed.
     fn window(&self, index: usize) -> u64 {
         let provider = &self.providers[index];
-        let is_alone = self
-            .providers
-            .iter()
-            .filter(|other| other.is_of_use())
-            .count()
-            < 2;
+        let is_alone = self.providers_of_use() < 2;
         let least = if is_alone { FIRST_WINDOW } else { FIRST_SHARE };
         // Who may be asked rarely is asked for more at a time.
         let time = WINDOW_TIME.max(2 * provider.tempo.pace().interval());
@@ -596,124 +592,6 @@ impl Coordinator<'_> {
             false => self.options.stream_ahead / 2,
         };
         (measured as u64).max(least).min(most)
-    }
-
-    /// An idle provider takes a part of what the slowest has not brought; whether it did.
-    fn help_slowest(&mut self, index: usize, now: Instant) -> bool {
-        let load = self.load(index);
-        let is_busy = load.bulk > 0 || load.blocks > 0;
-        // What a file on this machine has was looked for there first.
-        if is_busy || self.providers[index].is_local() {
-            return false;
-        }
-        let mut slow: Vec<(u64, TaskId)> = self
-            .net
-            .tasks
-            .iter()
-            .filter(|(_, task)| self.may_help(index, task, now))
-            .map(|(&id, task)| (task.missing(), id))
-            .collect();
-        slow.sort_unstable_by(|one, other| other.cmp(one));
-        slow.into_iter().any(|(_, id)| self.help(index, id))
-    }
-
-    fn may_help(&self, index: usize, task: &Task, now: Instant) -> bool {
-        let is_local = self.providers[task.provider].is_local();
-        if is_local && now.duration_since(task.started) < LOCAL_PATIENCE {
-            return false;
-        }
-        // Nothing is known yet of the file: the two best are asked at once.
-        let is_first = self.plan.root_kind().is_none()
-            && task.aim.block().is_some()
-            && self.net.tasks.len() < 2;
-        let is_others = task.provider != index && !task.ended;
-        // Of a stream, what its reader has no room for waits; nothing is gained by dividing that.
-        let part = if self.output.is_on_disk() { 0.5 } else { 1.0 };
-        is_others && (is_first || needs_help(task, &self.providers[index], part, now))
-    }
-
-    fn help(&mut self, index: usize, id: TaskId) -> bool {
-        let Some(aim) = self.net.tasks.get(&id).map(|task| task.aim) else {
-            return false;
-        };
-        let before = self.net.tasks.get(&id).map_or(0, Task::missing);
-        let helped = match aim {
-            Aim::Window(entry, range) => self.take_tail(index, id, entry, range),
-            Aim::Tree(..) => false,
-            _ => self.ask_twice(index, aim),
-        };
-        if helped {
-            self.tell_takeover(index, id, before);
-        }
-        if let (true, Some(task)) = (helped, self.net.tasks.get_mut(&id)) {
-            task.helped = true;
-        }
-        helped
-    }
-
-    fn tell_takeover(&mut self, index: usize, id: TaskId, before: u64) {
-        let Some(task) = self.net.tasks.get(&id) else {
-            return;
-        };
-        let what = What::Takeover {
-            url: self.providers[index].url().to_owned(),
-            from: self.providers[task.provider].url().to_owned(),
-            bytes: before.saturating_sub(task.missing()),
-        };
-        if task.aim.block().is_none() {
-            self.announce(what);
-        }
-    }
-
-    /// The same block from another provider: the first answer wins.
-    fn ask_twice(&mut self, index: usize, aim: Aim) -> bool {
-        match aim.block() {
-            Some(cid) if self.providers[index].node_transport(&cid).is_some() => {
-                self.send_for_block(index, aim, cid);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// The second half of what a window still lacks, or its last leaf a second time.
-    fn take_tail(&mut self, index: usize, slow: u64, entry: EntryId, range: ByteRange) -> bool {
-        let Some(file) = self.plan.file(entry) else {
-            return false;
-        };
-        let missing: Vec<&Piece> = file.missing_leaves(range).collect();
-        let tail: Vec<Piece> = missing[missing.len() / 2..]
-            .iter()
-            .copied()
-            .cloned()
-            .collect();
-        let Some(start) = tail.first().map(|piece| piece.offset) else {
-            return false;
-        };
-        let keeps = ByteRange::new(range.start(), start);
-        let form = self.providers[index].bulk_transport(Some(file.root()));
-        let helped = match form {
-            Some(Transport::Range) => self.fetch_run(index, entry, adjoining(tail)),
-            Some(Transport::Car) => {
-                let span = ByteRange::new(start, range.end());
-                span.is_some_and(|span| self.fetch_span(index, entry, span))
-            }
-            Some(Transport::Raw) => tail.first().is_some_and(|piece| {
-                let range = piece_range(piece);
-                range.is_some_and(|range| self.ask_twice(index, Aim::Leaf(entry, piece.cid, range)))
-            }),
-            Some(Transport::Whole) | None => false,
-        };
-        if let (true, Some(task), Some(keeps)) = (helped, self.net.tasks.get_mut(&slow), keeps)
-            && form != Some(Transport::Raw)
-        {
-            task.aim = Aim::Window(entry, keeps);
-            // Where there are holes in the tail, not all of it has found somebody new.
-            if let Some(tail) = ByteRange::new(start, range.end()) {
-                self.reopen(entry, tail);
-            }
-        }
-        helped
     }
 }
 
@@ -729,39 +607,6 @@ fn has_open_work(file: &FilePlan) -> bool {
     file.open_pieces().next().is_some() || !file.unseen_empties().is_empty()
 }
 
-/// Whether a task takes so long that somebody idle is better off doing this part of it, 0 to 1.
-fn needs_help(task: &Task, helper: &Provider, part: f64, now: Instant) -> bool {
-    let age = now.duration_since(task.started).as_secs_f64();
-    let latency = helper.latency.max(0.05);
-    if matches!(task.aim, Aim::Tree(..)) {
-        // Nobody knows what of it is missing.
-        return false;
-    }
-    if task.aim.block().is_some() {
-        return !task.helped && age > (3.0 * latency).max(1.0);
-    }
-    let remaining = task.missing() as f64 / task.rate(now).max(1.0);
-    let helpers = task.missing() as f64 * part / helper.assumed_throughput() + latency;
-    // Who failed last would most likely leave a hole: it helps only where nobody else moves.
-    let least = if helper.has_just_failed() { 10.0 } else { 0.25 };
-    age > 2.0 * latency && remaining > least && remaining > 1.5 * helpers
-}
-
-/// The leaves from the first on that follow each other without a gap.
-fn adjoining(leaves: Vec<Piece>) -> Vec<Piece> {
-    let mut run: Vec<Piece> = Vec::new();
-    for leaf in leaves {
-        let adjoins = run
-            .last()
-            .is_none_or(|last| last.offset + last.len == leaf.offset);
-        if !adjoins || leaf.kind == PieceKind::Node {
-            break;
-        }
-        run.push(leaf);
-    }
-    run
-}
-
-fn piece_range(piece: &Piece) -> Option<ByteRange> {
+pub(super) fn piece_range(piece: &Piece) -> Option<ByteRange> {
     ByteRange::new(piece.offset, piece.offset + piece.len)
 }
