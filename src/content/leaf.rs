@@ -71,6 +71,11 @@ pub fn canonical_overhead(len: u64) -> u64 {
     (prefix.len() + suffix.len()) as u64
 }
 
+/// Whether a link with this Tsize can lead to a dag-pb leaf of `len` file bytes that rebuilds.
+pub fn is_canonical(len: u64, tsize: Option<u64>) -> bool {
+    tsize.is_some() && tsize == len.checked_add(canonical_overhead(len))
+}
+
 /// The file bytes of a dag-pb leaf whose block has this many; `None` if no usual one has.
 pub fn len_of_canonical(block: u64) -> Option<u64> {
     // Three bytes that never go, and at most three lengths of ten bytes each.

@@ -22,12 +22,12 @@ use crate::engine::Options;
 use crate::engine::blocks::ask::{Answer, Fault, ask};
 use crate::engine::failure::{content_failure, path_failure};
 use crate::engine::give_up;
-use crate::engine::plan::PlanError;
+use crate::engine::plan;
 use crate::engine::provider::{self, Budget, Provider, Transport};
 use crate::exit::ExitKind;
 use crate::gateway::error::Advice;
 
-pub use listing::{Listed, ListedKind, Listing};
+pub use listing::{Listed, ListedKind, Listing, facts};
 
 /// Providers that can be asked for blocks.
 pub struct Blocks {
@@ -216,12 +216,8 @@ impl Blocks {
 
     /// Whether the hash function of a link is accepted.
     fn check(&self, cid: &Cid) -> Result<(), Failure> {
-        let checked = self.options.limits.hashes.check(cid);
-        let error = |source| PlanError::Hash {
-            cid: cid::text(cid),
-            source,
-        };
-        checked.map_err(|source| content_failure(&error(source), &cid::text(cid)))
+        let checked = plan::check_hash(&self.options.limits, cid);
+        checked.map_err(|error| content_failure(&error, &cid::text(cid)))
     }
 
     /// Nobody is left to ask.

@@ -301,7 +301,8 @@ fn what_is(cid: &Cid, block: &Bytes) -> (ListedKind, Option<u64>) {
     node.map_or((ListedKind::Unknown, None), |node| facts(&node, block))
 }
 
-fn facts(node: &Node, block: &Bytes) -> (ListedKind, Option<u64>) {
+/// What a node is, and the bytes that it has if it is no directory.
+pub fn facts(node: &Node, block: &Bytes) -> (ListedKind, Option<u64>) {
     match node {
         Node::File(file) => (ListedKind::File, Some(file.size)),
         Node::Directory(_) | Node::HamtShard(_) => (ListedKind::Directory, None),

@@ -525,9 +525,7 @@ fn expected_kind(child: &Child, limits: &Limits) -> Result<PieceKind, PlanError>
         }
         return Ok(PieceKind::Leaf);
     }
-    let canonical = child.size.checked_add(leaf::canonical_overhead(child.size));
-    let is_leaf =
-        child.size <= limits.max_block && child.tsize.is_some() && child.tsize == canonical;
+    let is_leaf = child.size <= limits.max_block && leaf::is_canonical(child.size, child.tsize);
     Ok(if is_leaf {
         PieceKind::Leaf
     } else {

@@ -26,7 +26,8 @@ use crate::content::cid::{self, Cid};
 /// Number of an entry within its download; 0 is the root.
 pub type EntryId = u32;
 
-fn check_hash(limits: &Limits, cid: &Cid) -> Result<(), PlanError> {
+/// Whether the hash function of a link is accepted.
+pub fn check_hash(limits: &Limits, cid: &Cid) -> Result<(), PlanError> {
     limits.hashes.check(cid).map_err(|source| PlanError::Hash {
         cid: cid::text(cid),
         source,

@@ -163,7 +163,8 @@ impl Walk<'_> {
                 self.push_slots(shard, &cid)?;
             }
             Some((Node::Symlink(link), _)) if self.is_wanted(&path, true) => {
-                self.no_link(&path, cid, link.target, None);
+                let (expected, found) = (link.target, None);
+                self.find(&path, cid, Flaw::Target { expected, found });
             }
             _ if self.is_wanted(&path, true) => self.find(&path, cid, Flaw::Missing),
             _ => {}
@@ -211,7 +212,8 @@ impl Walk<'_> {
     ) -> Result<(), VerifyError> {
         let is_file = cid.codec() != codec::DAG_PB;
         if is_file {
-            return self.another_kind(path, cid, "file", found, None);
+            self.another_kind(path, cid, "file", found, None);
+            return Ok(());
         }
         let has_root = path.is_empty()
             && found == EntryKind::Directory

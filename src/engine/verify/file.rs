@@ -12,9 +12,10 @@ use crate::content::unixfs::{self, Child, FileNode, Node};
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::EntryKind;
 use crate::download::Proof;
+use crate::engine::blocks::facts;
 use crate::engine::plan::PlanError;
 use crate::engine::verify::hashing::{Done, Expected, FileId, JOB_BYTES, JOB_LEAVES, Job, What};
-use crate::engine::verify::walk::{Task, Walk, kind_of, malformed};
+use crate::engine::verify::walk::{Task, Walk, malformed};
 use crate::engine::verify::{Flaw, VerifyError, whole};
 
 /// A file that is being proved.
@@ -64,9 +65,7 @@ pub struct Part {
 impl Part {
     /// Whether it must come as a block: that is what a link says that does not fit the usual leaf.
     pub fn is_node(&self) -> bool {
-        let canonical = self.len.checked_add(leaf::canonical_overhead(self.len));
-        let is_leaf = self.tsize.is_some() && self.tsize == canonical;
-        self.cid.codec() == codec::DAG_PB && !is_leaf
+        self.cid.codec() == codec::DAG_PB && !leaf::is_canonical(self.len, self.tsize)
     }
 }
 
@@ -93,33 +92,23 @@ impl Walk<'_> {
         // What the bytes alone may prove nobody need be asked for.
         let may_be_leaf = claimed.is_none_or(|claimed| claimed == source.len())
             && source.len() <= self.job.limits.max_block;
-        if cid.codec() != codec::DAG_PB || may_be_leaf {
-            return self.as_leaf(path, cid, source, expected, false).await;
+        let mut has_no_node = false;
+        if cid.codec() == codec::DAG_PB && !may_be_leaf {
+            if let Some((node, block)) = self.node(&cid).await? {
+                return self.by_nodes(path, cid, source, node, &block).await;
+            }
+            has_no_node = true;
         }
-        match self.node(&cid).await? {
-            Some((node, block)) => self.by_nodes(path, cid, source, node, &block).await,
-            None => self.as_leaf(path, cid, source, expected, true).await,
-        }
-    }
-
-    /// Tries whether all of the file is one leaf.
-    async fn as_leaf(
-        &mut self,
-        path: Arc<str>,
-        cid: Cid,
-        source: RandomFile,
-        expected: Option<u64>,
-        has_no_node: bool,
-    ) -> Result<(), VerifyError> {
-        let len = source.len();
         let form = Form::Leaf {
             expected,
             has_no_node,
         };
-        self.one_leaf(path, cid, source, len, form).await;
+        let size = source.len();
+        self.one_leaf(path, cid, source, size, form).await;
         Ok(())
     }
 
+    /// Tries whether the first `size` bytes of the file are one leaf.
     async fn one_leaf(
         &mut self,
         path: Arc<str>,
@@ -148,13 +137,11 @@ impl Walk<'_> {
     ) -> Result<(), VerifyError> {
         let node = match node {
             Node::File(node) => node,
-            Node::Symlink(link) => {
-                self.no_link(&path, cid, link.target, Some(EntryKind::File));
-                return Ok(());
-            }
+            Node::Symlink(link) => return self.link(&path, cid, link.target, EntryKind::File),
             node => {
-                let (expected, len) = kind_of(&node, block);
-                return self.another_kind(&path, cid, expected, EntryKind::File, len);
+                let (expected, len) = facts(&node, block);
+                self.another_kind(&path, cid, expected.name(), EntryKind::File, len);
+                return Ok(());
             }
         };
         let file = self.begin(path, cid, source, node.size, Form::Nodes);

@@ -9,7 +9,7 @@ use crate::disk::{DiskError, inspect};
 /// A file or a tree on disk; paths are below its root, and empty for that itself.
 pub enum Place {
     /// Nothing, or something else.
-    Other(Option<EntryKind>),
+    Other(Option<EntryKind>, PathBuf),
     /// A file.
     File(PathBuf),
     /// A tree.
@@ -22,16 +22,20 @@ impl Place {
         if inspect::is_directory(path) {
             return Ok(match TreeView::open(path)? {
                 Some(view) => Self::Tree(view),
-                None => Self::Other(None),
+                None => Self::Other(None, path.to_path_buf()),
             });
         }
         if !inspect::exists(path) {
-            return Ok(Self::Other(None));
+            return Ok(Self::Other(None, path.to_path_buf()));
         }
         match RandomFile::open(path) {
-            Err(DiskError::NotRegular { .. }) => Ok(Self::Other(Some(EntryKind::Other))),
+            Err(DiskError::NotRegular { .. }) => {
+                Ok(Self::Other(Some(EntryKind::Other), path.to_path_buf()))
+            }
             // Its name is there: it is a link that leads nowhere.
-            Err(error) if error.is_missing() => Ok(Self::Other(Some(EntryKind::Link))),
+            Err(error) if error.is_missing() => {
+                Ok(Self::Other(Some(EntryKind::Link), path.to_path_buf()))
+            }
             Err(error) => Err(error),
             Ok(_) => Ok(Self::File(path.to_path_buf())),
         }
@@ -40,7 +44,7 @@ impl Place {
     /// What stands at this path; `None` if nothing does.
     pub fn look(&self, path: &str) -> Result<Option<EntryKind>, DiskError> {
         Ok(match self {
-            Place::Other(kind) => *kind,
+            Place::Other(kind, _) => *kind,
             Place::File(_) => Some(EntryKind::File),
             Place::Tree(_) if path.is_empty() => Some(EntryKind::Directory),
             Place::Tree(view) => view
@@ -52,17 +56,20 @@ impl Place {
     /// Opens the file at this path; `None` if it has gone.
     pub fn file(&self, path: &str) -> Result<Option<RandomFile>, DiskError> {
         match self {
-            Place::Other(_) => Ok(None),
+            Place::Other(..) => Ok(None),
             Place::File(path) => RandomFile::open(path).map(Some),
             Place::Tree(view) => view.read_file(&TreePath::parse(path)?),
         }
     }
 
-    /// What the link at this path holds.
+    /// What the link at this path holds; nothing if it is none.
     pub fn link(&self, path: &str) -> Result<Vec<u8>, DiskError> {
         match self {
             Place::Tree(view) => view.read_link(&TreePath::parse(path)?),
-            Place::File(_) | Place::Other(_) => Ok(Vec::new()),
+            // Of the root a link was followed: it may be meant, or what it leads to.
+            Place::File(root) | Place::Other(_, root) => {
+                Ok(inspect::link_text(root).unwrap_or_default())
+            }
         }
     }
 

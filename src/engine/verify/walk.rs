@@ -10,12 +10,11 @@ use crate::content::cid::{self, Cid, codec};
 use crate::content::hash::VerifiedBlock;
 use crate::content::unixfs::hamt::SubShard;
 use crate::content::unixfs::{self, Node, UnixFsError};
-use crate::disk::inspect;
 use crate::disk::tree::EntryKind;
 use crate::download::Proof;
-use crate::engine::blocks::Blocks;
+use crate::engine::blocks::{Blocks, facts};
 use crate::engine::failure::content_failure;
-use crate::engine::plan::PlanError;
+use crate::engine::plan::{self, PlanError};
 use crate::engine::verify::directory::Directory;
 use crate::engine::verify::file::{Open, Part};
 use crate::engine::verify::hashing::{Done, FileId, Hashers, Job};
@@ -165,7 +164,10 @@ impl Walk<'_> {
         let Some((node, block)) = self.node(&cid).await? else {
             // Of what is known every node is here: without one it is a file of one leaf.
             return match self.job.known {
-                Some(known) => self.another_kind(&path, cid, "file", found, known.size),
+                Some(known) => {
+                    self.another_kind(&path, cid, "file", found, known.size);
+                    Ok(())
+                }
                 None => self.without_node(&path, cid, found).await,
             };
         };
@@ -179,14 +181,14 @@ impl Walk<'_> {
                 self.open_directory(path, &cid, true)?;
                 self.push_slots(shard, &cid)
             }
-            (Node::Symlink(link), EntryKind::Link) => self.link(&path, cid, link.target),
+            (Node::Symlink(_), EntryKind::Link) if !self.is_wanted(&path, true) => Ok(()),
             (Node::Symlink(link), found) if found != EntryKind::Directory => {
-                self.no_link(&path, cid, link.target, Some(found));
-                Ok(())
+                self.link(&path, cid, link.target, found)
             }
             (node, found) => {
-                let (expected, len) = kind_of(&node, &block);
-                self.another_kind(&path, cid, expected, found, len)
+                let (expected, len) = facts(&node, &block);
+                self.another_kind(&path, cid, expected.name(), found, len);
+                Ok(())
             }
         }
     }
@@ -219,41 +221,31 @@ impl Walk<'_> {
         expected: &'static str,
         found: EntryKind,
         len: Option<u64>,
-    ) -> Result<(), VerifyError> {
+    ) {
         let flaw = Flaw::Kind {
             expected,
             found,
             len: len.unwrap_or(0),
         };
         self.find(path, cid, flaw);
-        Ok(())
     }
 
-    fn link(&mut self, path: &str, cid: Cid, expected: Bytes) -> Result<(), VerifyError> {
-        if !self.is_wanted(path, true) {
-            return Ok(());
-        }
-        let found = self.place.link(path)?;
-        match found == expected {
-            true => self.report.files += 1,
-            false => self.no_link(path, cid, expected, Some(EntryKind::Link)),
-        }
-        Ok(())
-    }
-
-    pub(super) fn no_link(
+    /// Compares what should be a link with what was found there.
+    pub(super) fn link(
         &mut self,
         path: &str,
         cid: Cid,
         expected: Bytes,
-        found: Option<EntryKind>,
-    ) {
-        // A link that is verified by itself stands in no tree, and was followed to what it names.
-        if path.is_empty() && inspect::link_text(&self.job.path).as_deref() == Some(&expected[..]) {
+        found: EntryKind,
+    ) -> Result<(), VerifyError> {
+        let may_be_link = found == EntryKind::Link || path.is_empty();
+        if may_be_link && self.place.link(path)? == expected {
             self.report.files += 1;
-            return;
+            return Ok(());
         }
+        let found = Some(found);
         self.find(path, cid, Flaw::Target { expected, found });
+        Ok(())
     }
 
     pub(super) fn find(&mut self, path: &str, cid: Cid, flaw: Flaw) {
@@ -266,17 +258,8 @@ impl Walk<'_> {
 
     /// Whether the hash function of a link is accepted.
     pub(super) fn check_hash(&self, cid: &Cid) -> Result<(), VerifyError> {
-        let checked = self.job.limits.hashes.check(cid);
-        let text = || cid::text(cid);
-        checked.map_err(|source| {
-            unsound(
-                &PlanError::Hash {
-                    cid: text(),
-                    source,
-                },
-                &text(),
-            )
-        })
+        let checked = plan::check_hash(&self.job.limits, cid);
+        checked.map_err(|error| unsound(&error, &cid::text(cid)))
     }
 
     /// One entry or shard more.
@@ -330,16 +313,6 @@ impl Task {
             Task::Part(part) => part.is_node().then_some(part.cid),
             Task::Root | Task::Close | Task::End(_) | Task::Settle(_) => None,
         }
-    }
-}
-
-/// What a node is called, and the bytes that it has where it is a file.
-pub(super) fn kind_of(node: &Node, block: &Bytes) -> (&'static str, Option<u64>) {
-    match node {
-        Node::File(file) => ("file", Some(file.size)),
-        Node::Opaque { .. } => ("file", Some(block.len() as u64)),
-        Node::Directory(_) | Node::HamtShard(_) => ("directory", None),
-        Node::Symlink(link) => ("symlink", Some(link.target.len() as u64)),
     }
 }
 
