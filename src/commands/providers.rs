@@ -293,9 +293,11 @@ impl Network {
                 chain(&error)
             ))
         })?;
-        self.store
-            .upsert_gateway(&entry.url, origin(entry.origin))
-            .wait()?;
+        let origin = origin(entry.origin);
+        // Mostly it is known, and a write would say nothing new.
+        if row.is_none_or(|row| row.origin < origin) {
+            self.store.upsert_gateway(&entry.url, origin).wait()?;
+        }
         let gateway = gateway.with_first_byte_timeout(self.settings.first_byte_timeout(entry));
         let provider = Provider::new(Place::Http(gateway), entry.url.clone(), capabilities);
         Ok(match row {
