@@ -62,12 +62,11 @@ impl Transfer<'_> {
         }
     }
 
-    fn shop(&self) -> Shop {
+    pub(super) fn shop(&self) -> Shop {
         Shop {
             context: self.context.clone(),
             run: self.run.id,
             network: self.network.clone(),
-            deadline: self.max_time.map(|limit| self.started + limit),
         }
     }
 

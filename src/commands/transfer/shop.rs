@@ -3,7 +3,7 @@
 //! Wishes of other terminals and signals are obeyed before the engine listens for them too.
 //! Invariant: whatever happens, the download is let go of, and its ending was said.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -15,8 +15,9 @@ use crate::commands::options::{self, Recorded};
 use crate::commands::providers::Network;
 use crate::commands::resolve;
 use crate::commands::transfer::active::{Ended, Voice};
+use crate::commands::transfer::record::{job, remove_parts};
 use crate::commands::transfer::supply::Task;
-use crate::commands::transfer::{job, remove_parts, told};
+use crate::commands::transfer::told;
 use crate::content::cid;
 use crate::content::source::{self, Source};
 use crate::download::queue::Again;
@@ -37,8 +38,6 @@ pub struct Shop {
     pub run: RunId,
     /// Connections and limits.
     pub network: Network,
-    /// When all of it has to be over.
-    pub deadline: Option<Instant>,
 }
 
 /// Why the engine does not begin.
@@ -90,20 +89,33 @@ impl Shop {
         let row = pinned.as_ref().unwrap_or(row);
         let providers = self.network.ready(&recorded).await?;
         note(row, providers.notices, voice);
-        let left = self
-            .deadline
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = recorded
             .max_time
             .and_then(|s| Duration::try_from_secs_f64(s).ok());
-        let limit = left.into_iter().chain(limit).min();
-        let mut options = options::engine(&self.context.settings, &recorded, limit)?;
+        let set_up = self.set_up(row, providers.asks_others_later, limit);
+        let (job, options) = set_up.await?;
+        Ok((job, options, providers.list))
+    }
+
+    /// The download as the engine needs it, and how it is to go about it.
+    ///
+    /// # Errors
+    /// Code 78 for a record, a configuration or a router that cannot be used; or something that is
+    /// no part has the name of one.
+    pub(super) async fn set_up(
+        &self,
+        row: &DownloadRow,
+        asks_others_later: bool,
+        max_time: Option<Duration>,
+    ) -> Result<(Job, engine::Options), CommandError> {
+        let recorded = Recorded::from_json(&row.options_json);
+        let mut options = options::engine(&self.context.settings, &recorded, max_time)?;
         // The file is the CAR then, which is hashed as it is written.
         options.file_sha256 &= row.kind != "car";
-        options.asks_others_later = providers.asks_others_later;
+        options.asks_others_later = asks_others_later;
         options.discovery = self.network.discovery(&recorded)?;
-        let job = job(&self.context.store, row, self.run).await?;
-        Ok((job, options, providers.list))
+        let job = job(&self.context.store, row, &recorded, self.run).await?;
+        Ok((job, options))
     }
 
     /// The record with the content that its name leads to, if it was queued by a name that nobody
