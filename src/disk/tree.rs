@@ -6,7 +6,7 @@
 //! out of the tree; and a tree gets its final name by one rename of the whole.
 //!
 //! The order of a build: [`Tree::create`], then directories, files and last symlinks (judged by
-//! [`Links`] first), with a [`Tree::pending_sync`] at each checkpoint; at the end
+//! [`Links`] first), with a [`Tree::full_sync`] at each checkpoint; at the end
 //! [`Tree::preserve`] from the leaves up, [`Tree::sync_all`], [`Tree::install`].
 
 pub(in crate::disk) mod entry;

@@ -12,7 +12,7 @@ use crate::disk::tree::entry::{EntryFacts, EntryKind, Preserved};
 use crate::disk::tree::path::TreePath;
 use crate::disk::tree::root::Root;
 use crate::disk::tree::spelling::{Folding, Spelling, probe};
-use crate::disk::tree::sync::{TreeSync, Unsynced};
+use crate::disk::tree::sync::TreeSync;
 use crate::disk::tree::view::{Walk, inspect};
 
 /// A tree under construction, locked against other processes while it is open.
@@ -23,7 +23,6 @@ use crate::disk::tree::view::{Walk, inspect};
 pub struct Tree {
     pub(super) root: Arc<Root>,
     spelling: Spelling,
-    unsynced: Unsynced,
 }
 
 impl Tree {
@@ -38,7 +37,7 @@ impl Tree {
             },
             _ => DiskError::of("create", path)(source),
         })?;
-        let tree = Self::lock(path, Unsynced::new_tree())?;
+        let tree = Self::lock(path)?;
         tree.ok_or_else(|| DiskError::of("open", path)(io::ErrorKind::NotFound.into()))
     }
 
@@ -48,19 +47,18 @@ impl Tree {
     /// [`DiskError::Locked`] if another handle has it open, in this process or another; an error
     /// if something else than a directory is there, be it a symlink to one.
     pub fn open(path: &Path) -> Result<Option<Self>, DiskError> {
-        // What another process made may not be durable yet, names and bytes.
-        match Self::lock(path, Unsynced::everything()) {
+        match Self::lock(path) {
             Err(DiskError::Io { ref source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {
                 open_up(path)?;
-                Self::lock(path, Unsynced::everything())
+                Self::lock(path)
             }
             opened => opened,
         }
     }
 
-    fn lock(path: &Path, unsynced: Unsynced) -> Result<Option<Self>, DiskError> {
+    fn lock(path: &Path) -> Result<Option<Self>, DiskError> {
         let Some(root) = Root::open(path, true)? else {
             return Ok(None);
         };
@@ -80,7 +78,6 @@ impl Tree {
         Ok(Some(Self {
             root: Arc::new(root),
             spelling,
-            unsynced,
         }))
     }
 
@@ -192,10 +189,7 @@ impl Tree {
     pub fn remove_file(&mut self, path: &TreePath) -> Result<(), DiskError> {
         match self.root.at("remove", path, Dir::remove_file) {
             Err(error) if !error.is_missing() => Err(error),
-            _ => {
-                self.unsynced.changed(path);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 
@@ -227,27 +221,19 @@ impl Tree {
         })
     }
 
-    /// Takes what has to be made durable for a checkpoint: the names that are new since the last
-    /// time. The bytes of files are for [`PartFile::sync`], or for [`Tree::sync_all`] where they
-    /// are many. To be run on any thread; when it fails, nothing of the tree is durable for sure
-    /// and it must be opened again.
-    pub fn pending_sync(&mut self) -> TreeSync {
-        self.unsynced.take(&self.root)
-    }
-
     /// Takes the sync of everything in the tree, bytes, names and metadata: one call on Linux,
     /// one sync a file elsewhere. It covers what was written before it runs, through whatever
-    /// handle. When it fails, see [`Tree::pending_sync`].
-    pub fn full_sync(&mut self) -> TreeSync {
-        self.unsynced = Unsynced::everything();
-        self.unsynced.take(&self.root)
+    /// handle. To be run on any thread; when it fails, nothing of the tree is durable for sure
+    /// and it must be opened again.
+    pub fn full_sync(&self) -> TreeSync {
+        TreeSync(Arc::clone(&self.root))
     }
 
     /// Makes everything in the tree durable, at once; see [`Tree::full_sync`].
     ///
     /// # Errors
     /// When the system says that it failed.
-    pub fn sync_all(&mut self) -> Result<(), DiskError> {
+    pub fn sync_all(&self) -> Result<(), DiskError> {
         self.full_sync().run()
     }
 
@@ -258,10 +244,7 @@ impl Tree {
         path: &TreePath,
     ) -> Result<Option<T>, DiskError> {
         match made {
-            Ok(made) => {
-                self.unsynced.changed(path);
-                Ok(Some(made))
-            }
+            Ok(made) => Ok(Some(made)),
             Err(DiskError::Io { ref source, .. })
                 if source.kind() == io::ErrorKind::AlreadyExists =>
             {

@@ -67,8 +67,8 @@ fn a_tree_is_built_and_looked_at() {
             .is_missing()
     );
     assert!(place.tree.open_file(&path("no/f")).unwrap().is_none());
-    place.tree.pending_sync().run().unwrap();
-    place.tree.pending_sync().run().unwrap();
+    place.tree.sync_all().unwrap();
+    place.tree.sync_all().unwrap();
 
     let again = place.tree.open_file(&path("a/b/f")).unwrap().unwrap();
     let mut bytes = [0; 5];
@@ -98,7 +98,7 @@ fn one_owner_at_a_time() {
     drop(tree);
     let mut tree = Tree::open(&part).unwrap().unwrap();
     tree.make_dir(&path("a")).unwrap();
-    tree.pending_sync().run().unwrap();
+    tree.sync_all().unwrap();
     drop(tree);
     remove_tree(&part).unwrap();
     assert!(Tree::open(&part).unwrap().is_none());
@@ -202,7 +202,6 @@ fn many_files() {
             place.write(&format!("d{dir}/f{file}"), b"x");
         }
     }
-    place.tree.pending_sync().run().unwrap();
     place.tree.sync_all().unwrap();
     assert_eq!(place.tree.walk().count(), 100 * 101);
     place.tree.install(&place.dir.path().join("tree")).unwrap();
