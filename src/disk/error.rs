@@ -151,12 +151,6 @@ impl DiskError {
         }
     }
 
-    /// Whether the file system lacks the operation altogether, as some network file systems lack
-    /// locks.
-    pub fn is_unsupported(&self) -> bool {
-        matches!(self, DiskError::Io { source, .. } if source.kind() == io::ErrorKind::Unsupported)
-    }
-
     /// Turns an [`io::Error`] into the error of `op` on `path`; for `map_err`.
     pub(super) fn of(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
         move |source| DiskError::Io {

@@ -33,7 +33,7 @@ impl LockFile {
     /// this process or another, holds it.
     ///
     /// # Errors
-    /// [`DiskError::is_unsupported`] where the file system has no locks.
+    /// Among others, where the file system has no locks.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>, DiskError> {
         for _ in 0..MAX_REMOVALS {
             let file = open_or_create(path)?;

@@ -47,11 +47,6 @@ impl Backoff {
             .min(self.max);
         delay.mul_f64(1.0 - JITTER + 2.0 * JITTER * chance.clamp(0.0, 1.0))
     }
-
-    /// Whether retry number `attempt` (the first is 0) is still allowed.
-    pub fn allows(&self, attempt: u32) -> bool {
-        attempt < self.max_retries
-    }
 }
 
 #[cfg(test)]
@@ -82,10 +77,6 @@ mod tests {
         }
         assert_eq!(backoff.delay(0, 0.0), Duration::from_millis(750));
         assert_eq!(backoff.delay(0, 1.0), Duration::from_millis(1250));
-        assert_eq!(
-            [0, 2, 3].map(|attempt| backoff.allows(attempt)),
-            [true, true, false]
-        );
     }
 
     #[test]

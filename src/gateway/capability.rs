@@ -13,11 +13,6 @@ pub enum Known {
 }
 
 impl Known {
-    /// Whether it is worth trying.
-    pub fn is_worth_trying(self) -> bool {
-        self != Known::No
-    }
-
     /// `None` while unknown.
     pub fn answer(self) -> Option<bool> {
         match self {

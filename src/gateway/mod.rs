@@ -17,7 +17,6 @@ pub mod client;
 pub mod defaults;
 pub mod dnslink;
 pub mod error;
-pub mod health;
 pub mod ipns;
 pub mod multiaddr;
 pub mod netrc;

@@ -144,18 +144,6 @@ impl Store {
         })
     }
 
-    /// Every file that the ledger knows, by path.
-    pub fn installs(&self) -> Reply<Vec<Install>> {
-        self.read(move |tx| {
-            Ok(sql::all(
-                tx,
-                "SELECT * FROM installs ORDER BY path",
-                [],
-                read,
-            )?)
-        })
-    }
-
     /// Forgets a file, for one that is gone or has changed; whether it was known.
     pub fn forget_install(&self, path: &Path) -> Reply<bool> {
         let path = path_value(path);
