@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::download::{Action, DownloadId, Failure, Proof, RunId, Status};
 use crate::exit::ExitKind;
+use crate::store::installs::{self, Looked};
 use crate::store::sql::{self, micros, path_value};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, StoreError};
@@ -118,6 +119,11 @@ impl DownloadRow {
     }
 }
 
+/// The query of [`Store::finished_below`]. Without the signs SQLite would look at every finished
+/// download that there is.
+pub(super) const FINISHED_BELOW: &str = "SELECT * FROM mine
+    WHERE path >= ?1 AND path < ?2 AND +status = 'success' ORDER BY +id";
+
 impl Store {
     /// Records a download: `pending`, or if `run` is given at once `in_progress` and owned by it.
     ///
@@ -127,6 +133,26 @@ impl Store {
         self.write(Durability::Power, move |tx| {
             refuse_second(tx, new.path.as_deref(), None)?;
             insert(tx, &new, run)
+        })
+    }
+
+    /// The same, unless a download to that path has finished since somebody `looked`: then what is
+    /// wanted may be there by now.
+    ///
+    /// # Errors
+    /// As [`Store::create_download`], and [`StoreError::DoneMeanwhile`].
+    pub fn create_download_since(
+        &self,
+        looked: Looked,
+        new: NewDownload,
+        run: RunId,
+    ) -> Reply<DownloadId> {
+        self.write(Durability::Power, move |tx| {
+            refuse_second(tx, new.path.as_deref(), None)?;
+            if installs::look(tx, new.path.as_deref())? != looked {
+                return Err(StoreError::DoneMeanwhile);
+            }
+            insert(tx, &new, Some(run))
         })
     }
 
@@ -149,11 +175,7 @@ impl Store {
     /// Every finished download to below this directory, oldest first.
     pub fn finished_below(&self, dir: &Path) -> Reply<Vec<DownloadRow>> {
         let range = sql::below(dir);
-        self.read(move |tx| {
-            let statement = "SELECT * FROM mine
-                             WHERE path >= ?1 AND path < ?2 AND status = 'success' ORDER BY id";
-            Ok(sql::all(tx, statement, range, read)?)
-        })
+        self.read(move |tx| Ok(sql::all(tx, FINISHED_BELOW, range, read)?))
     }
 
     /// Every download whose root CID is this text or begins with it, newest first. Fewer than 8

@@ -117,6 +117,9 @@ pub enum StoreError {
         /// Its owner.
         run: RunId,
     },
+    /// A download to the same path has finished since somebody looked.
+    #[error("it was finished by another invocation a moment ago")]
+    DoneMeanwhile,
     /// Another unfinished download has the same path on disk.
     #[error("download {id} is already under way to the same path")]
     ActiveExists {
@@ -163,6 +166,7 @@ impl StoreError {
             StoreError::Busy { .. }
             | StoreError::LeaseLost { .. }
             | StoreError::Owned { .. }
+            | StoreError::DoneMeanwhile
             | StoreError::ActiveExists { .. } => ExitKind::Retry,
             StoreError::BrokenOff { kind, .. } => *kind,
             StoreError::NotFound { .. } | StoreError::Transition { .. } => ExitKind::Usage,
@@ -185,6 +189,9 @@ impl StoreError {
             ),
             StoreError::ReadOnly { .. } | StoreError::Io { .. } | StoreError::Prepare(_) => {
                 Some("name another place for the state with --state-dir or FETCHD_STATE_DIR")
+            }
+            StoreError::DoneMeanwhile => {
+                Some("repeat the command: what is in place is not fetched again")
             }
             StoreError::Busy { .. } => {
                 Some("end the process that keeps it locked, or name another place with --state-dir")

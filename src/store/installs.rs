@@ -44,6 +44,11 @@ pub struct LedgerEntry {
     pub options_json: Option<String>,
 }
 
+/// Which download made what is at a path, as somebody saw it who looked. Each finishes once only,
+/// so that this is another one as soon as a download to that path has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Looked(Option<DownloadId>);
+
 /// The modification time of what is known to be damaged: no file system says so, so that the
 /// ledger never takes it for unchanged.
 const DAMAGED: i64 = i64::MIN;
@@ -53,18 +58,25 @@ impl Store {
     pub fn ledger_at(&self, path: &Path) -> Reply<Option<LedgerEntry>> {
         let path = path_value(path);
         self.read(move |tx| {
-            let statement = "SELECT * FROM installs WHERE path = ?1";
+            let statement = "SELECT * FROM own_installs WHERE path = ?1";
             Ok(sql::first(tx, statement, [path], read_entry)?)
         })
+    }
+
+    /// Which download made what is at this path: for who is about to look whether it is what is
+    /// wanted. Nothing has made what goes to standard output.
+    pub fn look_at(&self, path: Option<&Path>) -> Reply<Looked> {
+        let path = path.map(Path::to_owned);
+        self.read(move |tx| Ok(look(tx, path.as_deref())?))
     }
 
     /// The lines of the ledger behind that for `after`, in the order of their paths, at most
     /// `limit`.
     pub fn ledger(&self, after: Option<&Path>, limit: u32) -> Reply<Vec<LedgerEntry>> {
-        let after = after.map(path_value);
+        // Every path is greater than none.
+        let after = path_value(after.unwrap_or(Path::new("")));
         self.read(move |tx| {
-            let statement = "SELECT * FROM installs WHERE ?1 IS NULL OR path > ?1
-                             ORDER BY path LIMIT ?2";
+            let statement = "SELECT * FROM own_installs WHERE path > ?1 ORDER BY path LIMIT ?2";
             Ok(sql::all(tx, statement, (after, limit), read_entry)?)
         })
     }
@@ -95,7 +107,7 @@ impl Store {
         self.read(move |tx| {
             Ok(sql::first(
                 tx,
-                "SELECT * FROM installs WHERE path = ?1",
+                "SELECT * FROM own_installs WHERE path = ?1",
                 [path],
                 read,
             )?)
@@ -107,11 +119,11 @@ impl Store {
     pub fn copies_of(&self, cid: &str, asking: DownloadId) -> Reply<Vec<PathBuf>> {
         let cid = cid.to_owned();
         self.read(move |tx| {
-            let alone = "SELECT path, '' AS below FROM installs
+            let alone = "SELECT path, '' AS below FROM own_installs
                          WHERE cid = ?1 ORDER BY installed_at DESC LIMIT ?2";
             let mut places = sql::all(tx, alone, (&cid, MAX_COPIES), place)?;
             let in_trees = "SELECT d.path AS path, f.path AS below
-                            FROM files f JOIN downloads d ON d.id = f.download_id
+                            FROM files f JOIN mine d ON d.id = f.download_id
                             WHERE f.cid = ?1 AND f.done = 1 AND f.path <> '' AND d.id <> ?2
                               AND d.status = 'success' AND d.kind = 'directory'
                             ORDER BY d.id DESC LIMIT ?3";
@@ -128,18 +140,18 @@ impl Store {
     /// Where files with this SHA-256 may lie, the newest first.
     pub fn copies_with_sum(&self, sha256: [u8; 32]) -> Reply<Vec<PathBuf>> {
         self.read(move |tx| {
-            let statement = "SELECT path, '' AS below FROM installs
+            let statement = "SELECT path, '' AS below FROM own_installs
                              WHERE sha256 = ?1 ORDER BY installed_at DESC LIMIT ?2";
             let places = sql::all(tx, statement, (sha256, MAX_COPIES), place)?;
             Ok(places.into_iter().flatten().collect())
         })
     }
 
-    /// Every file that the ledger knows below this directory.
+    /// Every file of this user that the ledger knows below this directory.
     pub fn installs_below(&self, dir: &Path) -> Reply<Vec<Install>> {
         let range = sql::below(dir);
         self.read(move |tx| {
-            let statement = "SELECT * FROM installs WHERE path >= ?1 AND path < ?2";
+            let statement = "SELECT * FROM own_installs WHERE path >= ?1 AND path < ?2";
             Ok(sql::all(tx, statement, range, read)?)
         })
     }
@@ -148,7 +160,9 @@ impl Store {
     pub fn forget_install(&self, path: &Path) -> Reply<bool> {
         let path = path_value(path);
         self.write(Durability::Process, move |tx| {
-            let statement = "DELETE FROM installs WHERE path = ?1 RETURNING download_id";
+            let statement = "DELETE FROM installs WHERE path = ?1
+                             AND EXISTS (SELECT 1 FROM own_installs WHERE path = ?1)
+                             RETURNING download_id";
             let made_by = sql::first(tx, statement, [path], |row| {
                 sql::download_id(row, "download_id")
             })?;
@@ -158,6 +172,18 @@ impl Store {
             Ok(made_by.is_some())
         })
     }
+}
+
+/// As [`Store::look_at`].
+pub(super) fn look(tx: &Connection, path: Option<&Path>) -> rusqlite::Result<Looked> {
+    let Some(path) = path else {
+        return Ok(Looked(None));
+    };
+    let statement = "SELECT download_id FROM own_installs WHERE path = ?1";
+    let made_by = sql::first(tx, statement, [path_value(path)], |row| {
+        sql::download_id(row, "download_id")
+    })?;
+    Ok(Looked(made_by))
 }
 
 /// Writes a file that `id` made into the ledger, in place of what was there.
@@ -173,13 +199,13 @@ pub(super) fn record(
     sql::execute(
         tx,
         "INSERT INTO installs (path, cid, size, mtime, sha256, download_id, installed_at, proof,
-                               options)
-         SELECT :path, :cid, :size, :mtime, :sha256, :id, :now, proof, options
+                               options, owner_uid)
+         SELECT :path, :cid, :size, :mtime, :sha256, :id, :now, proof, options, owner_uid
              FROM downloads WHERE id = :id
          ON CONFLICT (path) DO UPDATE SET cid = excluded.cid, size = excluded.size,
              mtime = excluded.mtime, sha256 = excluded.sha256, download_id = excluded.download_id,
              installed_at = excluded.installed_at, proof = excluded.proof,
-             options = excluded.options",
+             options = excluded.options, owner_uid = excluded.owner_uid",
         named_params! {
             ":path": path,
             ":cid": install.cid,

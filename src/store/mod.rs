@@ -44,7 +44,7 @@ pub use downloads::{DownloadRow, NewDownload};
 pub use error::StoreError;
 pub use files::{FileKind, FileRow, FileState, NewFile, Resolved};
 pub use gateways::{GatewayRow, Learnt, NO_LASTS, Observation, Origin};
-pub use installs::{Install, LedgerEntry};
+pub use installs::{Install, LedgerEntry, Looked};
 pub use ipns::IpnsRow;
 pub use lease::{Claim, Ending, Finish};
 pub use listing::{Filter, Sort, Which};

@@ -96,15 +96,16 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-/// Makes the view `mine`: the records of this user, which are all that anybody reads or steers.
-/// Records without an owner are those of systems that know no users.
+/// Makes the views `mine` and `own_installs`: the records of this user and what they put in place,
+/// which are all that anybody reads or steers. What has no owner is of systems that know no users.
 pub(super) fn show_own(conn: &Connection) -> rusqlite::Result<()> {
     let is_own = match host::uid() {
         Some(uid) => format!("owner_uid IS NULL OR owner_uid = {uid}"),
         None => "1".to_owned(),
     };
     conn.execute_batch(&format!(
-        "CREATE TEMP VIEW mine AS SELECT * FROM main.downloads WHERE {is_own}"
+        "CREATE TEMP VIEW mine AS SELECT * FROM main.downloads WHERE {is_own};
+         CREATE TEMP VIEW own_installs AS SELECT * FROM main.installs WHERE {is_own}"
     ))
 }
 

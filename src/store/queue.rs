@@ -3,7 +3,7 @@
 //! An entry is a download with a lane. While it waits, its status is `pending` and nobody owns it.
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use crate::download::{DownloadId, RunId, Status};
 use crate::store::downloads::{self, DownloadRow, NewDownload};
@@ -35,14 +35,46 @@ pub struct QueueWish {
     pub now: Timestamp,
 }
 
-/// The first entry that may be taken: `?1` is the time, `?2` the lanes that are held back. The
-/// index is named since SQLite would take the one of the statuses, and sort all that wait.
-const FIRST_DUE: &str = "SELECT id FROM main.downloads AS entry INDEXED BY downloads_due
-    WHERE status = 'pending' AND owner_run IS NULL
-      AND (next_attempt_at IS NULL OR next_attempt_at <= ?1)
-      AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))
+/// No lanes, as the statements below take them.
+const NO_LANES: &str = "[]";
+
+/// The first of what is due. The index is named since SQLite would take the one of the statuses,
+/// and sort all that wait.
+const FIRST_READY: &str = "SELECT id FROM main.downloads AS entry INDEXED BY downloads_ready
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NULL
       AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
     ORDER BY priority DESC, id LIMIT 1";
+
+/// The same where the lanes `?1` are held back. It steps from lane to lane, and looks at the first
+/// entry of each: however many entries a lane has that is held, they cost nothing. The last step
+/// leads to those that have no lane.
+const FIRST_READY_ELSEWHERE: &str = "WITH RECURSIVE lanes(lane) AS (
+        SELECT '' UNION ALL
+        SELECT (SELECT queue_lane FROM main.downloads INDEXED BY downloads_lanes
+                WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NULL
+                  AND queue_lane > lane ORDER BY queue_lane LIMIT 1)
+        FROM lanes WHERE lane IS NOT NULL)
+    SELECT first.id AS id FROM lanes CROSS JOIN main.downloads AS first ON first.id =
+        (SELECT id FROM main.downloads AS entry INDEXED BY downloads_lanes
+         WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NULL
+           AND queue_lane IS lane AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
+         ORDER BY priority DESC, id LIMIT 1)
+    WHERE coalesce(lane, '') NOT IN (SELECT value FROM json_each(?1))
+    ORDER BY first.priority DESC, first.id LIMIT 1";
+
+/// The first time that an entry waits for, of the lanes that are not in `?1`.
+const FIRST_WAITING: &str = "SELECT next_attempt_at AS due
+    FROM main.downloads AS entry INDEXED BY downloads_waiting
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL
+      AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?1))
+      AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
+    ORDER BY next_attempt_at LIMIT 1";
+
+/// What has waited until `?1` is due from now on, so that it is not looked at again and again.
+const END_WAITS: &str = "UPDATE main.downloads INDEXED BY downloads_waiting
+    SET next_attempt_at = NULL
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at <= ?1
+      AND EXISTS (SELECT 1 FROM mine WHERE mine.id = main.downloads.id)";
 
 impl Store {
     /// Records new entries, all of them or, after an error, none.
@@ -72,7 +104,8 @@ impl Store {
     ) -> Reply<Option<DownloadRow>> {
         let held = json_list(held);
         self.write(Durability::Process, move |tx| {
-            let Some(id) = first_due(tx, now, &held)? else {
+            sql::execute(tx, END_WAITS, [micros(now)])?;
+            let Some(id) = first_ready(tx, &held)? else {
                 return Ok(None);
             };
             lease::write_claim(tx, id, run, Status::InProgress, now)?;
@@ -84,7 +117,7 @@ impl Store {
     /// and cheaply, however many wait.
     pub fn is_due(&self, now: Timestamp, held: &[String]) -> Reply<bool> {
         let held = json_list(held);
-        self.read(move |tx| Ok(first_due(tx, now, &held)?.is_some()))
+        self.read(move |tx| Ok(first_due(tx, now, &held)?.is_some_and(|due| due <= now)))
     }
 
     /// How many entries are due at `now`, those of the lanes in `held` alone.
@@ -106,15 +139,7 @@ impl Store {
     /// none. Those of the lanes in `held` are passed over.
     pub fn next_due(&self, now: Timestamp, held: &[String]) -> Reply<Option<Timestamp>> {
         let held = json_list(held);
-        self.read(move |tx| {
-            let statement = "SELECT min(coalesce(next_attempt_at, ?1)) AS due FROM mine
-                             WHERE status = 'pending' AND owner_run IS NULL
-                               AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))";
-            let due = sql::first(tx, statement, (micros(now), &held), |row| {
-                sql::optional_time(row, "due")
-            })?;
-            Ok(due.flatten())
-        })
+        self.read(move |tx| Ok(first_due(tx, now, &held)?))
     }
 
     /// Pins what the name of an owned download led to.
@@ -143,10 +168,20 @@ impl Store {
     }
 }
 
-fn first_due(tx: &Connection, now: Timestamp, held: &str) -> rusqlite::Result<Option<DownloadId>> {
-    sql::first(tx, FIRST_DUE, (micros(now), held), |row| {
-        sql::download_id(row, "id")
-    })
+fn first_ready(tx: &Connection, held: &str) -> rusqlite::Result<Option<DownloadId>> {
+    let read = |row: &Row<'_>| sql::download_id(row, "id");
+    match held == NO_LANES {
+        true => sql::first(tx, FIRST_READY, [], read),
+        false => sql::first(tx, FIRST_READY_ELSEWHERE, [held], read),
+    }
+}
+
+/// As [`Store::next_due`].
+fn first_due(tx: &Connection, now: Timestamp, held: &str) -> rusqlite::Result<Option<Timestamp>> {
+    if first_ready(tx, held)?.is_some() {
+        return Ok(Some(now));
+    }
+    sql::first(tx, FIRST_WAITING, [held], |row| sql::time(row, "due"))
 }
 
 fn enqueue(tx: &Connection, new: &NewDownload) -> Result<Queued, StoreError> {
@@ -196,5 +231,5 @@ fn queue_again(tx: &Connection, id: DownloadId, wish: &QueueWish) -> Result<(), 
 }
 
 fn json_list(lanes: &[String]) -> String {
-    serde_json::to_string(lanes).unwrap_or_else(|_| "[]".to_owned())
+    serde_json::to_string(lanes).unwrap_or_else(|_| NO_LANES.to_owned())
 }

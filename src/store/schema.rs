@@ -14,7 +14,7 @@ use rusqlite_migration::{M, Migrations};
 /// Marks a database as one of this program: "ftch".
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND), M::up(THIRD)];
+const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND), M::up(THIRD), M::up(FOURTH)];
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
@@ -263,6 +263,22 @@ const THIRD: &str = "
 -- refused none. The time when it was last refused or won back.
 ALTER TABLE gateways ADD COLUMN pace INTEGER;
 ALTER TABLE gateways ADD COLUMN paced_at INTEGER;
+";
+
+const FOURTH: &str = "
+-- What the queue looks at, in its order: what is due, the same by whom it asks, and what waits for
+-- its time.
+DROP INDEX downloads_due;
+CREATE INDEX downloads_ready ON downloads(priority DESC, id)
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NULL;
+CREATE INDEX downloads_lanes ON downloads(queue_lane, priority DESC, id)
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NULL;
+CREATE INDEX downloads_waiting ON downloads(next_attempt_at, queue_lane)
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL;
+
+-- Whose the download was that made it.
+ALTER TABLE installs ADD COLUMN owner_uid INTEGER;
+UPDATE installs SET owner_uid = (SELECT owner_uid FROM downloads WHERE id = download_id);
 ";
 
 #[cfg(test)]

@@ -182,6 +182,30 @@ fn records_of_other_users_are_neither_read_nor_steered() {
     assert_eq!(row, ("paused".to_owned(), source));
 }
 
+#[test]
+fn files_of_other_users_are_not_told_of() {
+    let dag = Dag::single(b"hello");
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let source = dag.source();
+    for name in ["mine", "theirs"] {
+        let get = ["get", &source, "-o", name, "--gateway", gateway.url()];
+        sandbox.fetchd(get).run().exits(0);
+    }
+    let theirs = "owner_uid = 4000000 WHERE path LIKE '%/theirs'";
+    change(&sandbox, &format!("UPDATE downloads SET {theirs}"));
+    change(&sandbox, &format!("UPDATE installs SET {theirs}"));
+    let output = sandbox.run(["--json", "verify", "--all"]).exits(0);
+    let document = output.document();
+    let verified = document["verified"].as_array().expect("a list");
+    assert_eq!(verified.len(), 1, "{document}");
+    assert_eq!(
+        verified[0]["path"],
+        sandbox.target("mine").to_str().expect("text")
+    );
+    sandbox.run(["verify", "theirs"]).exits(2);
+}
+
 /// The row of a run that some process of this or another machine is said to be, owner of 1.
 fn give_to(sandbox: &Sandbox, pid: u32, host: &str, boot: &str, heartbeat: &str) {
     change(

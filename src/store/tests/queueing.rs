@@ -88,6 +88,32 @@ fn lanes_that_are_held_back_are_passed_over() {
     assert_eq!(store.next_due(at(1), &held).wait().expect("due"), None);
 }
 
+/// What has waited for its time is an entry like any other then, also for another run.
+#[test]
+fn the_most_urgent_of_all_lanes_that_are_not_held_comes_next() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let next = |now, held: &[&str]| {
+        let held: Vec<String> = held.iter().map(|&lane| lane.to_owned()).collect();
+        let due = store.is_due(at(now), &held).wait().expect("due");
+        let row = store.claim_next(run, at(now), &held).wait().expect("claim");
+        assert_eq!(due, row.is_some());
+        row.map(|row| row.id)
+    };
+    let [a, b, c, d] = [("1", "a", 0), ("2", "b", 1), ("3", "c", 2), ("4", "b", 1)]
+        .map(|(path, lane, priority)| sandbox.enqueued(entry(path, lane, priority)));
+    let without = store.create_download(new_download("5"), None);
+    let without = without.wait().expect("create");
+    assert_eq!(next(1, &["c"]), Some(b));
+    store.end(b, run, again(50, 1)).wait().expect("end");
+    assert_eq!(next(1, &["a", "c", "none of that name"]), Some(d));
+    assert_eq!(next(50, &["a", "c"]), Some(b), "its time has come");
+    assert_eq!(next(50, &["a", "c"]), Some(without));
+    assert_eq!(next(50, &["a", "c"]), None);
+    assert_eq!(next(50, &[]), Some(c));
+    assert_eq!(next(50, &["c"]), Some(a));
+}
+
 #[test]
 fn the_work_of_a_dead_run_goes_back_to_where_it_came_from() {
     let sandbox = Sandbox::new();

@@ -306,6 +306,68 @@ fn finishing_records_the_file_everywhere() {
     );
 }
 
+/// Whoever looked before another one finished must look again.
+#[test]
+fn what_was_finished_meanwhile_is_not_begun_again() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let looked = || {
+        let path = Path::new("/tmp/x");
+        store.look_at(Some(path)).wait().expect("look")
+    };
+    let create = |looked| {
+        let created = store.create_download_since(looked, new_download("x"), run);
+        created.wait()
+    };
+    let before = looked();
+    let first = sandbox.installing("x", run);
+    let while_it_lasts = create(before);
+    assert!(
+        matches!(while_it_lasts, Err(StoreError::ActiveExists { id }) if id == first),
+        "{while_it_lasts:?}"
+    );
+    let done = store.finish(first, run, finish(Some("x")));
+    done.wait().expect("finish");
+    let afterwards = create(before);
+    assert!(
+        matches!(afterwards, Err(StoreError::DoneMeanwhile)),
+        "{afterwards:?}"
+    );
+    let after = looked();
+    // What is at the path is something else by now, or gone: it is wanted all the same.
+    let second = create(after).expect("looked again");
+    assert_ne!(second, first);
+    assert_eq!(sandbox.status(second), Status::InProgress);
+}
+
+#[test]
+fn the_ledger_of_another_user_is_not_read() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run();
+    let (mine, foreign) = (sandbox.installing("x", run), sandbox.installing("y", run));
+    let store = &sandbox.store;
+    for (id, path) in [(mine, "x"), (foreign, "y")] {
+        let done = store.finish(id, run, finish(Some(path)));
+        done.wait().expect("finish");
+    }
+    sandbox.tamper("UPDATE installs SET owner_uid = 4000000 WHERE path = '/tmp/y'");
+    let path = Path::new("/tmp/y");
+    assert_eq!(store.ledger_at(path).wait().expect("read"), None);
+    assert_eq!(store.install_at(path).wait().expect("read"), None);
+    let below = store.installs_below(Path::new("/tmp")).wait();
+    let all = store.ledger(None, 9).wait().expect("read");
+    assert_eq!(
+        (below.expect("read").len(), all.len()),
+        (1, 1),
+        "only one's own"
+    );
+    let behind = store.ledger(Some(Path::new("/tmp/x")), 9).wait();
+    assert_eq!(behind.expect("read"), []);
+    let copies = store.copies_with_sum([9; 32]).wait().expect("read");
+    assert_eq!(copies, [Path::new("/tmp/x")]);
+    assert!(!store.forget_install(path).wait().expect("forget"));
+}
+
 fn keep_node(sandbox: &Sandbox, id: DownloadId, run: RunId) {
     let wrapping = Wrapping {
         prefix: vec![1],

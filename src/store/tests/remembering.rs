@@ -8,7 +8,7 @@ use crate::gateway::pace::Pace;
 use crate::store::tests::{Sandbox, at, ending, finish, new_download};
 use crate::store::{
     Filter, GatewayRow, IpnsRow, NO_LASTS, NewDownload, Observation, Origin, Sort, Touch, Which,
-    listing, open,
+    downloads, listing, open,
 };
 
 fn ids(sandbox: &Sandbox, filter: Filter) -> Vec<i64> {
@@ -277,6 +277,24 @@ fn one_gateway_is_forgotten_but_for_the_wish_to_have_it() {
     );
 }
 
+/// A project of few files is no matter of how many others there are.
+#[test]
+fn what_is_below_a_directory_is_found_by_its_path() {
+    let sandbox = Sandbox::new();
+    let conn = rusqlite::Connection::open(sandbox.database()).expect("open raw");
+    open::show_own(&conn).expect("a view");
+    let plan = plan(&conn, downloads::FINISHED_BELOW, ("/a/", "/a0")).join("\n");
+    assert!(plan.contains("USING INDEX downloads_path"), "{plan}");
+}
+
+fn plan(conn: &rusqlite::Connection, sql: &str, params: impl rusqlite::Params) -> Vec<String> {
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let mut statement = conn.prepare(&sql).expect("a statement");
+    let steps = statement.query_map(params, |row| row.get("detail"));
+    let steps = steps.expect("a plan");
+    steps.map(|step| step.expect("a step")).collect()
+}
+
 /// Of very many records a few are found without looking at all of them.
 #[test]
 fn lists_are_read_off_an_index() {
@@ -299,27 +317,21 @@ fn lists_are_read_off_an_index() {
                 sort,
                 limit: Some(50),
             };
-            let sql = format!("EXPLAIN QUERY PLAN {}", listing::statement(&filter));
-            let mut statement = conn.prepare(&sql).expect("a statement");
-            let steps: Vec<String> = statement
-                .query_map([-1], |row| row.get("detail"))
-                .expect("a plan")
-                .map(|step| step.expect("a step"))
-                .collect();
-            let plan = steps.join("\n");
+            let steps = plan(&conn, &listing::statement(&filter), [-1]);
+            let shown = steps.join("\n");
             assert!(
-                plan.contains("SEARCH downloads USING INTEGER PRIMARY KEY"),
-                "{sort:?}:\n{plan}"
+                shown.contains("SEARCH downloads USING INTEGER PRIMARY KEY"),
+                "{sort:?}:\n{shown}"
             );
             // Sorting what was chosen is cheap; choosing by sorting is not.
             let chosen = steps
                 .iter()
                 .position(|step| step.starts_with("SCAN few") || step.starts_with("SCAN (subquery"))
-                .unwrap_or_else(|| panic!("{sort:?}:\n{plan}"));
+                .unwrap_or_else(|| panic!("{sort:?}:\n{shown}"));
             let choosing = steps[..chosen].join("\n");
             assert!(
                 !choosing.contains("TEMP B-TREE FOR ORDER BY"),
-                "{sort:?} of {:?}:\n{plan}",
+                "{sort:?} of {:?}:\n{shown}",
                 filter.which
             );
         }
