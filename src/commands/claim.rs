@@ -8,29 +8,32 @@ use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
 use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
-use crate::store::{Claim, DownloadRow, NewDownload, RunRow, StoreError};
+use crate::store::{Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
 
 /// Makes a record, or takes up the one that is under way to the same place, or that failed there;
 /// claimed in any case.
+///
+/// # Errors
+/// [`Refused::DoneMeanwhile`] if another process has finished it since somebody `looked`.
 pub fn take(
     context: &Context,
     transfer: &Transfer<'_>,
     new: NewDownload,
-) -> Result<DownloadRow, CommandError> {
+    looked: Looked,
+) -> Result<DownloadRow, Refused> {
     if let Some(id) = failed_before(context, &new)? {
         match take_up(context, transfer, &new, id) {
             Err(Refused::Store(StoreError::ActiveExists { id })) => {
-                return Ok(take_up(context, transfer, &new, id)?);
+                return take_up(context, transfer, &new, id);
             }
-            done => return Ok(done?),
+            done => return done,
         }
     }
-    let created = context
-        .store
-        .create_download(new.clone(), Some(transfer.run_id()));
+    let store = &context.store;
+    let created = store.create_download_since(looked, new.clone(), transfer.run_id());
     match created.wait() {
-        Ok(id) => reread(context, id),
-        Err(StoreError::ActiveExists { id }) => Ok(take_up(context, transfer, &new, id)?),
+        Ok(id) => reread(context, id).map_err(Refused::Other),
+        Err(StoreError::ActiveExists { id }) => take_up(context, transfer, &new, id),
         Err(error) => Err(error.into()),
     }
 }
@@ -51,21 +54,35 @@ fn failed_before(context: &Context, new: &NewDownload) -> Result<Option<Download
     Ok(row.filter(|row| is_same(row, new)).map(|row| row.id))
 }
 
-/// Why a record could not be taken up: the store's own word is still of interest.
-enum Refused {
+/// Why there is no record to go on with.
+pub enum Refused {
+    /// Another process has just finished it.
+    DoneMeanwhile,
+    /// What the store says.
     Store(StoreError),
+    /// Anything else.
     Other(CommandError),
 }
 
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        match error {
+            StoreError::DoneMeanwhile => Self::DoneMeanwhile,
+            error => Self::Store(error),
+        }
+    }
+}
+
+impl From<CommandError> for Refused {
+    fn from(error: CommandError) -> Self {
+        Self::Other(error)
     }
 }
 
 impl From<Refused> for CommandError {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::DoneMeanwhile => StoreError::DoneMeanwhile.into(),
             Refused::Store(error) => error.into(),
             Refused::Other(error) => error,
         }
@@ -178,6 +195,9 @@ async fn claim(context: &Context, run: RunId, id: DownloadId) -> Result<Download
     }
     match claim {
         Claim::Taken(row) => Ok(*row),
+        Claim::Elsewhere {
+            status: Status::Success,
+        } => Err(Refused::DoneMeanwhile),
         Claim::Elsewhere { status } if !status.is_unfinished() => {
             Err(Refused::Other(CommandError::usage(format!(
                 "download {id} cannot be gone on with: it is {status}"

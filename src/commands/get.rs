@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::cli::Get;
+use crate::commands::claim::Refused;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
@@ -20,7 +21,7 @@ use crate::disk::random_file::RandomFile;
 use crate::disk::{DiskError, host, inspect};
 use crate::download::{Status, chain};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, NewDownload};
+use crate::store::{DownloadRow, Looked, NewDownload};
 
 /// Bytes hashed at once.
 const PIECE: usize = 256 << 10;
@@ -147,31 +148,36 @@ fn one(
         return dry_run::one(context, transfer, get, text);
     }
     let wanted = wanted(context, transfer, get, text)?;
-    if is_there(context, transfer, get, &wanted)? {
+    let Some(looked) = look(context, transfer, get, &wanted)? else {
         return Ok(());
-    }
+    };
     let recorded = recorded(get, &wanted);
     // The providers come first: bad ones are a mistake of typing, and leave no record.
     let providers = transfer.providers(&recorded)?;
-    begin(context, transfer, get, &wanted, &recorded, providers)
+    begin(
+        context, transfer, get, &wanted, &recorded, providers, looked,
+    )
 }
 
-/// Whether it is in place already, which is said then; if not, whether it could be.
-pub fn is_there(
+/// Looks whether it is in place already, which is said then: `None`. If not, it could be put there,
+/// and this is what was seen.
+pub fn look(
     context: &Context,
     transfer: &mut Transfer<'_>,
     get: &Get,
     wanted: &Wanted,
-) -> Result<bool, CommandError> {
+) -> Result<Option<Looked>, CommandError> {
+    // What is finished from now on is noticed when it is recorded that this is wanted.
+    let looked = context.store.look_at(wanted.path.as_deref()).wait()?;
     if let Some((row, path)) = in_place(context, wanted, &recorded(get, wanted))? {
         if let Some(expected) = expected_sha256(get) {
             check_sum(&row, &path, expected)?;
         }
         transfer.already_there(&row);
-        return Ok(true);
+        return Ok(None);
     }
     check_target(context, wanted, get.force)?;
-    Ok(false)
+    Ok(Some(looked))
 }
 
 /// Records what is wanted, and fetches it.
@@ -182,16 +188,21 @@ pub fn begin(
     wanted: &Wanted,
     recorded: &Recorded,
     providers: Providers,
+    mut looked: Looked,
 ) -> Result<(), CommandError> {
     let new = new_download(get, wanted, recorded);
     loop {
         if get.wait && wait::for_other(context, transfer, &new)? {
             return Ok(());
         }
-        match claim::take(context, transfer, new.clone()) {
+        match claim::take(context, transfer, new.clone(), looked) {
+            Err(Refused::DoneMeanwhile) => match look(context, transfer, get, wanted)? {
+                Some(again) => looked = again,
+                None => return Ok(()),
+            },
             // Somebody took it a moment ago.
             Err(_) if get.wait && claim::owner_of(context, &new)?.is_some() => {}
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
             Ok(row) => {
                 transfer.run(&row, providers);
                 return Ok(());
@@ -207,8 +218,14 @@ pub fn claimed(
     get: &Get,
     wanted: &Wanted,
     recorded: &Recorded,
-) -> Result<DownloadRow, CommandError> {
-    claim::take(context, transfer, new_download(get, wanted, recorded))
+    looked: Looked,
+) -> Result<DownloadRow, Refused> {
+    claim::take(
+        context,
+        transfer,
+        new_download(get, wanted, recorded),
+        looked,
+    )
 }
 
 /// What a source on the command line means.

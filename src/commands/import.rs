@@ -105,9 +105,9 @@ fn one(
     from_car: Providers,
 ) -> Result<(), CommandError> {
     let wanted = Wanted::of_root(context, get, root)?;
-    if get::is_there(context, transfer, get, &wanted)? {
+    let Some(looked) = get::look(context, transfer, get, &wanted)? else {
         return Ok(());
-    }
+    };
     let mut recorded = under_way(context, &wanted)?;
     recorded.force |= get.force;
     // From now on the CAR is one provider more, asked last and only as long as it is there.
@@ -118,7 +118,7 @@ fn one(
         asks_others_later: true,
         ..from_car
     };
-    get::begin(context, transfer, get, &wanted, &recorded, from_car)
+    get::begin(context, transfer, get, &wanted, &recorded, from_car, looked)
 }
 
 /// What a download of the same to the same place was asked for with, if it is under way.

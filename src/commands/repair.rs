@@ -185,7 +185,8 @@ impl Repair<'_, '_> {
         // The providers come first: bad ones are a mistake of typing, and leave no record.
         let providers = self.transfer.providers(&recorded)?;
         let new = self.new_download(finding, path, &recorded)?;
-        let row = claim::take(self.context, self.transfer, new)?;
+        let looked = self.context.store.look_at(Some(path)).wait()?;
+        let row = claim::take(self.context, self.transfer, new, looked)?;
         if let (Some(root), Flaw::Bytes(_)) = (finding.cid, flaw)
             && let Err(error) = self.lay(&row, root, path)
         {

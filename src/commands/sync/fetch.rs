@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::cli::Get;
+use crate::commands::claim::Refused;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
@@ -18,6 +19,7 @@ use crate::download::{DownloadId, Receipt, Status};
 use crate::engine::Ending;
 use crate::exit::ExitKind;
 use crate::settings::manifest::Pin;
+use crate::store::{Looked, StoreError};
 use crate::ui::view::Fate;
 
 /// Downloads that are under way at once. Each asks all its providers, so that more of them serve
@@ -62,6 +64,8 @@ struct Wish<'w> {
     get: Get,
     wanted: Wanted,
     headers: &'w [(String, String)],
+    /// What was at its place when that was looked at.
+    looked: Looked,
 }
 
 impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
@@ -118,10 +122,25 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         expected: &Expected,
         fetch: Fetch,
     ) -> Result<Option<DownloadId>, CommandError> {
+        loop {
+            match self.look_and_begin(index, expected, fetch) {
+                // Another process has put it there between looking and beginning.
+                Err(Refused::DoneMeanwhile) => {}
+                begun => return Ok(begun?),
+            }
+        }
+    }
+
+    fn look_and_begin(
+        &mut self,
+        index: usize,
+        expected: &Expected,
+        fetch: Fetch,
+    ) -> Result<Option<DownloadId>, Refused> {
         let item = &self.items[index];
         let (path, entry) = (item.path.clone(), item.entry);
         if let Some(parent) = path.parent() {
-            place::ensure_dir(parent)?;
+            place::ensure_dir(parent).map_err(CommandError::from)?;
         }
         let get = Get {
             sources: vec![entry.source.clone()],
@@ -138,9 +157,11 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             Some(cid) => Wanted::pinned(&entry.source, &entry.parsed, cid, path),
             None => get::wanted(self.context, self.transfer, &get, &entry.source)?,
         };
+        let looked = self.looked(&wanted)?;
         let recorded = get::recorded(&get, &wanted);
-        if !expected.is_known()
-            && let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
+        // Only its resolving may have told what it is, and another process may have put it there.
+        if let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
+            && (expected.sha256.is_none() || expected.sha256 == row.sha256)
             && let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json)
         {
             self.items[index].outcome = Some(Outcome::in_place(Fate::Kept, pin_of(&receipt)));
@@ -159,6 +180,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             get,
             wanted,
             headers,
+            looked,
         })?;
         if begun.is_none() {
             self.items[index].outcome = Some(Outcome::failed("could not be begun"));
@@ -166,17 +188,29 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         Ok(begun)
     }
 
-    fn begin(&mut self, wish: Wish<'_>) -> Result<Option<DownloadId>, CommandError> {
+    fn looked(&self, wanted: &Wanted) -> Result<Looked, StoreError> {
+        self.context.store.look_at(wanted.path.as_deref()).wait()
+    }
+
+    fn begin(&mut self, wish: Wish<'_>) -> Result<Option<DownloadId>, Refused> {
         let Wish {
             get,
             wanted,
             headers,
+            looked,
         } = wish;
         get::check_target(self.context, &wanted, get.force)?;
         self.transfer.take_headers(headers.to_vec());
         let recorded = get::recorded(&get, &wanted);
         let providers = self.transfer.providers(&recorded)?;
-        let row = get::claimed(self.context, self.transfer, &get, &wanted, &recorded)?;
+        let row = get::claimed(
+            self.context,
+            self.transfer,
+            &get,
+            &wanted,
+            &recorded,
+            looked,
+        )?;
         Ok(self.transfer.start(&row, providers).then_some(row.id))
     }
 
@@ -236,11 +270,13 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         };
         let wanted = Wanted::pinned(source, &item.entry.parsed, root, path);
         let headers = &item.entry.headers;
-        self.begin(Wish {
+        let begun = self.begin(Wish {
+            looked: self.looked(&wanted)?,
             get,
             wanted,
             headers,
-        })
+        });
+        Ok(begun?)
     }
 
     /// Waits until there is room for one more.
