@@ -35,7 +35,7 @@ fn find(context: &Context, text: &str) -> Result<DownloadId, CommandError> {
     }
     let mut found = Vec::new();
     if let Ok(target) = Target::at(Path::new(text)) {
-        found = context.store.find_by_path(target.path()).wait()?;
+        found = of_path(context, target.path())?;
     }
     if found.is_empty() && text.len() >= MIN_PREFIX {
         // Whoever has the CID in another base or version means the same content.
@@ -48,6 +48,23 @@ fn find(context: &Context, text: &str) -> Result<DownloadId, CommandError> {
         [id] => Ok(*id),
         several => Err(ambiguous(text, several)),
     }
+}
+
+/// The downloads of a path: the one that it belongs to now, if it does to one. That is what is under
+/// way to it, else what made that which is there, whatever was there before.
+fn of_path(context: &Context, path: &Path) -> Result<Vec<DownloadId>, CommandError> {
+    let store = &context.store;
+    let found = store.find_by_path(path).wait()?;
+    if found.len() < 2 {
+        return Ok(found);
+    }
+    let now = match store.unfinished_at(path).wait()? {
+        Some(id) => Some(id),
+        None => store.ledger_at(path).wait()?.map(|entry| entry.download),
+    };
+    // Who is under way may be somebody else, and who made it may be forgotten.
+    let now = now.filter(|id| found.contains(id));
+    Ok(now.map_or(found, |id| vec![id]))
 }
 
 fn is_number(text: &str) -> bool {

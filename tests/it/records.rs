@@ -457,3 +457,34 @@ fn tries_without_a_new_byte_are_counted_and_come_to_an_end() {
     sandbox.run(["resume", "1", "--reset"]).exits(0);
     assert_eq!(sandbox.read("file"), dag.data);
 }
+
+/// Whatever was at a path before, it belongs to one download now.
+#[test]
+fn a_path_means_what_is_under_way_to_it_or_what_made_what_is_there() {
+    let dag = Dag::single(b"hello");
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    let source = dag.source();
+    let get = get_args(&source, gateway.url());
+    let shown = |code| {
+        let output = sandbox.run(["--json", "show", "file"]).exits(code);
+        (code == 0).then(|| output.document()["download"]["id"].as_u64().expect("an id"))
+    };
+    sandbox.fetchd(get).run().exits(0);
+    std::fs::remove_file(sandbox.target("file")).expect("it was there");
+    sandbox.fetchd(get).run().exits(0);
+    assert_eq!(shown(0), Some(2));
+    sandbox.run(["verify", "file"]).exits(0);
+    std::fs::remove_file(sandbox.target("file")).expect("it was there");
+    let queued = ["get", &source, "-o", "file", "--queue"];
+    sandbox.fetchd(queued).run().exits(0);
+    assert_eq!(shown(0), Some(3));
+    sandbox.run(["cancel", "file"]).exits(0);
+    assert_eq!(shown(0), Some(2));
+    // Nothing tells any more which of them it means.
+    let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+    database
+        .execute("DELETE FROM installs", [])
+        .expect("a loss");
+    assert_eq!(shown(2), None);
+}
