@@ -19,7 +19,7 @@ use crate::exit::ExitKind;
 use crate::settings::Settings;
 use crate::store::{RunInfo, RunRow, Store};
 use crate::ui::out::Out;
-use crate::ui::{Reporter, ReporterOptions, Verbosity, json};
+use crate::ui::{Reporter, ReporterOptions, Results, Verbosity, json};
 
 /// So often a new run may be taken for dead before it has its lock, or find its number in use.
 const MAX_BEGINNINGS: u32 = 1_000;
@@ -190,15 +190,21 @@ impl Context {
 
     /// A reporter as flags and terminal want it.
     pub fn reporter(&self) -> Reporter {
-        self.reporter_with(self.global.json)
+        self.reporter_with(match self.global.json {
+            true => Results::Events,
+            false => Results::Paths,
+        })
     }
 
-    /// The same for commands that print a document, or nothing: no events go to stdout.
-    pub fn reporter_on_stderr(&self) -> Reporter {
-        self.reporter_with(false)
+    /// The same for commands that print a document: nothing else goes to stdout with `--json`.
+    pub fn reporter_of_document(&self) -> Reporter {
+        self.reporter_with(match self.global.json {
+            true => Results::Document,
+            false => Results::Paths,
+        })
     }
 
-    fn reporter_with(&self, json_events: bool) -> Reporter {
+    fn reporter_with(&self, results: Results) -> Reporter {
         let verbosity = match self.global {
             Global { quiet: true, .. } => Verbosity::Quiet,
             Global { verbose: 0, .. } => Verbosity::Normal,
@@ -207,7 +213,7 @@ impl Context {
         let progress = looks::progress(self.settings.keys.progress, &Terminal::of_process());
         Reporter::new(ReporterOptions {
             progress,
-            json_events,
+            results,
             verbosity,
             color: wants_color(self.global.color),
             width: None,

@@ -44,8 +44,10 @@ pub fn run(
         tally: Tally::default(),
     };
     for batch in sources.chunks(BATCH) {
-        if queue.add(batch)?.is_break() {
-            break;
+        match queue.add(batch) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break,
+            Err(error) => return Ok(queue.broken(&error)),
         }
     }
     Ok(queue.done())
@@ -156,7 +158,7 @@ impl Queue<'_> {
             }
             Err(error) => {
                 self.tally.failed(error.kind);
-                self.event(Some(told::refused(source, error)))
+                self.event(Some(told::refused(source, &error)))
             }
         }
     }
@@ -167,8 +169,17 @@ impl Queue<'_> {
         })
     }
 
-    fn done(mut self) -> ExitKind {
+    fn broken(self, error: &CommandError) -> ExitKind {
+        self.context.complain(error);
+        self.end(error.kind)
+    }
+
+    fn done(self) -> ExitKind {
         let outcome = self.tally.outcome();
+        self.end(outcome)
+    }
+
+    fn end(mut self, outcome: ExitKind) -> ExitKind {
         let (finished, failed) = (self.tally.count_finished(), self.tally.count_failed());
         self.reporter.done(outcome, finished, failed);
         self.reporter

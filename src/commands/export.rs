@@ -31,7 +31,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
     creatable.map_err(|error| CommandError::from(error).hint("choose another name, or --force"))?;
     let export = export(context, &row)?;
     let mut transfer = Transfer::begin(context, None)?;
-    transfer.reporter = context.reporter_on_stderr();
+    transfer.reporter = context.reporter_of_document();
     let root = cid::text(&export.root);
     let _ = transfer.reporter.event(
         &Event {

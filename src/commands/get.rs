@@ -113,7 +113,7 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
             transfer.refused(text, error);
         }
     }
-    transfer.end()
+    Ok(transfer.end())
 }
 
 /// The names that a source may have in a list of checksums: its own, then the one that it gets.
@@ -294,9 +294,10 @@ fn wanted_content(
 /// A plain file at a URL: proved by its checksum, or, if the user consents, by nothing.
 fn wanted_file(context: &Context, get: &Get, url: String) -> Result<Wanted, CommandError> {
     if get.car {
-        return Err(CommandError::usage(
-            "a plain file has no blocks to save as a CAR",
-        ));
+        return Err(
+            CommandError::usage("a plain file has no blocks to save as a CAR")
+                .hint("fetch the file itself, without --car"),
+        );
     }
     let has_checksum = get.sha256.is_some() || get.checksum.is_some();
     if !has_checksum && !get.allow_unverified {

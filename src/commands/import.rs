@@ -1,6 +1,6 @@
 //! `import`: takes from a CAR all that proves right, without asking anybody else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::cli::{Get, Import};
 use crate::commands::context::Context;
@@ -8,13 +8,16 @@ use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
+use crate::commands::show;
 use crate::commands::transfer::Transfer;
 use crate::content::cid::{self, Cid};
 use crate::download::quoted_path;
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
+use crate::store::DownloadRow;
+use crate::ui::view::{ErrorView, ImportView, ImportedView};
 
-/// Makes a download of each root of a CAR.
+/// Makes a download of each root of a CAR; one failure does not stop the others.
 pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> {
     let car = recordable(&import.car)?;
     let from_car = Recorded {
@@ -22,8 +25,16 @@ pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> 
         ..Recorded::default()
     };
     let mut transfer = Transfer::begin(&context, None)?;
+    transfer.reporter = context.reporter_of_document();
+    let unusable = |error: CommandError| match error.kind {
+        ExitKind::Usage | ExitKind::Verification | ExitKind::Disk => {
+            error.hint("give the path of a whole CAR file that can be read")
+        }
+        _ => error,
+    };
     let roots = transfer
         .providers(&from_car)
+        .map_err(unusable)
         .and_then(|providers| roots(&providers.list))
         .and_then(|roots| check(roots, import));
     let roots = match roots {
@@ -39,25 +50,37 @@ pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> 
         force: import.force,
         ..Get::default()
     };
+    let mut imported = Vec::with_capacity(roots.len());
     for root in roots {
         let source = cid::text(&root);
-        if transfer.is_over(&source, None) {
-            continue;
+        let mut view = ImportedView::of(&source);
+        if !transfer.is_over(&source, None) {
+            let from_car = transfer.providers(&from_car);
+            let taken = from_car
+                .and_then(|from_car| one(&context, &mut transfer, &get, root, &car, from_car));
+            match taken {
+                Ok(row) => view.download = row.as_ref().map(show::view),
+                Err(error) => {
+                    view.error = Some(ErrorView::from(&error.failure()));
+                    transfer.refused(&source, error);
+                }
+            }
         }
-        let from_car = transfer.providers(&from_car);
-        let done =
-            from_car.and_then(|from_car| one(&context, &mut transfer, &get, root, &car, from_car));
-        if let Err(error) = done {
-            transfer.refused(&source, error);
-        }
+        imported.push(view);
     }
-    transfer.end()
+    let outcome = transfer.end();
+    let car = PathBuf::from(car);
+    context.show(&ImportView { car, imported }, String::new)?;
+    Ok(outcome)
 }
 
 /// The CAR as a record keeps it.
 fn recordable(car: &Path) -> Result<String, CommandError> {
     let text = car.to_str().filter(|text| !text.contains("://"));
-    let text = text.ok_or_else(|| CommandError::usage("the name of the CAR file is no text"))?;
+    let text = text.ok_or_else(|| {
+        CommandError::usage("the name of the CAR file is no text, or a URL")
+            .hint("give the path of a CAR file; of a URL, fetch it first")
+    })?;
     let mut recorded = providers::recordable(&[text.to_owned()]);
     Ok(recorded.remove(0))
 }
@@ -103,10 +126,10 @@ fn one(
     root: Cid,
     car: &str,
     from_car: Providers,
-) -> Result<(), CommandError> {
+) -> Result<Option<DownloadRow>, CommandError> {
     let wanted = Wanted::of_root(context, get, root)?;
     let Some(looked) = get::look(context, transfer, get, &wanted)? else {
-        return Ok(());
+        return record(context, &wanted);
     };
     let mut recorded = under_way(context, &wanted)?;
     recorded.force |= get.force;
@@ -118,7 +141,23 @@ fn one(
         asks_others_later: true,
         ..from_car
     };
-    get::begin(context, transfer, get, &wanted, &recorded, from_car, looked)
+    get::begin(context, transfer, get, &wanted, &recorded, from_car, looked)?;
+    record(context, &wanted)
+}
+
+/// The newest record of the same to the same place, as it is now.
+fn record(context: &Context, wanted: &Wanted) -> Result<Option<DownloadRow>, CommandError> {
+    let Some(path) = &wanted.path else {
+        return Ok(None);
+    };
+    let root = wanted.root.as_ref().map(cid::text);
+    for id in context.store.find_by_path(path).wait()? {
+        let row = context.store.download(id).wait()?;
+        if let Some(row) = row.filter(|row| row.root_cid == root) {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
 }
 
 /// What a download of the same to the same place was asked for with, if it is under way.

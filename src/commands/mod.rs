@@ -39,6 +39,7 @@ mod subject;
 mod sums;
 mod sync;
 mod transfer;
+mod unbegun;
 mod verify;
 mod wait;
 mod watch;
@@ -46,6 +47,7 @@ mod watch;
 use crate::cli::{Cli, Command, ConfigCommand, GatewaysCommand};
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::commands::unbegun::Unbegun;
 use crate::download::Action;
 use crate::exit::ExitKind;
 use crate::settings::{self, Environment};
@@ -58,13 +60,16 @@ pub fn run(cli: Cli) -> ExitKind {
     if cli.global.verbose > 1 {
         trace(color);
     }
-    let result = dispatch(cli);
-    match result {
+    let unbegun = Unbegun::of(&cli);
+    match dispatch(cli) {
         Ok(kind) => kind,
         Err(error) if error.kind == ExitKind::Closed => ExitKind::Closed,
         Err(error) => {
             ui::out::error(&error.message, error.hint.as_deref(), color);
-            error.kind
+            match unbegun.map(|events| events.end(&error)) {
+                Some(Err(closed)) => closed.kind(),
+                Some(Ok(())) | None => error.kind,
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::ui::view::RepairedView;
 /// Mends one file or tree.
 pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
     let mut transfer = Transfer::begin(context, None)?;
-    transfer.reporter = context.reporter_on_stderr();
+    transfer.reporter = context.reporter_of_document();
     let done = repair(context, &mut transfer, args);
     transfer.reporter.finish();
     transfer.close();

@@ -37,8 +37,7 @@ pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> 
     for (_, row) in chosen.rows {
         transfer.is_over(&row.source, Some(row.id));
     }
-    let outcome = transfer.end()?;
-    drained.map(|()| outcome)
+    Ok(transfer.end_after(drained))
 }
 
 /// The downloads to go on with, in the order asked for.

@@ -24,8 +24,10 @@ pub fn run(context: &Context, run: &Run) -> Result<ExitKind, CommandError> {
     if drained.is_ok() && !run.watch {
         drained = queue.say_what_waits(context, &mut transfer);
     }
-    let outcome = transfer.end_as(|outcome, signal| queue.outcome(outcome, signal))?;
-    drained.map(|()| outcome)
+    Ok(match drained {
+        Ok(()) => transfer.end_as(|outcome, signal| queue.outcome(outcome, signal)),
+        broken => transfer.end_after(broken),
+    })
 }
 
 /// The queue, as one `run` sees it.

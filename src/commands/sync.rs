@@ -87,16 +87,12 @@ pub fn run(context: &Context, args: &Sync) -> Result<ExitKind, CommandError> {
     let mut transfer = Transfer::begin(context, None)?;
     let steps = match plan::look(context, &project, &mut transfer, &mut items) {
         Ok(steps) => steps,
-        Err(error) => {
-            // That the run has ended is recorded all the same; the first error is the one to tell.
-            let _ = transfer.end();
-            return Err(error);
-        }
+        Err(error) => return Ok(transfer.end_after(Err(error))),
     };
     let steps = prove::settle(context, &mut transfer, &mut items, steps);
     Fetching::new(context, &project, &mut transfer, &mut items).run(steps);
     finish(&project, &mut transfer, &items, &manifest, args.locked);
-    transfer.end()
+    Ok(transfer.end())
 }
 
 fn items<'a>(project: &Project, manifest: &'a Manifest, lock: &Lock) -> Vec<Item<'a>> {

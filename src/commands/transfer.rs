@@ -224,16 +224,15 @@ impl<'a> Transfer<'a> {
         let _ = self.reporter.event(&Event { id, what }, Instant::now());
     }
 
-    /// Counts and shows a source of which only the plan was wanted.
+    /// Shows the plan of a source of which no more was wanted: nothing is finished by it.
     pub fn planned(&mut self, plan: &PlanView) {
         let _ = self.reporter.planned(plan);
-        self.tally.finished();
     }
 
     /// Counts and shows a source that could not be begun.
     pub fn refused(&mut self, source: &str, error: CommandError) {
         self.tally.failed(error.kind);
-        let event = told::refused(source, error);
+        let event = told::refused(source, &error);
         let _ = self.reporter.event(&event, Instant::now());
     }
 
@@ -483,15 +482,24 @@ impl<'a> Transfer<'a> {
     }
 
     /// Ends the run, and says how all of it ended.
-    pub fn end(self) -> Result<ExitKind, CommandError> {
+    pub fn end(self) -> ExitKind {
         self.end_as(|outcome, _| outcome)
+    }
+
+    /// The same where the work itself may have broken: that is said, and decides then.
+    pub fn end_after(self, done: Result<(), CommandError>) -> ExitKind {
+        let Err(error) = done else {
+            return self.end();
+        };
+        self.context.complain(&error);
+        self.end_as(|_, _| error.kind)
     }
 
     /// The same, with another judgement on what the downloads and the signal say that came.
     pub fn end_as(
         mut self,
         judge: impl FnOnce(ExitKind, Option<ExitKind>) -> ExitKind,
-    ) -> Result<ExitKind, CommandError> {
+    ) -> ExitKind {
         if let Some(heartbeat) = self.heartbeat.take() {
             heartbeat.abort();
         }
@@ -502,7 +510,7 @@ impl<'a> Transfer<'a> {
             outcome = closed.kind();
         }
         self.run.end();
-        Ok(outcome)
+        outcome
     }
 }
 

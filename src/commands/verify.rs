@@ -40,7 +40,7 @@ pub struct Verified {
 /// Proves one thing, or all that the ledger knows.
 pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
     let mut transfer = Transfer::begin(context, None)?;
-    transfer.reporter = context.reporter_on_stderr();
+    transfer.reporter = context.reporter_of_document();
     let done = match &args.subject {
         Some(subject) => single(context, &mut transfer, args, subject),
         None => all(context, &mut transfer, args),

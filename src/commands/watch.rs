@@ -4,8 +4,10 @@
 //! are read only when another process has changed something.
 
 mod follow;
+mod traces;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,7 @@ use crate::commands::select;
 use crate::commands::signals::Signals;
 use crate::commands::transfer::Tally;
 use crate::commands::watch::follow::{Followed, Step};
+use crate::commands::watch::traces::Traces;
 use crate::download::{DownloadId, Status};
 use crate::event::Event;
 use crate::exit::ExitKind;
@@ -25,6 +28,8 @@ use crate::ui::out::Closed;
 
 /// How often it is looked whether anything has changed.
 const LOOK: Duration = Duration::from_millis(100);
+/// Most attempts of a download that are told of after one look.
+const MAX_ATTEMPTS: u32 = 100;
 
 /// Shows downloads until those that were named have ended, or until it is told to stop.
 pub fn run(context: &Context, watch: &Watch) -> Result<ExitKind, CommandError> {
@@ -44,20 +49,26 @@ pub fn run(context: &Context, watch: &Watch) -> Result<ExitKind, CommandError> {
         named,
         reporter: context.reporter(),
         followed: BTreeMap::new(),
-        tally: Tally::default(),
+        traces: BTreeMap::new(),
+        endings: BTreeMap::new(),
         version: None,
         looked_after: Instant::now(),
     };
-    let signal = loop {
-        if view.look()?.is_break() {
-            break None;
+    let ended = loop {
+        match view.look() {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break None,
+            Err(error) => {
+                context.complain(&error);
+                break Some(error.kind);
+            }
         }
         if let Some(kind) = signals.end() {
             break Some(kind);
         }
         std::thread::sleep(LOOK);
     };
-    Ok(view.done(signal))
+    Ok(view.done(ended))
 }
 
 /// What is shown.
@@ -67,7 +78,9 @@ struct View<'a> {
     named: Vec<DownloadId>,
     reporter: Reporter,
     followed: BTreeMap<DownloadId, Followed>,
-    tally: Tally,
+    traces: BTreeMap<DownloadId, Traces>,
+    /// How each ended that was seen to end, the last time: an entry of the queue may be tried again.
+    endings: BTreeMap<DownloadId, Result<(), ExitKind>>,
     /// The database, as it was last read.
     version: Option<i64>,
     looked_after: Instant,
@@ -80,7 +93,7 @@ impl View<'_> {
         let version = self.context.store.version().wait()?;
         if self.version.replace(version) != Some(version) {
             for row in self.rows()? {
-                if self.show(&row).is_break() {
+                if self.show(&row)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -143,37 +156,65 @@ impl View<'_> {
                 None if self.named.is_empty() => drop(self.followed.remove(&id)),
                 None => {
                     let message = format!("download {id} was forgotten meanwhile");
-                    return Err(CommandError::usage(message));
+                    return Err(CommandError::usage(message)
+                        .hint("see what is left with: fetchd list --all"));
                 }
             }
         }
         Ok(rows)
     }
 
-    fn show(&mut self, row: &DownloadRow) -> ControlFlow<()> {
+    fn show(&mut self, row: &DownloadRow) -> Result<ControlFlow<()>, CommandError> {
         let followed = self.followed.entry(row.id).or_default();
-        let Step { events, ending } = followed.see(row);
-        match ending {
-            Some(Ok(())) => self.tally.finished(),
-            Some(Err(kind)) => self.tally.failed(kind),
-            None => {}
-        }
+        let was_under_way = followed.is_under_way();
+        let Step { mut events, ending } = followed.see(row);
+        self.endings.extend(ending.map(|ending| (row.id, ending)));
+        let is_under_way = followed.is_under_way();
         // What has ended is of no more interest, unless it was asked for.
-        if self.named.is_empty() && !followed.is_under_way() {
+        if self.named.is_empty() && !is_under_way {
             self.followed.remove(&row.id);
         }
-        events
+        if was_under_way || is_under_way {
+            // It begins before it asks anybody, and asks before it ends.
+            let at = if was_under_way { 0 } else { events.len() };
+            let traces = self.look_for_traces(row)?;
+            events.splice(at..at, traces);
+        }
+        Ok(events
             .iter()
-            .try_for_each(|event| self.reporter.event(event, Instant::now()))
+            .try_for_each(|event| self.reporter.event(event, Instant::now())))
     }
 
-    fn done(mut self, signal: Option<ExitKind>) -> ExitKind {
-        let outcome = match (signal, self.named.is_empty()) {
-            (Some(signal), _) => signal,
-            (None, true) => ExitKind::Success,
-            (None, false) => self.tally.outcome(),
+    /// What the run that works on it, or did at the last look, has left since then.
+    fn look_for_traces(&mut self, row: &DownloadRow) -> Result<Vec<Event>, CommandError> {
+        let store = &self.context.store;
+        let traces = match (self.traces.entry(row.id), row.owner) {
+            (Entry::Occupied(entry), owner) if owner.is_none_or(|run| entry.get().run() == run) => {
+                entry.into_mut()
+            }
+            (entry, Some(run)) => entry.insert_entry(Traces::of(run)).into_mut(),
+            (_, None) => return Ok(Vec::new()),
         };
-        let (finished, failed) = (self.tally.count_finished(), self.tally.count_failed());
+        let attempts = store.history(Some(row.id), MAX_ATTEMPTS).wait()?;
+        let checkpoints = store.checkpoints(row.id).wait()?;
+        Ok(traces.see(row.id, &attempts, &checkpoints))
+    }
+
+    /// Ends the events; what ended the watch itself decides over what it saw.
+    fn done(mut self, ended: Option<ExitKind>) -> ExitKind {
+        let mut tally = Tally::default();
+        for ending in self.endings.values() {
+            match ending {
+                Ok(()) => tally.finished(),
+                Err(kind) => tally.failed(*kind),
+            }
+        }
+        let outcome = match (ended, self.named.is_empty()) {
+            (Some(kind), _) => kind,
+            (None, true) => ExitKind::Success,
+            (None, false) => tally.outcome(),
+        };
+        let (finished, failed) = (tally.count_finished(), tally.count_failed());
         self.reporter.done(outcome, finished, failed);
         self.reporter.closed().map_or(outcome, Closed::kind)
     }

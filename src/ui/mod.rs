@@ -59,13 +59,24 @@ pub enum Verbosity {
     Story,
 }
 
+/// What a [`Reporter`] writes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Results {
+    /// Final paths.
+    Paths,
+    /// The events as JSON, one object a line.
+    Events,
+    /// Nothing: the command prints a document of its own.
+    Document,
+}
+
 /// What a [`Reporter`] shows, and where.
 #[derive(Debug, Clone)]
 pub struct ReporterOptions {
     /// How progress is shown on stderr.
     pub progress: ProgressMode,
-    /// Whether stdout gets the events as JSON instead of final paths.
-    pub json_events: bool,
+    /// What stdout gets.
+    pub results: Results,
     /// How much is told in words.
     pub verbosity: Verbosity,
     /// Whether stderr gets colours.
@@ -122,7 +133,7 @@ impl Reporter {
             self.tell(&text);
         }
         if let Some(json) = json {
-            if self.options.json_events {
+            if self.options.results == Results::Events {
                 self.print(|out| out.line(&json));
             }
             if self.options.progress == ProgressMode::Json
@@ -151,10 +162,10 @@ impl Reporter {
 
     /// Tells of a download that went into the queue: its id on stdout, or the `queued` event.
     pub fn queued(&mut self, id: DownloadId, source: &str) -> ControlFlow<()> {
-        let line = if self.options.json_events {
-            json::queued(id, source)
-        } else {
-            id.to_string()
+        let line = match self.options.results {
+            Results::Events => json::queued(id, source),
+            Results::Paths => id.to_string(),
+            Results::Document => return self.flow(),
         };
         self.print(|out| out.line(&line));
         self.flow()
@@ -162,7 +173,7 @@ impl Reporter {
 
     /// Tells what would be done with a source: the `planned` event, or words on stderr.
     pub fn planned(&mut self, plan: &PlanView) -> ControlFlow<()> {
-        if self.options.json_events {
+        if self.options.results == Results::Events {
             let json = json::planned(plan);
             self.print(|out| out.line(&json));
         } else {
@@ -175,7 +186,7 @@ impl Reporter {
 
     /// Prints a final path on stdout, unless that gets JSON.
     pub fn path(&mut self, path: &Path) -> ControlFlow<()> {
-        if !self.options.json_events {
+        if self.options.results == Results::Paths {
             self.print(|out| out.path(path));
         }
         self.flow()
@@ -217,7 +228,7 @@ impl Reporter {
     pub fn done(&mut self, exit: ExitKind, finished: u64, failed: u64) {
         self.finish();
         let json = json::done(exit.code(), finished, failed);
-        if self.options.json_events {
+        if self.options.results == Results::Events {
             self.print(|out| out.line(&json));
         }
         if self.options.progress == ProgressMode::Json && self.options.verbosity != Verbosity::Quiet
@@ -238,7 +249,8 @@ impl Reporter {
 
     /// The event as JSON, if anybody gets it.
     fn wants_json(&mut self, event: &Event, now: Instant) -> Option<String> {
-        if !self.options.json_events && self.options.progress != ProgressMode::Json {
+        let is_printed = self.options.results == Results::Events;
+        if !is_printed && self.options.progress != ProgressMode::Json {
             return None;
         }
         let download = self.state.download(event.id);
@@ -322,11 +334,11 @@ mod tests {
         }
     }
 
-    fn options(progress: ProgressMode, json_events: bool) -> ReporterOptions {
+    fn options(progress: ProgressMode, results: Results) -> ReporterOptions {
         let verbosity = Verbosity::Normal;
         ReporterOptions {
             progress,
-            json_events,
+            results,
             verbosity,
             color: false,
             width: None,
@@ -372,11 +384,11 @@ mod tests {
 
     #[test]
     fn data_and_words_have_a_stream_each() {
-        let (out, err) = run(options(ProgressMode::Plain, false));
+        let (out, err) = run(options(ProgressMode::Plain, Results::Paths));
         assert_eq!(out, "/data/a b\n");
         assert_eq!(err, "[3] fetching bafy\nerror: bafy: nobody has it\n");
 
-        let (out, err) = run(options(ProgressMode::None, true));
+        let (out, err) = run(options(ProgressMode::None, Results::Events));
         assert_eq!(out.lines().count(), 3);
         assert!(
             out.lines()
@@ -384,7 +396,11 @@ mod tests {
         );
         assert_eq!(err, "error: bafy: nobody has it\n");
 
-        let (out, err) = run(options(ProgressMode::Json, false));
+        let (out, err) = run(options(ProgressMode::None, Results::Document));
+        assert_eq!(out, "");
+        assert_eq!(err, "error: bafy: nobody has it\n");
+
+        let (out, err) = run(options(ProgressMode::Json, Results::Paths));
         assert_eq!(out, "/data/a b\n");
         assert_eq!(err.lines().filter(|line| line.starts_with('{')).count(), 3);
     }
@@ -394,7 +410,7 @@ mod tests {
     fn a_path_is_printed_byte_for_byte() {
         use std::os::unix::ffi::OsStrExt;
         let out = Sink::default();
-        let options = options(ProgressMode::None, false);
+        let options = options(ProgressMode::None, Results::Paths);
         let mut reporter =
             Reporter::with_streams(options, Out::to(out.clone()), Stderr::to(Sink::default()));
         let path = Path::new(std::ffi::OsStr::from_bytes(b"/data/\xff"));
@@ -404,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_went_away_breaks() {
-        let options = options(ProgressMode::None, true);
+        let options = options(ProgressMode::None, Results::Events);
         let mut reporter =
             Reporter::with_streams(options, Out::to(Gone), Stderr::to(Sink::default()));
         assert!(reporter.event(&events()[0], Instant::now()).is_break());

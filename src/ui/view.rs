@@ -26,7 +26,7 @@ pub struct DownloadView {
     /// Final path on disk, absolute.
     #[serde(serialize_with = "path_or_null")]
     pub path: Option<PathBuf>,
-    /// `file` or `directory`, once known.
+    /// `file`, `directory`, `symlink`, or `car` where the blocks are saved.
     pub kind: Option<String>,
     /// Where it stands.
     #[serde(serialize_with = "status")]
@@ -134,6 +134,38 @@ pub struct ExportedView {
     pub missing: u64,
     /// Whether nothing is missing.
     pub complete: bool,
+}
+
+/// What was taken from a CAR: the document of `import`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImportView {
+    /// The CAR, absolute.
+    #[serde(serialize_with = "path")]
+    pub car: PathBuf,
+    /// One for each root.
+    pub imported: Vec<ImportedView>,
+}
+
+/// A root of a CAR, in `import`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImportedView {
+    /// The root.
+    pub cid: String,
+    /// Its download as it is now; `null` if there is none.
+    pub download: Option<DownloadView>,
+    /// Why there is none; `null` where a signal came first.
+    pub error: Option<ErrorView>,
+}
+
+impl ImportedView {
+    /// A root of which nothing is known yet.
+    pub fn of(cid: &str) -> Self {
+        Self {
+            cid: cid.to_owned(),
+            download: None,
+            error: None,
+        }
+    }
 }
 
 /// What a file or tree on disk is called: the document of `cid`.

@@ -153,11 +153,12 @@ fn what_somebody_changed_on_disk_does_not_leave() {
 fn a_car_becomes_what_it_holds_without_a_request() {
     for dag in files() {
         let sandbox = Sandbox::new();
-        let output = import(&sandbox, &dag.car());
-        scenario::arrived(&sandbox, &dag, output);
-        let again = import(&sandbox, &dag.car()).exits(0);
-        let finished = again.events_of("finished").pop().expect("a finished event");
-        assert_eq!(finished["id"], 1, "nothing new");
+        import(&sandbox, &dag.car()).exits(0);
+        let again = scenario::get(&sandbox, &dag, &[]);
+        assert_eq!(again.events_of("finished")[0]["id"], 1, "nothing new");
+        scenario::arrived(&sandbox, &dag, again);
+        let again = import(&sandbox, &dag.car()).exits(0).document();
+        assert_eq!(again["imported"][0]["download"]["id"], 1, "nothing new");
     }
     let (one, other, dag) = (Sandbox::new(), Sandbox::new(), tree());
     import(&one, &dag.car()).exits(0);
@@ -171,12 +172,10 @@ fn half_of_a_car_is_taken_and_the_rest_fetched_once() {
     let sandbox = Sandbox::new();
     let car = dag.car();
     let output = import(&sandbox, &car[..car.len() / 2]).exits(75);
-    let failed = output.events_of("failed").pop().expect("a failed event");
-    assert_eq!(
-        (&failed["kind"], &failed["resumable"]),
-        (&"retry".into(), &true.into())
-    );
-    let hint = failed["hint"].as_str().expect("a hint");
+    let document = output.document();
+    let error = &document["imported"][0]["download"]["error"];
+    assert_eq!(error["kind"], "retry");
+    let hint = error["hint"].as_str().expect("a hint");
     assert!(hint.ends_with("fetchd resume 1"), "{hint}");
     let record = shown(&sandbox);
     assert_eq!(record["status"], "paused");

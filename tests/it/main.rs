@@ -26,6 +26,7 @@ mod gateways_check;
 mod get;
 mod http2;
 mod importer;
+mod json;
 mod kubo_names;
 mod limits;
 mod local;

@@ -70,6 +70,12 @@ fn a_download_of_another_process_is_followed_to_its_end() {
     let finished = owner.wait().exits(0).events_of("finished").remove(0);
     let output = watch.wait().exits(0);
     assert_eq!(output.events_of("finished"), [finished]);
+    assert_eq!(output.events_of("provider")[0]["url"], gateway.url());
+    let saved = output.events_of("checkpoint");
+    assert!(
+        saved.iter().any(|event| event["trigger"] == "manual"),
+        "{saved:?}"
+    );
     let done = output.events().pop().expect("a last event");
     assert_eq!(
         (&done["type"], &done["exit_code"]),
@@ -107,6 +113,31 @@ fn the_outcome_of_what_was_named_is_the_exit_code() {
     sandbox.run(["cancel", "1"]).exits(0);
     sandbox.run(["watch", "1"]).exits(81);
     sandbox.run(["watch", "7"]).exits(2);
+}
+
+#[test]
+fn an_entry_that_goes_back_to_the_queue_counts_as_failed() {
+    let sandbox = patient();
+    let gateway = holding(&dag(0));
+    let args = ["get", "--queue", &dag(0).source(), "-o", "x"];
+    sandbox
+        .fetchd(args.into_iter().chain(["--gateway", gateway.url()]))
+        .run()
+        .exits(0);
+    let run = sandbox.fetchd(["run"]).spawn();
+    gateway.held();
+    let mut watch = sandbox.fetchd(["--json", "watch"]).spawn();
+    watch.wait_event(|event| event["type"] == "started");
+    drop(gateway);
+    run.wait().exits(75);
+    let failed = watch.wait_event(|event| event["type"] == "failed");
+    assert_eq!(
+        (&failed["id"], &failed["exit_code"]),
+        (&1.into(), &75.into())
+    );
+    watch.signal("INT");
+    let done = watch.wait().exits(130).events().pop().expect("an event");
+    assert_eq!((&done["finished"], &done["failed"]), (&0.into(), &1.into()));
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn note(row: &DownloadRow, notices: Vec<String>, voice: &Voice) {
 fn refuse(row: &DownloadRow, error: CommandError, voice: &Voice) -> Ending {
     let error = error.about(row.id);
     let (failure, resumable) = (error.failure(), error.is_resumable());
-    let _ = voice.say(told::refused(&row.source, error));
+    let _ = voice.say(told::refused(&row.source, &error));
     Ending::Failed {
         failure,
         resumable,

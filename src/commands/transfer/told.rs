@@ -1,7 +1,7 @@
 //! Sources that end without the engine, told as the engine would.
 
 use crate::commands::error::CommandError;
-use crate::download::{Failure, Receipt};
+use crate::download::Receipt;
 use crate::event::{Event, What};
 use crate::store::DownloadRow;
 
@@ -21,13 +21,13 @@ pub fn there(row: &DownloadRow) -> Option<Event> {
 }
 
 /// A source that could not be begun.
-pub fn refused(source: &str, error: CommandError) -> Event {
+pub fn refused(source: &str, error: &CommandError) -> Event {
     Event {
         id: error.download,
         what: What::Failed {
             source: source.to_owned(),
             resumable: error.is_resumable(),
-            failure: Failure::from(error),
+            failure: error.failure(),
         },
     }
 }

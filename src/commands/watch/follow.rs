@@ -11,6 +11,8 @@ pub struct Followed {
     /// As it was last seen, while somebody works on it.
     under_way: Option<Seen>,
     is_over: bool,
+    /// How often it has gone back to the queue, as of the last look.
+    tries: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,9 +70,12 @@ impl Followed {
         }
         let was_under_way = self.under_way.take().is_some();
         if row.status == Status::Pending {
-            // It waits in the queue, for the first time or again.
-            if was_under_way {
+            // It waits in the queue, for the first time or again. A whole try may lie between two
+            // looks.
+            let tries = self.tries.replace(row.queue_tries);
+            if was_under_way || tries.is_some_and(|before| before < row.queue_tries) {
                 say(failed(row, true));
+                step.ending = Some(outcome(row));
             }
             self.is_over = false;
             return step;
@@ -248,7 +253,7 @@ mod tests {
     fn what_goes_back_to_the_queue_has_not_ended() {
         use Status::{Cancelled, InProgress, Pending};
         let (words, followed) = told(&[(InProgress, 40), (Pending, 40), (Pending, 40)]);
-        assert_eq!(words, "started resolved failed(true)");
+        assert_eq!(words, "started resolved failed(true) Err(Retry)");
         assert!(!followed.has_ended());
         let looks = [
             (Pending, 0),
@@ -258,8 +263,21 @@ mod tests {
         ];
         let (words, _) = told(&looks);
         assert!(
-            words.ends_with("failed(true) cancelled Err(Stopped)"),
+            words.ends_with("failed(true) Err(Retry) cancelled Err(Stopped)"),
             "{words}"
+        );
+        let mut followed = Followed::default();
+        let mut see = |queue_tries| {
+            let step = followed.see(&DownloadRow {
+                queue_tries,
+                ..row(Pending, 0)
+            });
+            step.ending
+        };
+        assert_eq!(
+            [see(1), see(1), see(2)],
+            [None, None, Some(Err(ExitKind::Retry))],
+            "a try that nobody saw"
         );
     }
 }

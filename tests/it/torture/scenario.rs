@@ -256,6 +256,7 @@ fn cars() -> Vec<Scenario> {
                     .into()
             },
             resumes: false,
+            has_events: false,
             ..Scenario::file("import", Features::ALL)
         },
         Scenario {
@@ -267,6 +268,7 @@ fn cars() -> Vec<Scenario> {
             },
             makes: &["tree"],
             resumes: false,
+            has_events: false,
             ..Scenario::new("import of a tree", Content::Tree(tree()), &[Features::ALL])
         },
     ]
