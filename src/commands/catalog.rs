@@ -11,7 +11,7 @@ use crate::content::hash::hex;
 use crate::content::source::{self, Source};
 use crate::disk::whole_file::{self, Access};
 use crate::disk::{memory, place};
-use crate::download::chain;
+use crate::download::{chain, quoted_path};
 use crate::exit::ExitKind;
 use crate::settings::catalog::{self, Catalog, CatalogEntry, MAX_BYTES};
 use crate::settings::{Document, Settings};
@@ -85,7 +85,8 @@ impl CatalogFile {
             Err(error) if error.is_missing() => Vec::new(),
             Err(error) => {
                 let message = format!("cannot read the catalogue: {}", chain(&error));
-                return Err(CommandError::new(ExitKind::Config, message));
+                return Err(CommandError::new(ExitKind::Config, message)
+                    .hint(format!("make it readable: {}", quoted_path(&path))));
             }
         };
         let document = Document {
@@ -123,8 +124,11 @@ impl CatalogFile {
 
 fn add(global: &Global, file: &CatalogFile, args: &AddEntry) -> Result<(), CommandError> {
     let name = args.name.strip_prefix('@').unwrap_or(&args.name);
-    catalog::check_name(name).map_err(CommandError::usage)?;
-    catalog::check_source(&args.source).map_err(CommandError::usage)?;
+    let wrong = |what| {
+        CommandError::usage(what).hint("see what an entry takes with: fetchd catalog add --help")
+    };
+    catalog::check_name(name).map_err(wrong)?;
+    catalog::check_source(&args.source).map_err(wrong)?;
     let entry = CatalogEntry {
         name: name.to_owned(),
         source: args.source.clone(),

@@ -151,7 +151,10 @@ fn or_signal<T: Send + 'static>(
 
 fn failed(error: NamingError) -> CommandError {
     match error {
-        NamingError::Disk(error) => error.into(),
+        // What is named is what the user typed.
+        NamingError::Disk(error) if error.is_absent() => CommandError::usage(chain(&error))
+            .hint("name a file or a directory, or - for standard input"),
+        NamingError::Disk(error) => CommandError::new(ExitKind::Disk, chain(&error)),
         NamingError::Stopped => CommandError::new(ExitKind::Interrupted, chain(&error)),
         NamingError::Stream(_) => CommandError::new(ExitKind::Disk, chain(&error)),
         NamingError::Directory { .. } => CommandError::new(ExitKind::Refused, chain(&error)),

@@ -198,11 +198,12 @@ async fn claim(context: &Context, run: RunId, id: DownloadId) -> Result<Download
         Claim::Elsewhere {
             status: Status::Success,
         } => Err(Refused::DoneMeanwhile),
-        Claim::Elsewhere { status } if !status.is_unfinished() => {
-            Err(Refused::Other(CommandError::usage(format!(
+        Claim::Elsewhere { status } if !status.is_unfinished() => Err(Refused::Other(
+            CommandError::usage(format!(
                 "download {id} cannot be gone on with: it is {status}"
-            ))))
-        }
+            ))
+            .hint(format!("see what became of it with: fetchd show {id}")),
+        )),
         Claim::Owned { run } => {
             let owner = store.live_run(run).await?;
             Err(Refused::Other(busy(id, owner.as_ref())))

@@ -51,8 +51,8 @@ impl InitError {
     /// What to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            InitError::Place(error) => error.hint(),
-            InitError::Exists { .. } => Some("Edit it, or move it away first.".to_owned()),
+            InitError::Place(error) => Some(error.hint()),
+            InitError::Exists { .. } => Some("edit it, or move it away first".to_owned()),
             InitError::Disk(_) => None,
         }
     }

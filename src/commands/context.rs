@@ -176,7 +176,7 @@ impl Context {
     /// Tells of an error that does not end the command.
     pub fn complain(&self, error: &CommandError) {
         let color = wants_color(self.global.color);
-        crate::ui::out::error(&error.message, error.hint.as_deref(), color);
+        crate::ui::out::error(&error.message, error.next_step().as_deref(), color);
     }
 
     /// Prints one document with `--json`, else what `text` makes of it.

@@ -18,7 +18,7 @@ pub struct CommandError {
     pub kind: ExitKind,
     /// What happened, with its causes.
     pub message: String,
-    /// What to do next.
+    /// What to do next; [`next_step`](Self::next_step) has a word where nothing better is known.
     pub hint: Option<String>,
     /// The download that it is about, where `resume` may go on with it.
     pub download: Option<DownloadId>,
@@ -52,8 +52,16 @@ impl CommandError {
         Failure {
             kind: self.kind,
             message: self.message.clone(),
-            hint: self.hint.clone(),
+            hint: self.next_step(),
         }
+    }
+
+    /// What to do next.
+    pub fn next_step(&self) -> Option<String> {
+        let resume = || Some(format!("go on with: fetchd resume {}", self.download?));
+        let hint = self.hint.clone();
+        let hint = hint.or_else(|| self.is_resumable().then(resume).flatten());
+        hint.or_else(|| usual_step(self.kind).map(str::to_owned))
     }
 
     /// The same with what to do next.
@@ -71,6 +79,29 @@ impl CommandError {
     fn of(kind: ExitKind, error: &dyn Error) -> Self {
         Self::new(kind, chain(error))
     }
+}
+
+/// What helps in most cases of a kind.
+fn usual_step(kind: ExitKind) -> Option<&'static str> {
+    Some(match kind {
+        ExitKind::Internal => "what was proved is kept; see what there is with: fetchd list --all",
+        ExitKind::Usage => "see what a command takes with: fetchd COMMAND --help",
+        ExitKind::Exists => "choose another place",
+        ExitKind::Disk => "make room, or mend what is wrong with the disk, and run it again",
+        ExitKind::Retry => "run it again in a while; what was proved is kept",
+        ExitKind::Config => {
+            "mend it, and run it again; the configuration is at: fetchd config path"
+        }
+        ExitKind::Stopped | ExitKind::Interrupted | ExitKind::Terminated => {
+            "run it again: what was proved is kept"
+        }
+        ExitKind::Success
+        | ExitKind::Verification
+        | ExitKind::NotFound
+        | ExitKind::Refused
+        | ExitKind::Partial
+        | ExitKind::Closed => return None,
+    })
 }
 
 /// Whether a download that ended so is paused, and `resume` goes on with it: the last column of
@@ -92,7 +123,7 @@ fn leaves_paused(kind: ExitKind) -> bool {
 impl From<SettingsError> for CommandError {
     fn from(error: SettingsError) -> Self {
         Self {
-            hint: error.hint(),
+            hint: Some(error.hint()),
             ..Self::of(error.kind(), &error)
         }
     }
@@ -100,7 +131,7 @@ impl From<SettingsError> for CommandError {
 
 impl From<DocumentError> for CommandError {
     fn from(error: DocumentError) -> Self {
-        Self::of(ExitKind::Config, &error)
+        Self::of(ExitKind::Config, &error).hint("mend that line, and run it again")
     }
 }
 

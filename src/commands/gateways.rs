@@ -18,6 +18,9 @@ use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
 /// How long a gateway that nobody names is listed after it was asked.
 const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
 
+/// What a gateway is named by.
+const A_URL: &str = "give the base URL of a gateway, as in https://gateway.example.org";
+
 /// Lists them, or changes what is recorded of them.
 pub fn run(context: &Context, command: &GatewaysCommand) -> Result<ExitKind, CommandError> {
     match command {
@@ -45,7 +48,7 @@ fn each(
     // All are checked before any is changed.
     let bases = urls
         .iter()
-        .map(|url| BaseUrl::new(url).map_err(CommandError::usage))
+        .map(|url| BaseUrl::new(url).map_err(bad_url))
         .collect::<Result<Vec<_>, _>>()?;
     bases.iter().try_for_each(|base| action(base.as_str()))
 }
@@ -98,6 +101,10 @@ fn set(context: &Context, url: &str, enabled: bool) -> Result<(), CommandError> 
 fn configured<'a>(context: &'a Context, url: &str) -> Option<&'a GatewayEntry> {
     let gateways = &context.settings.gateways;
     gateways.iter().find(|entry| entry.url == url)
+}
+
+fn bad_url(reason: String) -> CommandError {
+    CommandError::usage(reason).hint(A_URL)
 }
 
 fn unknown(url: &str) -> CommandError {

@@ -12,6 +12,7 @@ use crate::download::chain;
 const MAX_LIST_BYTES: u64 = 64 << 20;
 /// The longest line of one: a source with a long path and query fits.
 const MAX_LINE_BYTES: usize = 64 << 10;
+const EXPECTED: &str = "expected is a source a line: a CID, a path below one, or a URL";
 
 /// The sources of the command line and of `-i`, in this order.
 ///
@@ -23,8 +24,8 @@ pub fn sources(get: &Get) -> Result<Vec<String>, CommandError> {
         return Ok(sources);
     };
     let (name, bytes) = read_list(input, "sources", MAX_LIST_BYTES)?;
-    let text =
-        String::from_utf8(bytes).map_err(|_| CommandError::usage(format!("{name} is not text")))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| CommandError::usage(format!("{name} is not text")).hint(EXPECTED))?;
     sources.extend(listed(&text, &name)?);
     Ok(sources)
 }
@@ -41,6 +42,7 @@ pub fn read_list(path: &Path, what: &str, max: u64) -> Result<(String, Vec<u8>),
     let bytes = whole_file::read_small(path, max).map_err(|error| {
         let cause = chain(&error);
         CommandError::usage(format!("cannot read the list of {what}: {cause}"))
+            .hint("name a file that can be read, or - for standard input")
     })?;
     Ok((path.display().to_string(), bytes))
 }
@@ -52,11 +54,13 @@ fn read_stdin(what: &str, max: u64) -> Result<Vec<u8>, CommandError> {
         CommandError::usage(format!(
             "cannot read the {what} from standard input: {error}"
         ))
+        .hint("name a file in its place")
     })?;
     if bytes.len() as u64 > max {
         return Err(CommandError::usage(format!(
             "the list of {what} on standard input is larger than {max} bytes"
-        )));
+        ))
+        .hint("split it, and run the command for each part"));
     }
     Ok(bytes)
 }
@@ -73,7 +77,8 @@ fn listed(text: &str, name: &str) -> Result<Vec<String>, CommandError> {
             let number = number + 1;
             return Err(CommandError::usage(format!(
                 "line {number} of {name} is longer than {MAX_LINE_BYTES} bytes"
-            )));
+            ))
+            .hint(EXPECTED));
         }
         sources.push(line.to_owned());
     }

@@ -33,7 +33,8 @@ fn list(
     let content = match source::parse(&text)? {
         Source::Content(content) => content,
         Source::Url(_) | Source::Catalog(_) => {
-            return Err(CommandError::usage("only content by its CID can be listed"));
+            return Err(CommandError::usage("only content by its CID can be listed")
+                .hint("give a CID, /ipfs/CID, ipfs://CID or a gateway URL"));
         }
     };
     let named = transfer.resolve(&content, &ls.gateway)?;

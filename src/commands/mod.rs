@@ -65,7 +65,7 @@ pub fn run(cli: Cli) -> ExitKind {
         Ok(kind) => kind,
         Err(error) if error.kind == ExitKind::Closed => ExitKind::Closed,
         Err(error) => {
-            ui::out::error(&error.message, error.hint.as_deref(), color);
+            ui::out::error(&error.message, error.next_step().as_deref(), color);
             match unbegun.map(|events| events.end(&error)) {
                 Some(Err(closed)) => closed.kind(),
                 Some(Ok(())) | None => error.kind,

@@ -109,8 +109,10 @@ pub fn engine(
     max_time: Option<std::time::Duration>,
 ) -> Result<engine::Options, CommandError> {
     let keys = &settings.keys;
-    let hashes = HashPolicy::with_weak(&keys.allow_hash)
-        .map_err(|error| CommandError::new(ExitKind::Config, format!("allow_hash: {error}")))?;
+    let hashes = HashPolicy::with_weak(&keys.allow_hash).map_err(|error| {
+        CommandError::new(ExitKind::Config, format!("allow_hash: {error}"))
+            .hint("mend the key allow_hash; see where it is set with: fetchd config show")
+    })?;
     Ok(engine::Options {
         limits: engine::Limits {
             hashes,

@@ -233,6 +233,7 @@ impl Network {
     fn plain(&self, url: &str, recorded: &Recorded) -> Result<Provider, CommandError> {
         let bad = |error: &GatewayError| {
             CommandError::usage(format!("cannot use {}: {}", error.url, chain(error)))
+                .hint("give the URL of the file itself, as http:// or https://")
         };
         let rate = self.rate(recorded);
         let plain = Plain::new(self.client.clone(), url, self.headers.clone(), rate);
@@ -292,6 +293,7 @@ impl Network {
                 entry.url,
                 chain(&error)
             ))
+            .hint("give the URL of a gateway, or the path of a CAR file")
         })?;
         let origin = origin(entry.origin);
         // Mostly it is known, and a write would say nothing new.
@@ -351,6 +353,9 @@ fn doubt_memory(providers: &mut [Provider]) {
     }
 }
 
+/// What helps where `~/.netrc` cannot be used.
+const NO_LOGINS: &str = "mend that file, or fetch without --netrc";
+
 /// The logins of `~/.netrc`; none if there is no such file.
 fn read_logins() -> Result<Netrc, CommandError> {
     let Some(home) = directories::BaseDirs::new() else {
@@ -360,10 +365,14 @@ fn read_logins() -> Result<Netrc, CommandError> {
     let bytes = match whole_file::read_small(&path, MAX_NETRC) {
         Ok(bytes) => bytes,
         Err(error) if error.is_missing() => return Ok(Netrc::default()),
-        Err(error) => return Err(CommandError::new(ExitKind::Config, chain(&error))),
+        Err(error) => {
+            let message = format!("cannot read the logins: {}", chain(&error));
+            return Err(CommandError::new(ExitKind::Config, message).hint(NO_LOGINS));
+        }
     };
     Netrc::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
-        CommandError::new(ExitKind::Config, format!("{}: {error}", path.display()))
+        let message = format!("{}: {error}", path.display());
+        CommandError::new(ExitKind::Config, message).hint(NO_LOGINS)
     })
 }
 

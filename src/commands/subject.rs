@@ -150,7 +150,8 @@ fn place(
         (Status::Success, Some(path)) => Ok((path, Some(row))),
         (Status::Success, None) => Err(CommandError::usage(format!(
             "download {id} went to standard output: nothing of it is on disk"
-        ))),
+        ))
+        .hint("name the file that was made of it: fetchd verify PATH CID")),
         (status, _) => Err(CommandError::usage(format!(
             "download {id} is not finished: it is {status}"
         ))

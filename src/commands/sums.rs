@@ -22,7 +22,8 @@ pub fn list(get: &Get) -> Result<Option<Checksums>, CommandError> {
     if path == Path::new("-") && get.input.as_deref() == Some(path) {
         return Err(CommandError::usage(
             "standard input cannot be the list of sources and the list of checksums at once",
-        ));
+        )
+        .hint("put one of them into a file"));
     }
     let (name, bytes) = input::read_list(path, "checksums", MAX_BYTES)?;
     let sums = Checksums::parse(&bytes).map_err(|error| {
@@ -53,12 +54,21 @@ pub fn with_sum(get: &Get, sums: &Checksums, names: &[String]) -> Result<Get, Co
             Listed::No => {}
         }
     }
-    let name = names.first().map_or("the source", String::as_str);
+    let mut asked: Vec<&str> = names.iter().map(String::as_str).collect();
+    asked.dedup();
+    let asked = asked.join(" or ");
     let message = match is_ambiguous {
-        true => format!("the list of checksums has several files named {name}"),
-        false => format!("the list of checksums has no {name}"),
+        true => format!("the list of checksums has several files named {asked}"),
+        false => format!("the list of checksums has no {asked}"),
     };
-    Err(CommandError::new(ExitKind::Refused, message).hint(
-        "name the file as the list does with -o NAME, or give its checksum with --sha256 HEX",
-    ))
+    let hint = match (is_ambiguous, &get.output) {
+        (true, _) => "give its checksum with --sha256 HEX",
+        (false, Some(_)) => {
+            "give -o the name that the list has, or give the checksum with --sha256 HEX"
+        }
+        (false, None) => {
+            "name the file as the list does with -o NAME, or give its checksum with --sha256 HEX"
+        }
+    };
+    Err(CommandError::new(ExitKind::Refused, message).hint(hint))
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::disk::DiskError;
+use crate::download::quoted_path;
 use crate::exit::ExitKind;
 use crate::settings::document::DocumentError;
 use crate::settings::keys::Origin;
@@ -84,21 +85,28 @@ impl SettingsError {
     }
 
     /// What to do next.
-    pub fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> String {
+        let explained = "what may stand there is told by: fetchd --config NEW.toml config init";
         match self {
-            SettingsError::Missing { path, .. } => Some(format!(
-                "Write one with 'fetchd --config {} config init'.",
-                path.display()
-            )),
-            SettingsError::File(_) => Some(
-                "'fetchd --config NEW.toml config init' writes a file that explains every key."
-                    .to_owned(),
+            SettingsError::Missing { path, .. } => format!(
+                "write one with: fetchd --config {} config init",
+                quoted_path(path)
             ),
-            SettingsError::Variable { name, .. } => Some(format!("Correct it, or 'unset {name}'.")),
-            SettingsError::NoPlace { flag, .. } => Some(format!("Name one with {flag}.")),
-            SettingsError::Header { .. }
-            | SettingsError::Gateway { .. }
-            | SettingsError::Unreadable { .. } => None,
+            SettingsError::File(_) => format!("mend that line; {explained}"),
+            SettingsError::Unreadable { .. } => {
+                "make it readable, or name another file with --config".to_owned()
+            }
+            SettingsError::Header { .. } => {
+                "mend the header in the configuration file, or set its variable".to_owned()
+            }
+            SettingsError::Gateway { origin, .. } => match self.kind() {
+                ExitKind::Usage => {
+                    "give the URL of a gateway, or the path of a CAR file".to_owned()
+                }
+                _ => format!("mend it in {origin}; {explained}"),
+            },
+            SettingsError::Variable { name, .. } => format!("correct it, or: unset {name}"),
+            SettingsError::NoPlace { flag, .. } => format!("name one with {flag}"),
         }
     }
 }

@@ -39,6 +39,7 @@ fn a_command_that_cannot_begin_says_done() {
         assert_eq!(told.len() as u64, failed, "{}", output.transcript());
         assert!(told.iter().all(|event| event["exit_code"] == code));
         assert_eq!(done(&output), (code.into(), 0.into(), failed.into()));
+        assert!(output.stderr.contains("hint: "), "{}", output.transcript());
     }
     assert_eq!(
         sandbox.run(["list", "--all", "--json"]).document()["downloads"],

@@ -8,7 +8,7 @@ use url::Url;
 use crate::cli::CheckGateways;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
-use crate::commands::gateways::{configured, is_worth_listing, view};
+use crate::commands::gateways::{A_URL, bad_url, configured, is_worth_listing, view};
 use crate::commands::providers::{self, Network};
 use crate::commands::transfer::Tally;
 use crate::content::cid::{self, Cid};
@@ -47,7 +47,10 @@ enum Outcome {
 /// Asks all that may be asked, or those that are named whatever is recorded of them.
 pub(super) fn run(context: &Context, wanted: &CheckGateways) -> Result<ExitKind, CommandError> {
     let block = wanted.cid.as_deref().map(cid::parse).transpose();
-    let block = block.map_err(|error| CommandError::usage(format!("--cid: {}", chain(&error))))?;
+    let block = block.map_err(|error| {
+        CommandError::usage(format!("--cid: {}", chain(&error)))
+            .hint("give the CID of a small block, with no path below it")
+    })?;
     let entries = if wanted.urls.is_empty() {
         askable(context)?
     } else {
@@ -73,7 +76,7 @@ pub(super) fn run(context: &Context, wanted: &CheckGateways) -> Result<ExitKind,
 /// What the user named, with what is configured for it.
 fn named(context: &Context, urls: &[String]) -> Result<Vec<GatewayEntry>, CommandError> {
     let entry = |url: &String| {
-        let url = BaseUrl::http(url).map_err(CommandError::usage)?;
+        let url = BaseUrl::http(url).map_err(bad_url)?;
         let entry = configured(context, url.as_str()).cloned();
         Ok(entry.unwrap_or_else(|| GatewayEntry::plain(url.as_str().to_owned(), Origin::Flag)))
     };
@@ -121,7 +124,9 @@ fn ask_all(
             entry.headers.clone(),
             None,
         )
-        .map_err(|error| CommandError::usage(format!("{}: {}", entry.url, chain(&error))))?
+        .map_err(|error| {
+            CommandError::usage(format!("{}: {}", entry.url, chain(&error))).hint(A_URL)
+        })?
         .with_first_byte_timeout(context.settings.first_byte_timeout(&entry));
         asked.push((entry, row, gateway));
     }
