@@ -268,12 +268,15 @@ impl Coordinator<'_> {
             task.ended = true;
         }
         self.write_journal();
-        if !self.output.is_on_disk() || self.prover.is_none() {
+        if !self.output.is_on_disk() || (self.prover.is_none() && self.whole.is_none()) {
             // What waits for its turn on a stream is lost with it, and nothing else is kept.
             return;
         }
         let is_busy = |this: &Self| {
-            this.net.jobs > 0 || this.hashing.is_busy() || !this.checkpointing.is_idle()
+            this.net.jobs > 0
+                || this.hashing.is_busy()
+                || this.whole.as_ref().is_some_and(Whole::is_writing)
+                || !this.checkpointing.is_idle()
         };
         while is_busy(self) {
             self.accept_next(receiver).await;
@@ -454,7 +457,11 @@ impl Coordinator<'_> {
         let is_empty = match &self.output {
             _ if self.is_in_place => false,
             // Only a part whose lock is ours, and which the disk says is empty.
-            Output::File(file) => file.len().is_ok_and(|len| len == 0),
+            // Of a whole file that was thrown away, the thread that writes may not have heard yet.
+            Output::File(file) => match &self.whole {
+                Some(whole) => whole.position() == 0,
+                None => file.len().is_ok_and(|len| len == 0),
+            },
             Output::Tree(tree) => output::lock(tree).walk().next().is_none(),
             _ => false,
         };

@@ -88,7 +88,7 @@ enum Phase {
 }
 
 /// Whether bytes of two answers were put together without a validator that says they belong to one
-/// file. Then nobody is to blame if they do not.
+/// file, or bytes that stood on the disk with others. Then nobody is to blame if they do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Joins {
     /// Not so far.
@@ -129,6 +129,11 @@ impl Whole {
     /// Bytes that are here.
     pub fn position(&self) -> u64 {
         self.progress.position
+    }
+
+    /// Whether bytes are on their way to the disk, with nothing before them that takes long.
+    pub fn is_writing(&self) -> bool {
+        self.writer.is_some() && (1..self.progress.position).contains(&self.written)
     }
 
     /// Asks the thread for something. It lives as long as its sender, and its answers, or its
@@ -186,7 +191,11 @@ impl Coordinator<'_> {
             written: 0,
             number: 0,
             sent: vec![0; self.providers.len()],
-            joins: Joins::Untried,
+            // What stands there may have been changed, or be all that is left of a wrong file.
+            joins: match position {
+                0 => Joins::Untried,
+                _ => Joins::Made,
+            },
             switches: saved.switches,
             writer: Some(writer::spawn(
                 part.clone(),
@@ -502,7 +511,10 @@ impl Coordinator<'_> {
         match report {
             Report::Written { position, number } => self.on_whole_written(position, number),
             Report::Sums(sums) => self.judge(sums),
-            Report::Failed(error) => self.fail(disk_failure(&error, self.job.id)),
+            Report::Failed(error) => {
+                self.whole.iter_mut().for_each(Whole::close);
+                self.fail(disk_failure(&error, self.job.id));
+            }
         }
     }
 

@@ -123,6 +123,26 @@ fn another_file_by_the_next_run() {
     }
 }
 
+/// A part that somebody changed meanwhile costs a second fetch, whatever its source vouches for.
+#[cfg(unix)]
+#[test]
+fn a_spoilt_part_blames_nobody() {
+    for etag in [ETAG, None] {
+        let (data, sandbox) = (data(), Sandbox::new());
+        let rules = server(&data, etag).on(On::any(), Fault::HoldAfter(HIGH));
+        let server = rules.start();
+        stuck(&sandbox, &server, &sha256(&data)).kill9();
+        let part = &sandbox.partials()[0];
+        let mut bytes = std::fs::read(part).expect("a part");
+        bytes[1000] ^= 1;
+        std::fs::write(part, bytes).expect("a writable part");
+        server.heal();
+        let output = sandbox.run(["--json", "resume", "1"]);
+        let done = finished(&sandbox, output, &data);
+        assert_eq!(receipt(&done, &url(&server))["rejected"], 0);
+    }
+}
+
 /// Bytes of two sources that do not fit: the one that sent the right ones is not to blame.
 #[test]
 fn a_joined_file_blames_nobody() {
