@@ -1,8 +1,12 @@
 //! What the command line accepts, and the help of every command.
 
+use std::time::Duration;
+
 use clap::error::ErrorKind;
 
 use super::*;
+use crate::cli::values::Limit;
+use crate::download::Status;
 
 fn command(arguments: &str) -> Command {
     parsed(arguments).expect("valid arguments").command

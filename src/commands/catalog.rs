@@ -17,7 +17,7 @@ use crate::settings::catalog::{self, Catalog, CatalogEntry, MAX_BYTES};
 use crate::settings::{Document, Settings};
 use crate::ui::out::Stderr;
 use crate::ui::view::{CatalogView, EntryShown, EntryView, RecommendedView, RemovedView};
-use crate::ui::{human, messages, table};
+use crate::ui::{human, messages, table, text};
 
 /// Runs a command on the catalogue.
 pub fn run(
@@ -36,7 +36,7 @@ pub fn run(
         CatalogCommand::Show(args) => {
             let entry = view(file.find(&args.name)?);
             show(global, &EntryShown { entry: &entry }, || {
-                table::entry(&entry)
+                text::entry(&entry)
             })?;
         }
         CatalogCommand::Add(args) => add(global, &file, args)?,

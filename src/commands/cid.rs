@@ -23,7 +23,7 @@ use crate::download::chain;
 use crate::engine::{CarOf, Namer, Names, NamingError};
 use crate::exit::ExitKind;
 use crate::ui::view::{CidsView, ProfileCidView};
-use crate::ui::{json, table};
+use crate::ui::{json, text};
 
 /// The profiles that most content was imported with.
 const USUAL: usize = 3;
@@ -59,7 +59,7 @@ pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
     let text = match global.json {
         true => json::document(&view)
             .map_err(|error| CommandError::new(ExitKind::Internal, error.to_string()))?,
-        false => table::cids(&view),
+        false => text::cids(&view),
     };
     context::print(&text)?;
     Ok(ExitKind::Success)

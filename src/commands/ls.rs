@@ -11,7 +11,7 @@ use crate::content::source::{self, Source};
 use crate::download::Failure;
 use crate::engine::{Blocks, Listed, ListedKind};
 use crate::exit::ExitKind;
-use crate::ui::table;
+use crate::ui::text;
 use crate::ui::view::{ListingView, NamedView};
 
 /// Lists one directory; anything else is listed as itself.
@@ -20,7 +20,7 @@ pub fn run(context: &Context, ls: &Ls) -> Result<ExitKind, CommandError> {
     let listing = list(context, &mut transfer, ls);
     transfer.close();
     let listing = listing?;
-    context.show(&listing, || table::listing(&listing))?;
+    context.show(&listing, || text::listing(&listing))?;
     Ok(ExitKind::Success)
 }
 

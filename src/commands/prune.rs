@@ -15,7 +15,7 @@ use crate::disk::tree::Tree;
 use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, StoreError};
-use crate::ui::table;
+use crate::ui::text;
 use crate::ui::view::PruneView;
 
 /// Forgets the named downloads, or all that ended long enough ago.
@@ -49,7 +49,7 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
     if prune.ids.is_empty() && !prune.dry_run {
         view.history = Some(context.store.prune_history(before).wait()?);
     }
-    context.show(&view, || table::pruned(&view))?;
+    context.show(&view, || text::pruned(&view))?;
     Ok(ExitKind::Success)
 }
 

@@ -7,7 +7,7 @@ use crate::content::hash::hex;
 use crate::download::{Receipt, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{CheckpointRow, DownloadRow, FileRow};
-use crate::ui::table;
+use crate::ui::text;
 use crate::ui::view::{
     CheckpointView, DownloadDetail, DownloadShown, DownloadView, ErrorView, FileView, OwnerView,
     ProviderView, ReceiptView,
@@ -39,7 +39,7 @@ pub fn run(context: &Context, id: &str) -> Result<ExitKind, CommandError> {
         }),
     };
     context.show(&DownloadShown { download: &detail }, || {
-        table::download(&detail)
+        text::download(&detail)
     })?;
     Ok(ExitKind::Success)
 }

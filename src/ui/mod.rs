@@ -18,6 +18,7 @@ pub mod screen;
 pub mod state;
 pub mod table;
 pub mod taskbar;
+pub mod text;
 pub mod verdict;
 pub mod view;
 
@@ -177,7 +178,7 @@ impl Reporter {
             let json = json::planned(plan);
             self.print(|out| out.line(&json));
         } else {
-            for line in table::plan(plan).lines() {
+            for line in text::plan(plan).lines() {
                 self.tell(line);
             }
         }
