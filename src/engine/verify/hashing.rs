@@ -1,6 +1,7 @@
 //! The threads that read leaves and hash them.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -66,10 +67,13 @@ pub struct Done {
     pub wrong: Vec<Expected>,
 }
 
+/// What a thread says of a job; a panic is passed on to who waits for the answer.
+type Answer = thread::Result<Result<Done, DiskError>>;
+
 /// The threads. They end when this is dropped.
 pub struct Hashers {
     jobs: mpsc::Sender<(Job, OwnedSemaphorePermit)>,
-    done: UnboundedReceiver<Result<Done, DiskError>>,
+    done: UnboundedReceiver<Answer>,
     room: Arc<Semaphore>,
     under_way: usize,
 }
@@ -77,18 +81,28 @@ pub struct Hashers {
 impl Hashers {
     /// Starts the threads; wrappings of odd leaves come from this store.
     pub fn start(store: &Store) -> Self {
+        Self::each(|| {
+            let mut hasher = Hasher {
+                store: store.clone(),
+                buffer: Vec::new(),
+            };
+            move |job| hasher.prove(job)
+        })
+    }
+
+    /// Starts the threads, each with work of its own.
+    fn each<W>(work: impl Fn() -> W) -> Self
+    where
+        W: FnMut(Job) -> Result<Done, DiskError> + Send + 'static,
+    {
         let threads = thread::available_parallelism().map_or(2, usize::from);
         let threads = threads.clamp(1, MAX_THREADS);
         let (jobs, queue) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
         let (results, done) = unbounded_channel();
         for _ in 0..threads {
-            let hasher = Hasher {
-                store: store.clone(),
-                buffer: Vec::new(),
-            };
-            let (queue, results) = (queue.clone(), results.clone());
-            thread::spawn(move || hasher.run(&queue, &results));
+            let (queue, results, work) = (queue.clone(), results.clone(), work());
+            thread::spawn(move || run(&queue, &results, work));
         }
         Self {
             jobs,
@@ -110,9 +124,8 @@ impl Hashers {
 
     /// What a job came to, if one is done.
     pub fn look(&mut self) -> Option<Result<Done, DiskError>> {
-        let done = self.done.try_recv().ok()?;
-        self.under_way -= 1;
-        Some(done)
+        let answer = self.done.try_recv().ok()?;
+        Some(self.settle(answer))
     }
 
     /// What the next job comes to; `None` if none is under way.
@@ -120,9 +133,31 @@ impl Hashers {
         if self.under_way == 0 {
             return None;
         }
-        let done = self.done.recv().await?;
+        let answer = self.done.recv().await?;
+        Some(self.settle(answer))
+    }
+
+    fn settle(&mut self, answer: Answer) -> Result<Done, DiskError> {
         self.under_way -= 1;
-        Some(done)
+        answer.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked))
+    }
+}
+
+/// What one thread does.
+fn run(
+    queue: &Mutex<mpsc::Receiver<(Job, OwnedSemaphorePermit)>>,
+    results: &UnboundedSender<Answer>,
+    mut work: impl FnMut(Job) -> Result<Done, DiskError>,
+) {
+    loop {
+        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok((job, permit)) = next else { return };
+        // After a panic the buffer is written anew, as after any job.
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| work(job)));
+        drop(permit);
+        if results.send(done).is_err() {
+            return;
+        }
     }
 }
 
@@ -133,22 +168,6 @@ struct Hasher {
 }
 
 impl Hasher {
-    fn run(
-        mut self,
-        queue: &Mutex<mpsc::Receiver<(Job, OwnedSemaphorePermit)>>,
-        results: &UnboundedSender<Result<Done, DiskError>>,
-    ) {
-        loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((job, permit)) = next else { return };
-            let done = self.prove(job);
-            drop(permit);
-            if results.send(done).is_err() {
-                return;
-            }
-        }
-    }
-
     fn prove(&mut self, job: Job) -> Result<Done, DiskError> {
         let Job {
             file,
@@ -198,5 +217,31 @@ impl Hasher {
             let parts = [&wrapping.prefix, found, &wrapping.suffix];
             hash::matches(cid.hash(), parts)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever waits is told, be the other threads alive.
+    #[test]
+    fn a_panic_reaches_who_waits() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let waits = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime").block_on(async {
+                let mut hashers =
+                    Hashers::each(|| |_: Job| -> Result<Done, DiskError> { panic!("a bug") });
+                let job = Job {
+                    file: 0,
+                    source: RandomFile::open(file.path()).expect("it is there"),
+                    expected: Vec::new(),
+                };
+                hashers.give(job).await;
+                hashers.wait().await.is_some()
+            })
+        };
+        assert!(std::panic::catch_unwind(AssertUnwindSafe(waits)).is_err());
     }
 }
