@@ -40,13 +40,16 @@ pub fn take(
 
 /// A failed download of the same content to the same place.
 fn failed_before(context: &Context, new: &NewDownload) -> Result<Option<DownloadId>, CommandError> {
-    let (Some(path), Some(root)) = (&new.path, &new.root_cid) else {
+    let Some(path) = &new.path else {
         return Ok(None);
     };
     if context.store.unfinished_at(path).wait()?.is_some() {
         return Ok(None);
     }
-    let failed = context.store.failed_at(path, root, &new.content_path);
+    let root = new.root_cid.as_deref();
+    let failed = context
+        .store
+        .failed_at(path, root, &new.content_path, &new.source);
     let Some(id) = failed.wait()? else {
         return Ok(None);
     };

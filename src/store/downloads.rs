@@ -195,25 +195,25 @@ impl Store {
         })
     }
 
-    /// The newest failed download of this content to this path on disk: a new wish for the same
-    /// reopens it.
+    /// The newest failed download of this content to this path on disk, or where nobody knows what
+    /// content that is, of this source: a new wish for the same reopens it.
     pub fn failed_at(
         &self,
         path: &Path,
-        root_cid: &str,
+        root_cid: Option<&str>,
         content_path: &str,
+        source: &str,
     ) -> Reply<Option<DownloadId>> {
-        let path = path_value(path);
-        let (root_cid, content_path) = (root_cid.to_owned(), content_path.to_owned());
+        let (path, root_cid) = (path_value(path), root_cid.map(str::to_owned));
+        let (content_path, source) = (content_path.to_owned(), source.to_owned());
         self.read(move |tx| {
             let statement = "SELECT id FROM mine WHERE path = ?1 AND status = 'failed'
-                             AND +root_cid = ?2 AND content_path = ?3 ORDER BY id DESC LIMIT 1";
-            Ok(sql::first(
-                tx,
-                statement,
-                (path, root_cid, content_path),
-                |row| sql::download_id(row, "id"),
-            )?)
+                             AND +root_cid IS ?2 AND content_path = ?3
+                             AND (?2 IS NOT NULL OR source = ?4) ORDER BY id DESC LIMIT 1";
+            let wanted = (path, root_cid, content_path, source);
+            Ok(sql::first(tx, statement, wanted, |row| {
+                sql::download_id(row, "id")
+            })?)
         })
     }
 

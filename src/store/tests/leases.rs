@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::download::{Action, Status};
 use crate::exit::ExitKind;
 use crate::store::tests::{Sandbox, at, checkpoint, ending, finish, new_download};
-use crate::store::{Attempt, Claim, Requested, Resolved, Store, StoreError};
+use crate::store::{Attempt, Claim, NewDownload, Requested, Resolved, Store, StoreError};
 
 #[test]
 fn one_unfinished_download_for_each_path() {
@@ -462,7 +462,7 @@ fn the_same_wish_finds_what_failed() {
     let (store, run) = (&sandbox.store, sandbox.run());
     let find = |root: &str, path: &str| {
         store
-            .failed_at(Path::new("/tmp/x"), root, path)
+            .failed_at(Path::new("/tmp/x"), Some(root), path, "")
             .wait()
             .expect("find")
     };
@@ -474,4 +474,29 @@ fn the_same_wish_finds_what_failed() {
         .expect("fail");
     assert_eq!(find("bafyroot", "a"), Some(id));
     assert_eq!((find("other", "a"), find("bafyroot", "b")), (None, None));
+}
+
+/// Of a plain file nobody knows the content before it is there.
+#[test]
+fn the_same_url_finds_what_failed() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let url = NewDownload {
+        source: "https://example.org/x".to_owned(),
+        root_cid: None,
+        content_path: String::new(),
+        ..new_download("x")
+    };
+    let id = store
+        .create_download(url, Some(run))
+        .wait()
+        .expect("create");
+    let failed = store.end(id, run, ending(Status::Failed));
+    failed.wait().expect("fail");
+    let find = |source: &str| {
+        let found = store.failed_at(Path::new("/tmp/x"), None, "", source);
+        found.wait().expect("find")
+    };
+    assert_eq!(find("https://example.org/x"), Some(id));
+    assert_eq!(find("https://example.org/y"), None);
 }
