@@ -499,6 +499,7 @@ pub fn recorded(get: &Get, wanted: &Wanted) -> Recorded {
         url: wanted.is_plain.then(|| wanted.source.clone()),
         mirrors: providers::recordable(&get.mirror),
         checksum: get.checksum.as_ref().map(ToString::to_string),
+        size: None,
         allow_unverified: get.allow_unverified,
         connections: get.connections,
         include: get.include.clone(),

@@ -36,6 +36,8 @@ pub struct Recorded {
     pub mirrors: Vec<String>,
     /// `--checksum`, as `function:hex`.
     pub checksum: Option<String>,
+    /// How long the file is, as a lock says.
+    pub size: Option<u64>,
     /// `--allow-unverified`.
     pub allow_unverified: bool,
     /// `--connections`; `None`: as configured.

@@ -232,15 +232,24 @@ impl<'a> Transfer<'a> {
     /// Counts and shows a source that could not be begun.
     pub fn refused(&mut self, source: &str, error: CommandError) {
         self.tally.failed(error.kind);
-        let event = told::refused(source, &error);
+        self.tell_refused(source, &error);
+    }
+
+    /// Shows a part of a source that could not be begun; the source is counted by whoever asked.
+    pub fn tell_refused(&mut self, source: &str, error: &CommandError) {
+        let event = told::refused(source, error);
         let _ = self.reporter.event(&event, Instant::now());
     }
 
-    /// Whether a signal or a reader that went away has ended the whole invocation. A source that
-    /// is left by then is counted; scripts are told of it, and people are spared the list.
+    /// What has ended the whole invocation, if a signal or a reader that went away has.
+    pub fn ended_by(&mut self) -> Option<ExitKind> {
+        self.signals.end().or(self.tally.urgent())
+    }
+
+    /// Whether the whole invocation has ended. A source that is left by then is counted; scripts are
+    /// told of it, and people are spared the list.
     pub fn is_over(&mut self, source: &str, id: Option<DownloadId>) -> bool {
-        let ended = self.signals.end().or(self.tally.urgent());
-        let Some(kind) = ended else {
+        let Some(kind) = self.ended_by() else {
             return false;
         };
         if self.context.wants_json() {
@@ -386,14 +395,22 @@ impl<'a> Transfer<'a> {
     /// Begins a download that this run has claimed; it goes on whenever this invocation waits for
     /// something. One that cannot be begun is refused, and `false` says so.
     pub fn start(&mut self, row: &DownloadRow, providers: Providers) -> bool {
-        match self.try_start(row, providers) {
-            Ok(()) => true,
-            Err(error) => {
-                self.let_go(row, &error);
-                self.refused(&row.source, error.about(row.id));
-                false
-            }
-        }
+        let started = self.start_or_let_go(row, providers);
+        started
+            .map_err(|error| self.refused(&row.source, error))
+            .is_ok()
+    }
+
+    /// The same for who judges himself what it means that it cannot be begun.
+    pub fn start_or_let_go(
+        &mut self,
+        row: &DownloadRow,
+        providers: Providers,
+    ) -> Result<(), CommandError> {
+        self.try_start(row, providers).map_err(|error| {
+            self.let_go(row, &error);
+            error.about(row.id)
+        })
     }
 
     /// Waits until one of the downloads that were begun has ended; `None` if none is left.

@@ -94,6 +94,39 @@ pub fn tree_fingerprint(path: &Path) -> Option<i64> {
     Some(sum.cast_signed()).filter(|sum| *sum != 0)
 }
 
+/// Whether two names are those of one thing; `None` if neither is there.
+pub fn is_one(one: &Path, other: &Path) -> Option<bool> {
+    match (identity(one), identity(other)) {
+        (None, None) => None,
+        (one, other) => Some(one == other),
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let there = std::fs::symlink_metadata(path).ok()?;
+    Some((there.dev(), there.ino()))
+}
+
+/// The path as the system writes it, which has each name as it was made.
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok()
+}
+
+/// Whether the directory of this file does not tell names apart by the case of their letters.
+pub fn ignores_case(file: &Path) -> bool {
+    let Some(name) = file.file_name().and_then(|name| name.to_str()) else {
+        return false;
+    };
+    let swapped = match name.to_uppercase() {
+        upper if upper == name => name.to_lowercase(),
+        upper => upper,
+    };
+    swapped != name && is_one(file, &file.with_file_name(swapped)) == Some(true)
+}
+
 /// Whether anything is there, be it a symlink that leads nowhere.
 pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()

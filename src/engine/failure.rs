@@ -237,6 +237,18 @@ pub fn too_large(size: u64, limit: u64) -> Failure {
     }
 }
 
+/// The file has another length than was written down of it.
+pub fn wrong_size(size: u64, expected: u64) -> Failure {
+    Failure {
+        kind: ExitKind::Verification,
+        message: format!("the file is {size} bytes long, not {expected}"),
+        hint: Some(
+            "its content and the size that is written down contradict each other: ask where they come from"
+                .to_owned(),
+        ),
+    }
+}
+
 /// Nothing would prove the file.
 pub fn unverifiable(source: &str) -> Failure {
     Failure {

@@ -1,21 +1,18 @@
 //! The endings: whole-file checks, install, record; and the orderly stop.
 
+mod compare;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::hash;
-use crate::disk::part::PartFile;
 use crate::disk::{DiskError, inspect, install, tree};
 use crate::download::queue::Again;
 use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK, random};
-use crate::engine::failure::{
-    chain, disk_failure, exists_failure, how_to_go_on, store_failure, target_failure,
-};
+use crate::engine::failure::{chain, exists_failure, how_to_go_on, store_failure, target_failure};
 use crate::engine::input::Input;
 use crate::engine::output::{self, Output};
 use crate::engine::provider::{Out, Place, Provider};
@@ -39,6 +36,7 @@ impl Coordinator<'_> {
         if !self.move_to(Status::Verifying).await {
             return;
         }
+        self.compare_size();
         self.compare_checksum();
         self.compare_other_checksum(signals).await;
         if self.stop.is_none() && self.job.car_part.is_none() {
@@ -71,61 +69,6 @@ impl Coordinator<'_> {
             self.store_failed(error);
         }
         self.stop.is_none()
-    }
-
-    /// A checksum that contradicts a proved CID is the user's contradiction: nothing is fetched
-    /// twice for it.
-    fn compare_checksum(&mut self) {
-        let digest = self.hashing.digest(0);
-        let (Some(expected), Some(digest)) = (self.job.expected_sha256, digest) else {
-            return;
-        };
-        if expected != digest {
-            self.fail(Failure {
-                kind: ExitKind::Verification,
-                message: format!(
-                    "the file that the CID names has the SHA-256 {}, not {}",
-                    hash::hex(&digest),
-                    hash::hex(&expected)
-                ),
-                hint: Some(
-                    "the CID and the checksum contradict each other: ask where they come from"
-                        .to_owned(),
-                ),
-            });
-        }
-    }
-
-    /// The same for a function whose digest is not made on the way: the part is read once more.
-    async fn compare_other_checksum(&mut self, signals: &mut UnboundedReceiver<ExitKind>) {
-        let (Some(checksum), Output::File(part)) = (self.job.checksum.clone(), &self.output) else {
-            return;
-        };
-        if self.whole.is_some() || self.stop.is_some() || checksum.function().is_none() {
-            return;
-        }
-        let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
-        let work = move |is_stopped: &AtomicBool| digest_of(&part, code, size, is_stopped);
-        let digest = match self.watched(signals, work).await {
-            Ok(digest) => digest,
-            Err(stop) => return self.halt(stop),
-        };
-        match digest {
-            Ok(digest) if digest == checksum.digest => {}
-            Ok(digest) => self.fail(Failure {
-                kind: ExitKind::Verification,
-                message: format!(
-                    "the file that the CID names has the digest {}, not {}",
-                    hash::hex(&digest),
-                    hash::hex(&checksum.digest)
-                ),
-                hint: Some(
-                    "the CID and the checksum contradict each other: ask where they come from"
-                        .to_owned(),
-                ),
-            }),
-            Err(error) => self.fail(disk_failure(&error, self.job.id)),
-        }
     }
 
     /// Gives the part its final name, on a thread of its own.
@@ -629,27 +572,4 @@ pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
-}
-
-/// The digest of a part; of its beginning, if it is stopped.
-fn digest_of(
-    part: &PartFile,
-    code: u64,
-    size: u64,
-    is_stopped: &AtomicBool,
-) -> Result<Vec<u8>, DiskError> {
-    let Some(mut hasher) = hash::Hasher::new(code) else {
-        return Ok(Vec::new());
-    };
-    let mut buffer = vec![0; 256 << 10];
-    let mut at = 0;
-    while at < size && !is_stopped.load(Ordering::Relaxed) {
-        let len = buffer
-            .len()
-            .min(usize::try_from(size - at).unwrap_or(usize::MAX));
-        part.read_at(at, &mut buffer[..len])?;
-        hasher.update(&buffer[..len]);
-        at += len as u64;
-    }
-    Ok(hasher.finish())
 }

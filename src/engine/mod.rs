@@ -70,7 +70,9 @@ pub use naming::{CarOf, Namer, Names, NamingError};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 pub use tempo::Tempo;
-pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};
+pub use verify::{
+    Finding, Flaw, Known, Report, Verification, VerifyError, aside, is_sum, sha256_of,
+};
 
 /// One download, as the engine needs to know it. The caller has claimed it for `run`.
 pub struct Job {
@@ -88,6 +90,8 @@ pub struct Job {
     pub car_part: Option<PathBuf>,
     /// What the user says the file's SHA-256 is.
     pub expected_sha256: Option<[u8; 32]>,
+    /// How long the file was when somebody wrote that down.
+    pub expected_size: Option<u64>,
     /// What the user says its digest by another function is.
     pub checksum: Option<Checksum>,
     /// Whether the record says `resuming`, and not yet `in_progress`.

@@ -41,6 +41,7 @@ mod snapshots;
 mod state;
 mod support;
 mod sync;
+mod sync_doubts;
 mod terminal;
 mod tidy;
 mod torture;

@@ -9,27 +9,27 @@ use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::sha256;
 
 /// A sandbox whose configuration names one gateway.
-fn project(gateway: &Gateway, manifest: &str) -> Sandbox {
+pub fn project(gateway: &Gateway, manifest: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.config(&format!("gateways = [{{ url = \"{}\" }}]", gateway.url()));
     write(&sandbox, manifest);
     sandbox
 }
 
-fn write(sandbox: &Sandbox, manifest: &str) {
+pub fn write(sandbox: &Sandbox, manifest: &str) {
     std::fs::write(sandbox.target("fetchd.toml"), manifest).expect("a writable sandbox");
 }
 
-fn file(source: &str, target: &str, more: &str) -> String {
+pub fn file(source: &str, target: &str, more: &str) -> String {
     format!("[[file]]\nsource = {source:?}\ntarget = {target:?}\n{more}\n")
 }
 
-fn lock(sandbox: &Sandbox) -> String {
+pub fn lock(sandbox: &Sandbox) -> String {
     String::from_utf8(sandbox.read("fetchd.lock")).expect("text")
 }
 
 #[track_caller]
-fn sync(sandbox: &Sandbox) -> Output {
+pub fn sync(sandbox: &Sandbox) -> Output {
     sandbox.run(["sync"]).exits(0)
 }
 
@@ -44,15 +44,15 @@ fn says(output: &Output, fate: &str, target: &str) {
     );
 }
 
-fn one() -> Dag {
+pub fn one() -> Dag {
     Recipe::default().seed(1).build(100_000)
 }
 
-fn two() -> Dag {
+pub fn two() -> Dag {
     Recipe::default().seed(2).build(80_000)
 }
 
-fn tree() -> Dag {
+pub fn tree() -> Dag {
     let inner = Dag::directory(&[("deep", &two())]);
     Dag::directory(&[("a", &one()), ("inner", &inner), ("b", &two())])
 }

@@ -9,7 +9,8 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
 use crate::commands::in_place::{Wrong, WrongFile};
-use crate::commands::sync::plan::{self, Expected, Fetch, Step};
+use crate::commands::options::Recorded;
+use crate::commands::sync::plan::{Expected, Fetch, Step};
 use crate::commands::sync::project::Project;
 use crate::commands::sync::{Item, Outcome};
 use crate::commands::transfer::{Ended, Transfer};
@@ -41,12 +42,7 @@ pub(super) struct Fetching<'f, 'a, 't> {
 /// A download under way.
 enum Job {
     /// All of an entry.
-    Whole {
-        index: usize,
-        fetch: Fetch,
-        /// Bytes, as the lock says.
-        size: Option<u64>,
-    },
+    Whole { index: usize, fetch: Fetch },
     /// A file of a tree.
     Part { index: usize },
 }
@@ -63,6 +59,7 @@ struct Mend {
 struct Wish<'w> {
     get: Get,
     wanted: Wanted,
+    recorded: Recorded,
     headers: &'w [(String, String)],
     /// What was at its place when that was looked at.
     looked: Looked,
@@ -107,15 +104,14 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         }
         match self.try_whole(index, &expected, fetch) {
             Ok(Some(id)) => {
-                let size = expected.size;
-                self.jobs.insert(id, Job::Whole { index, fetch, size });
+                self.jobs.insert(id, Job::Whole { index, fetch });
             }
             Ok(None) => {}
             Err(error) => self.refuse(index, error),
         }
     }
 
-    /// Begins a download; `None` if it turned out to be in place, or could not begin.
+    /// Begins a download; `None` if it turned out to be in place.
     fn try_whole(
         &mut self,
         index: usize,
@@ -158,7 +154,10 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             None => get::wanted(self.context, self.transfer, &get, &entry.source)?,
         };
         let looked = self.looked(&wanted)?;
-        let recorded = get::recorded(&get, &wanted);
+        let recorded = Recorded {
+            size: expected.size,
+            ..get::recorded(&get, &wanted)
+        };
         // Only its resolving may have told what it is, and another process may have put it there.
         if let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
             && (expected.sha256.is_none() || expected.sha256 == row.sha256)
@@ -179,29 +178,27 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         let begun = self.begin(Wish {
             get,
             wanted,
+            recorded,
             headers,
             looked,
-        })?;
-        if begun.is_none() {
-            self.items[index].outcome = Some(Outcome::failed("could not be begun"));
-        }
-        Ok(begun)
+        });
+        begun.map(Some)
     }
 
     fn looked(&self, wanted: &Wanted) -> Result<Looked, StoreError> {
         self.context.store.look_at(wanted.path.as_deref()).wait()
     }
 
-    fn begin(&mut self, wish: Wish<'_>) -> Result<Option<DownloadId>, Refused> {
+    fn begin(&mut self, wish: Wish<'_>) -> Result<DownloadId, Refused> {
         let Wish {
             get,
             wanted,
+            recorded,
             headers,
             looked,
         } = wish;
         get::check_target(self.context, &wanted, get.force)?;
         self.transfer.take_headers(headers.to_vec());
-        let recorded = get::recorded(&get, &wanted);
         let providers = self.transfer.providers(&recorded)?;
         let row = get::claimed(
             self.context,
@@ -211,7 +208,8 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             &recorded,
             looked,
         )?;
-        Ok(self.transfer.start(&row, providers).then_some(row.id))
+        self.transfer.start_or_let_go(&row, providers)?;
+        Ok(row.id)
     }
 
     fn begin_mend(&mut self, index: usize, pin: Pin, wrong: Wrong) {
@@ -233,19 +231,17 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         for file in wrong.files {
             self.make_room();
             let source = format!("{}/{}", self.items[index].entry.source, file.path.as_str());
-            if self.transfer.is_over(&source, None) {
-                self.end_part(index, Some(ExitKind::Interrupted));
+            if let Some(kind) = self.transfer.ended_by() {
+                self.end_part(index, Some(kind));
                 continue;
             }
             match self.try_part(index, &source, &file) {
-                Ok(Some(id)) => {
+                Ok(id) => {
                     self.jobs.insert(id, Job::Part { index });
                 }
-                Ok(None) => self.end_part(index, Some(ExitKind::Internal)),
                 Err(error) => {
-                    let kind = error.kind;
-                    self.transfer.refused(&source, error);
-                    self.end_part(index, Some(kind));
+                    self.transfer.tell_refused(&source, &error);
+                    self.end_part(index, Some(error.kind));
                 }
             }
         }
@@ -257,7 +253,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         index: usize,
         source: &str,
         file: &WrongFile,
-    ) -> Result<Option<DownloadId>, CommandError> {
+    ) -> Result<DownloadId, CommandError> {
         let item = &self.items[index];
         let path = file.path.below(&item.path);
         let root: Cid = cid::parse(&file.cid)
@@ -272,6 +268,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         let headers = &item.entry.headers;
         let begun = self.begin(Wish {
             looked: self.looked(&wanted)?,
+            recorded: get::recorded(&get, &wanted),
             get,
             wanted,
             headers,
@@ -291,37 +288,20 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         };
         let Ended { row, ending } = ended;
         match self.jobs.remove(&row.id) {
-            Some(Job::Whole { index, fetch, size }) => self.end_whole(index, fetch, size, ending),
+            Some(Job::Whole { index, fetch }) => self.end_whole(index, fetch, ending),
             Some(Job::Part { index }) => self.end_part(index, failure_of(&ending)),
             None => {}
         }
         true
     }
 
-    fn end_whole(&mut self, index: usize, fetch: Fetch, size: Option<u64>, ending: Ending) {
-        let item = &self.items[index];
-        if let Ending::Finished(receipt) = &ending
-            && item.entry.sha256.is_some()
-            && receipt.sha256.is_none()
-        {
-            let error = plan::no_sum(&item.path);
-            return self.refuse(index, error);
-        }
+    fn end_whole(&mut self, index: usize, fetch: Fetch, ending: Ending) {
         self.transfer.count(&ending);
         self.items[index].outcome = Some(match ending {
-            Ending::Finished(receipt) => {
-                if let Some(size) = size.filter(|size| *size != receipt.size) {
-                    self.transfer.reporter.notice(&format!(
-                        "{}: the lock says {size} bytes, and its content has {}",
-                        self.items[index].entry.target.as_str(),
-                        receipt.size
-                    ));
-                }
-                Outcome {
-                    note: fetch.note.map(str::to_owned),
-                    ..Outcome::in_place(fetch.fate, pin_of(&receipt))
-                }
-            }
+            Ending::Finished(receipt) => Outcome {
+                note: fetch.note.map(str::to_owned),
+                ..Outcome::in_place(fetch.fate, pin_of(&receipt))
+            },
             Ending::Failed { failure, .. } => Outcome::failed(failure.message),
             Ending::Paused => Outcome::failed("paused"),
             Ending::Cancelled => Outcome::failed("cancelled"),

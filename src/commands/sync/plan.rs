@@ -202,7 +202,10 @@ fn step(ledger: &Ledger<'_>, item: &Item<'_>) -> Result<Look, CommandError> {
                 return prove(changed);
             }
             match same(&expected, install)? {
-                Some(true) => Ok(Look::Kept(pin_of(install))),
+                Some(true) => {
+                    check_size(&expected, install)?;
+                    Ok(Look::Kept(pin_of(install)))
+                }
                 Some(false) => todo(fetch(Fate::Replaced, true, None)),
                 None if expected.is_known() => prove(fetch(Fate::Replaced, true, None)),
                 None => todo(fetch(Fate::Replaced, true, None)),
@@ -248,6 +251,23 @@ fn same(expected: &Expected, install: &Install) -> Result<Option<bool>, CommandE
         (Some(false), _) | (_, Some(false)) => Some(false),
         (None, None) => None,
     })
+}
+
+/// The right content, and another size than the lock says.
+fn check_size(expected: &Expected, install: &Install) -> Result<(), CommandError> {
+    match expected.size {
+        Some(size) if size != install.size => {
+            let path = install.path.display();
+            let message = format!(
+                "{path} is {} bytes long, and the lock says {size}",
+                install.size
+            );
+            Err(CommandError::new(ExitKind::Verification, message).hint(
+                "somebody has edited the lock: restore it, or delete it to have it written anew",
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn contradiction(path: &Path, sums: Option<([u8; 32], [u8; 32])>) -> CommandError {
@@ -306,9 +326,9 @@ fn tree(
 }
 
 /// A checksum was asked for of what is a directory.
-pub(super) fn no_sum(path: &Path) -> CommandError {
+fn no_sum(path: &Path) -> CommandError {
     let message = format!("{} is a directory, and has no SHA-256", path.display());
-    CommandError::new(ExitKind::Verification, message)
+    CommandError::new(ExitKind::Refused, message)
         .hint("take the sha256 out of the manifest: the CID proves every file")
 }
 

@@ -1,7 +1,7 @@
 //! The manifest, the lock beside it, and the directory that both speak of.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use crate::commands::error::CommandError;
@@ -72,7 +72,35 @@ impl Project {
         self.read.replace(bytes);
         let mut entries = manifest.entries.iter();
         entries.try_for_each(|entry| self.check_target(entry))?;
+        self.check_case(&manifest)?;
         Ok(manifest)
+    }
+
+    /// Refuses targets that are told apart by the case of letters alone where the disk does not.
+    fn check_case(&self, manifest: &Manifest) -> Result<(), CommandError> {
+        let mut alike: HashMap<String, Vec<&Entry>> = HashMap::new();
+        for entry in manifest.entries.iter().filter(|entry| entry.holds) {
+            let others = alike.entry(entry.target.as_str().to_lowercase());
+            let others = others.or_default();
+            let path = entry.target.below(&self.dir);
+            let is_same = |other: &&&Entry| self.is_one(&path, &other.target.below(&self.dir));
+            if let Some(other) = others.iter().find(is_same) {
+                let message = format!(
+                    "the target {:?} is {:?} too: the disk does not tell their letters apart",
+                    entry.target.as_str(),
+                    other.target.as_str()
+                );
+                return Err(self.wrong_at(entry, message).into());
+            }
+            others.push(entry);
+        }
+        Ok(())
+    }
+
+    /// Whether two paths that differ in the case of letters are one. Where nothing is there yet, the
+    /// manifest's own directory says how the disk sees it.
+    fn is_one(&self, one: &Path, other: &Path) -> bool {
+        inspect::is_one(one, other).unwrap_or_else(|| inspect::ignores_case(&self.manifest_file))
     }
 
     fn wrong_at(&self, entry: &Entry, message: String) -> DocumentError {
@@ -86,7 +114,13 @@ impl Project {
     /// The manifest and the lock are nobody's target.
     fn check_target(&self, entry: &Entry) -> Result<(), CommandError> {
         let path = entry.target.below(&self.dir);
-        if path != self.manifest_file && path != self.lock_file {
+        let own = [&self.manifest_file, &self.lock_file];
+        let is_own = |own: &&PathBuf| {
+            let is_alike =
+                path.to_string_lossy().to_lowercase() == own.to_string_lossy().to_lowercase();
+            path == **own || is_alike && self.is_one(&path, own)
+        };
+        if !own.iter().any(is_own) {
             return Ok(());
         }
         let message = format!("the target {:?} is fetchd's own", entry.target.as_str());

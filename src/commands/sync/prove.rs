@@ -10,7 +10,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::sync::plan::{Expected, Step};
 use crate::commands::sync::{Item, Outcome};
-use crate::commands::transfer::Transfer;
+use crate::commands::transfer::{Transfer, Watch};
 use crate::content::cid::{self, Cid};
 use crate::content::importer::Profile;
 use crate::disk::place::Nonce;
@@ -18,7 +18,7 @@ use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 use crate::disk::{host, inspect};
 use crate::download::{DownloadId, Proof, Receipt};
-use crate::engine::{Namer, Names, NamingError};
+use crate::engine::{self, Namer, Names, NamingError};
 use crate::settings::manifest::Pin;
 use crate::store::{Finish, Install, NewDownload, StoreError, Traffic};
 use crate::ui::view::Fate;
@@ -43,6 +43,11 @@ pub(super) fn settle(
             left.push(step);
             continue;
         };
+        if transfer.ended_by().is_some() {
+            // It is not begun any more, and counted as that.
+            left.push(Step::Fetch(expected, fetch));
+            continue;
+        }
         left.push(match one(context, transfer, item, &expected) {
             Ok(Some(pin)) => {
                 item.outcome = Some(Outcome::in_place(Fate::Kept, pin));
@@ -66,7 +71,8 @@ fn one(
 ) -> Result<Option<Pin>, CommandError> {
     let (path, wanted) = (item.path.clone(), expected.clone());
     let before = inspect::look(&path);
-    let proved = transfer.on_a_thread(None, move |_| prove(&path, &wanted))??;
+    let proving = engine::aside(move || prove(&path, &wanted));
+    let proved = transfer.watched(expected.size, &Watch::default(), proving)??;
     // What changed while it was read is not what was proved.
     let Some(proved) = proved.filter(|_| inspect::look(&item.path) == before) else {
         return Ok(None);

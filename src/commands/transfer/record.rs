@@ -73,6 +73,7 @@ pub(super) async fn job(
         destination,
         car_part: car_part_path(row),
         expected_sha256: row.expected_sha256,
+        expected_size: recorded.size,
         checksum: checksum
             .map_err(|_| broken("valid checksum"))?
             .map(|checksum| checksum.digest),

@@ -79,7 +79,7 @@ pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
 
 /// Runs work on a thread for which nobody waits once nobody wants its answer: a large file takes
 /// longer to read than a user waits for the end.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (answer, answered) = oneshot::channel();
     let thread = thread::spawn(move || drop(answer.send(work())));
     match answered.await {

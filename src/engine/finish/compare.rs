@@ -1,0 +1,108 @@
+//! Whether proved content is what somebody wrote down of it: its checksum, its size. Such a
+//! contradiction is the user's: nothing is fetched twice for it, and nothing is installed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::content::hash;
+use crate::disk::DiskError;
+use crate::disk::part::PartFile;
+use crate::download::Failure;
+use crate::engine::coordinator::Coordinator;
+use crate::engine::failure::{disk_failure, wrong_size};
+use crate::engine::output::Output;
+use crate::exit::ExitKind;
+
+impl Coordinator<'_> {
+    /// A checksum that contradicts a proved CID is the user's contradiction: nothing is fetched
+    /// twice for it.
+    pub(super) fn compare_checksum(&mut self) {
+        let digest = self.hashing.digest(0);
+        let (Some(expected), Some(digest)) = (self.job.expected_sha256, digest) else {
+            return;
+        };
+        if expected != digest {
+            self.fail(Failure {
+                kind: ExitKind::Verification,
+                message: format!(
+                    "the file that the CID names has the SHA-256 {}, not {}",
+                    hash::hex(&digest),
+                    hash::hex(&expected)
+                ),
+                hint: Some(
+                    "the CID and the checksum contradict each other: ask where they come from"
+                        .to_owned(),
+                ),
+            });
+        }
+    }
+
+    /// So is a size that contradicts it.
+    pub(super) fn compare_size(&mut self) {
+        if let (Some(expected), Some(size)) = (self.job.expected_size, self.known_size())
+            && size != expected
+            && !self.plan.is_directory()
+        {
+            self.fail(wrong_size(size, expected));
+        }
+    }
+
+    /// As a checksum, for a function whose digest is not made on the way: the part is read once more.
+    pub(super) async fn compare_other_checksum(
+        &mut self,
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) {
+        let (Some(checksum), Output::File(part)) = (self.job.checksum.clone(), &self.output) else {
+            return;
+        };
+        if self.whole.is_some() || self.stop.is_some() || checksum.function().is_none() {
+            return;
+        }
+        let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
+        let work = move |is_stopped: &AtomicBool| digest_of(&part, code, size, is_stopped);
+        let digest = match self.watched(signals, work).await {
+            Ok(digest) => digest,
+            Err(stop) => return self.halt(stop),
+        };
+        match digest {
+            Ok(digest) if digest == checksum.digest => {}
+            Ok(digest) => self.fail(Failure {
+                kind: ExitKind::Verification,
+                message: format!(
+                    "the file that the CID names has the digest {}, not {}",
+                    hash::hex(&digest),
+                    hash::hex(&checksum.digest)
+                ),
+                hint: Some(
+                    "the CID and the checksum contradict each other: ask where they come from"
+                        .to_owned(),
+                ),
+            }),
+            Err(error) => self.fail(disk_failure(&error, self.job.id)),
+        }
+    }
+}
+
+/// The digest of a part; of its beginning, if it is stopped.
+fn digest_of(
+    part: &PartFile,
+    code: u64,
+    size: u64,
+    is_stopped: &AtomicBool,
+) -> Result<Vec<u8>, DiskError> {
+    let Some(mut hasher) = hash::Hasher::new(code) else {
+        return Ok(Vec::new());
+    };
+    let mut buffer = vec![0; 256 << 10];
+    let mut at = 0;
+    while at < size && !is_stopped.load(Ordering::Relaxed) {
+        let len = buffer
+            .len()
+            .min(usize::try_from(size - at).unwrap_or(usize::MAX));
+        part.read_at(at, &mut buffer[..len])?;
+        hasher.update(&buffer[..len]);
+        at += len as u64;
+    }
+    Ok(hasher.finish())
+}

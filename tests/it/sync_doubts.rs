@@ -1,0 +1,144 @@
+//! `sync` where manifest, lock and disk contradict each other, and how often it counts that.
+
+use serde_json::Value;
+
+use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario::sha256;
+use crate::sync::{file, lock, one, project, sync, tree, two, write};
+
+fn records(sandbox: &Sandbox) -> usize {
+    let listed = sandbox.run(["--json", "list", "--all"]).exits(0);
+    let document = listed.document();
+    document["downloads"].as_array().expect("a list").len()
+}
+
+fn done(output: &Output) -> Value {
+    output.events_of("done")[0].clone()
+}
+
+/// Each source ends once, and in one record, however often it is tried.
+#[test]
+fn a_checksum_of_a_directory_fails_once() {
+    let gateway = Gateway::of(&tree()).start();
+    let sum = format!("sha256 = '{}'", sha256(b"whatever"));
+    let sandbox = project(&gateway, &file(&tree().source(), "tree", &sum));
+    for _ in 0..2 {
+        let output = sandbox.run(["--json", "sync"]).exits(77);
+        assert_eq!(
+            output.events_of("failed").len(),
+            1,
+            "{}",
+            output.transcript()
+        );
+        assert_eq!(output.events_of("finished").len(), 0);
+        assert_eq!(done(&output)["failed"], 1);
+        assert_eq!(records(&sandbox), 1);
+        assert!(!sandbox.target("tree").exists());
+    }
+}
+
+#[test]
+fn a_url_that_fails_again_and_again_is_one_record() {
+    let gateway = Gateway::of(&one()).start();
+    let url = format!("{}/nothing", gateway.url());
+    let sum = format!("sha256 = '{}'", sha256(b"whatever"));
+    let sandbox = project(&gateway, &file(&url, "x", &sum));
+    for _ in 0..2 {
+        sandbox.run(["sync"]).exits(69);
+        assert_eq!(records(&sandbox), 1);
+    }
+}
+
+#[test]
+fn a_size_that_the_lock_has_wrong_is_a_contradiction() {
+    let gateway = Gateway::of(&one()).start();
+    let sandbox = project(&gateway, &file(&one().source(), "x", ""));
+    sync(&sandbox);
+    let right = lock(&sandbox);
+    let wrong = right.replace("100000", "100001");
+    let spoil = || std::fs::write(sandbox.target("fetchd.lock"), &wrong).expect("a lock");
+    // In place, to be fetched, and to be fetched once more.
+    for is_there in [true, false, false] {
+        spoil();
+        if !is_there {
+            drop(std::fs::remove_file(sandbox.target("x")));
+        }
+        for args in [&["--json", "sync"][..], &["--json", "sync", "--locked"]] {
+            let output = sandbox.run(args).exits(65);
+            assert_eq!(
+                output.events_of("failed").len(),
+                1,
+                "{}",
+                output.transcript()
+            );
+            assert_eq!(output.events_of("finished").len(), 0);
+        }
+        assert_eq!(sandbox.target("x").exists(), is_there);
+        assert_eq!(lock(&sandbox), wrong, "what could not be had keeps its pin");
+    }
+    std::fs::write(sandbox.target("fetchd.lock"), right).expect("a lock");
+    sync(&sandbox);
+    assert!(sandbox.read("x") == one().data);
+}
+
+/// A disk that takes `A.bin` and `a.bin` for one name has one file for both.
+#[cfg(unix)]
+#[test]
+fn two_names_that_are_one_on_this_disk_are_a_mistake() {
+    let gateway = Gateway::of(&one()).dag(&two()).start();
+    let both = file(&one().source(), "in/A.bin", "") + &file(&two().source(), "in/a.bin", "");
+    let sandbox = project(&gateway, &both);
+    sync(&sandbox);
+    let (upper, lower) = (sandbox.target("in/A.bin"), sandbox.target("in/a.bin"));
+    std::fs::remove_file(&lower).expect("it is there");
+    std::fs::hard_link(&upper, &lower).expect("one file of two names");
+    let output = sandbox.run(["sync"]).exits(78);
+    assert!(
+        output.stderr.contains("fetchd.toml:7:"),
+        "{}",
+        output.transcript()
+    );
+    let own = sandbox.target("FETCHD.toml");
+    std::fs::hard_link(sandbox.target("fetchd.toml"), own).expect("one file of two names");
+    write(&sandbox, &file(&one().source(), "FETCHD.toml", ""));
+    sandbox.run(["sync"]).exits(78);
+}
+
+/// A tree of which several files cannot be had is one failure, of one kind.
+#[test]
+fn a_tree_that_cannot_be_mended_fails_once() {
+    let gateway = Gateway::of(&tree()).start();
+    let sandbox = project(&gateway, &file(&tree().source(), "tree", ""));
+    sync(&sandbox);
+    for (name, other) in [("tree/a", two()), ("tree/b", one())] {
+        std::fs::remove_file(sandbox.target(name)).expect("it was there");
+        // The place is taken.
+        let queued = ["get", "--queue", &other.source(), "-o", name];
+        sandbox.run(queued).exits(0);
+    }
+    let output = sandbox.run(["--json", "sync"]).exits(73);
+    assert_eq!(done(&output)["failed"], 1, "{}", output.transcript());
+    assert_eq!(done(&output)["finished"], 0);
+}
+
+/// Far more than can be hashed while a test lasts; not a byte of it is on the disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_is_heard_while_a_large_file_is_proved() {
+    let gateway = Gateway::of(&one())
+        .on(On::any(), Fault::HoldAtTotal(0))
+        .start();
+    let sum = format!("sha256 = '{}'", sha256(b"whatever"));
+    let both = file(&one().source(), "x", &sum) + &file(&two().source(), "y", &sum);
+    let sandbox = project(&gateway, &both);
+    for name in ["x", "y"] {
+        let large = std::fs::File::create(sandbox.target(name)).expect("a file");
+        large.set_len(4 << 40).expect("a sparse file");
+    }
+    let mut running = sandbox.fetchd(["--json", "sync"]).spawn();
+    running.wait_event(|event| event["type"] == "progress");
+    running.signal("INT");
+    let output = running.wait().exits(130);
+    assert_eq!(done(&output)["failed"], 2);
+}
