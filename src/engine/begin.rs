@@ -244,6 +244,7 @@ impl Coordinator<'_> {
     }
 
     fn open_tree(&self, path: &Path) -> Result<Tree, Stop> {
+        self.refuse_checksum("directory")?;
         let id = self.job.id;
         let opened = match Tree::open(path) {
             Ok(Some(tree)) => Ok(tree),
@@ -420,10 +421,7 @@ impl Coordinator<'_> {
             };
         };
         match self.plan.root_kind() {
-            Some("directory") => {
-                self.refuse_checksum("directory")?;
-                Ok(Output::tree(self.open_tree(part)?))
-            }
+            Some("directory") => Ok(Output::tree(self.open_tree(part)?)),
             Some("file") => {
                 let part = self.open_part(part)?;
                 self.cut(&part)?;

@@ -18,6 +18,11 @@ impl Coordinator<'_> {
     /// A checksum that contradicts a proved CID is the user's contradiction: nothing is fetched
     /// twice for it.
     pub(super) fn compare_checksum(&mut self) {
+        if self.plan.is_directory()
+            && let Err(stop) = self.refuse_checksum("directory")
+        {
+            return self.halt(stop);
+        }
         let digest = self.hashing.digest(0);
         let (Some(expected), Some(digest)) = (self.job.expected_sha256, digest) else {
             return;
