@@ -173,10 +173,14 @@ Examples:
 /// Below the help of `catalog`.
 pub(super) const CATALOG: &str = "\
 The catalogue is the file catalog.toml beside the configuration ('fetchd config path'). An entry is
-fetched by its name: fetchd get @NAME.
+fetched by its name: fetchd get @NAME. It may name catalogues from elsewhere ('add --catalog'), each
+pinned by a CID or a SHA-256, or signed with an IPNS key; what they hold is kept for offline use. Of
+two entries with one name the user's own wins, then that of the catalogue that is named first; the
+other is @CATALOG/NAME.
 
 Examples:
   fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text
+  fetchd catalog add team ipns://k51qzi5u.../catalog.toml --catalog
   fetchd catalog list
   fetchd catalog recommend --type text";
 
@@ -196,13 +200,25 @@ Examples:
 pub(super) const CATALOG_ADD: &str = "\
 Examples:
   fetchd catalog add readme bafkrei...
-  fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text";
+  fetchd catalog add llama-8b ipfs://bafybei.../llama.gguf --size 4.6GiB --memory 8GiB --type text
+  fetchd catalog add team ipfs://bafybei.../catalog.toml --catalog
+  fetchd catalog add lab ipns://k51qzi5u.../models.toml --catalog --note 'of the lab'";
 
 /// Below the help of `catalog remove`.
 pub(super) const CATALOG_REMOVE: &str = "\
 Examples:
   fetchd catalog remove llama-8b
-  fetchd catalog remove llama-8b readme";
+  fetchd catalog remove llama-8b team";
+
+/// Below the help of `catalog update`.
+pub(super) const CATALOG_UPDATE: &str = "\
+What a CID or a SHA-256 pins is fetched once. An IPNS key is followed anew each time, and never back
+to an older record. A catalogue that cannot be had, or has a mistake, stays as it was.
+
+Examples:
+  fetchd catalog update
+  fetchd catalog update team
+  fetchd --json catalog update | jq -r '.catalogs[] | select(.changed).name'";
 
 /// Below the help of `catalog recommend`.
 pub(super) const CATALOG_RECOMMEND: &str = "\

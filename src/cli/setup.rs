@@ -19,9 +19,12 @@ pub enum CatalogCommand {
     /// Add an entry; comments and order of the file stay
     #[command(after_help = help::CATALOG_ADD)]
     Add(Box<AddEntry>),
-    /// Remove entries; files that were fetched stay
+    /// Remove entries, or catalogues from elsewhere; files that were fetched stay
     #[command(after_help = help::CATALOG_REMOVE)]
     Remove(EntryNames),
+    /// Fetch the catalogues from elsewhere that the user's own names
+    #[command(after_help = help::CATALOG_UPDATE)]
+    Update(UpdateCatalogs),
     /// Name the largest entry that fits this machine's memory
     #[command(after_help = help::CATALOG_RECOMMEND)]
     Recommend(Recommend),
@@ -70,6 +73,23 @@ pub struct AddEntry {
     /// Anything else
     #[arg(long, value_name = "TEXT")]
     pub note: Option<String>,
+    /// The source is a catalogue itself: fetch it, and take its entries too
+    #[arg(long, conflicts_with_all = ["size", "kind", "memory", "licence"])]
+    pub catalog: bool,
+    /// Ask only this gateway (URL) or CAR file for that catalogue; repeatable
+    #[arg(long, value_name = "URL|CAR", requires = "catalog")]
+    pub gateway: Vec<String>,
+}
+
+/// `fetchd catalog update`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct UpdateCatalogs {
+    /// Names of catalogues [default: all]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Ask only this gateway (URL) or CAR file; repeatable
+    #[arg(long, value_name = "URL|CAR")]
+    pub gateway: Vec<String>,
 }
 
 /// `fetchd catalog recommend`.

@@ -23,7 +23,7 @@ use crate::commands::providers::{self, Network};
 use crate::commands::resolve::choice::{Choice, Known, Meaning, Refusal, choose};
 use crate::content::cid::{self, Cid};
 use crate::content::ipns::Record;
-use crate::content::names::{Chain, ChainError, Name, Next, Resolved, Target, TargetError};
+use crate::content::names::{Chain, ChainError, Name, Next, Resolved, Step, Target, TargetError};
 use crate::content::source::{ContentSource, Root};
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
@@ -177,11 +177,15 @@ pub async fn resolve(
         match chain.next()? {
             Next::Done(resolved) => return Ok(Named { resolved, notices }),
             Next::LookUp(name) => {
-                let target = match &name {
+                let (target, sequence) = match &name {
                     Name::Key(key) => by_record(lookup, key, &mut notices).await?,
-                    Name::Domain(domain) => by_dns(lookup, domain, &mut notices).await?,
+                    Name::Domain(domain) => (by_dns(lookup, domain, &mut notices).await?, None),
                 };
-                chain.answer(name, target);
+                chain.answer(Step {
+                    name,
+                    target,
+                    sequence,
+                });
             }
         }
     }
@@ -229,11 +233,12 @@ fn dns_failure(domain: &str, error: &DnsError) -> CommandError {
     CommandError::new(kind, message).hint(hint)
 }
 
+/// Where a key points, and the sequence number of the record that says so.
 async fn by_record(
     lookup: &Lookup<'_>,
     key: &Cid,
     notices: &mut Vec<String>,
-) -> Result<Target, CommandError> {
+) -> Result<(Target, Option<u64>), CommandError> {
     let name = cid::text(key);
     let now = Timestamp::now();
     let row = lookup.store.ipns(&name).await?;
@@ -266,7 +271,7 @@ async fn by_record(
         record.sequence(),
         escape::text(&target.to_string())
     ));
-    Ok(target)
+    Ok((target, Some(record.sequence())))
 }
 
 /// One place that may have a record.

@@ -127,6 +127,8 @@ pub struct Step {
     pub name: Name,
     /// Where it points, without the path that was asked for.
     pub target: Target,
+    /// The sequence number of its signed record; `None` for the word of the DNS.
+    pub sequence: Option<u64>,
 }
 
 /// Content that a chain of names led to.
@@ -205,14 +207,14 @@ impl Chain {
         Ok(Next::LookUp(name))
     }
 
-    /// Goes on: `name`, the one that [`Chain::next`] asked for, points to `target`.
-    pub fn answer(&mut self, name: Name, target: Target) {
-        let mut path = target.path.clone();
+    /// Goes on: this is what was found of the name that [`Chain::next`] asked for.
+    pub fn answer(&mut self, step: Step) {
+        let mut path = step.target.path.clone();
         path.append(&mut self.at.path);
         self.at = Target {
-            root: target.root.clone(),
+            root: step.target.root.clone(),
             path,
         };
-        self.steps.push(Step { name, target });
+        self.steps.push(step);
     }
 }

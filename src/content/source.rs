@@ -28,7 +28,7 @@ pub enum Source {
     Content(ContentSource),
     /// An http or https URL without a CID, without fragment.
     Url(String),
-    /// `@name`, an entry of the catalogue; here without the `@`.
+    /// `@name`, an entry of the catalogue, or `@catalogue/name`; here without the `@`.
     Catalog(String),
 }
 
@@ -203,7 +203,11 @@ pub fn parse(text: &str) -> Result<Source, SourceError> {
 
 fn catalog(name: &str) -> Result<Source, SourceError> {
     let is_bad = |c: char| c.is_control() || c.is_whitespace() || c == '/' || c == '\\';
-    if name.is_empty() || name.contains(is_bad) {
+    let (catalogue, entry) = name.split_once('/').unwrap_or((name, name));
+    if [catalogue, entry]
+        .iter()
+        .any(|part| part.is_empty() || part.contains(is_bad))
+    {
         return Err(SourceError::CatalogName { name: name.into() });
     }
     Ok(Source::Catalog(name.into()))
@@ -375,7 +379,13 @@ mod tests {
     #[test]
     fn names_of_the_catalogue() {
         assert_eq!(parse("@llama-7b"), Ok(Source::Catalog("llama-7b".into())));
-        assert!(parse("@").is_err() && parse("@a/b").is_err() && parse("@a b").is_err());
+        assert_eq!(
+            parse("@team/llama-7b"),
+            Ok(Source::Catalog("team/llama-7b".into()))
+        );
+        for bad in ["@", "@a b", "@a/", "@/b", "@a/b/c"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,30 +1,40 @@
-//! The catalogue of a user: names for sources, with what is known of them.
+//! Catalogues: names for sources, with what is known of them. The user's own one may name others
+//! from elsewhere.
 //!
-//! Reads and edits text. Invariant: an edit changes the entry that it is about; comments, order and
-//! everything else stay.
+//! Reads and edits text; fetches nothing. Invariant: a catalogue from elsewhere is named together
+//! with what proves it.
+
+mod edit;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
 use crate::cli::values;
-use crate::content::hash::hex;
-use crate::content::source::{self, Source};
+use crate::content::source::{self, Root, Source};
 use crate::download::chain;
 use crate::settings::document::{Document, DocumentError};
 use crate::settings::format::{InFile, Size};
 
-/// Largest catalogue that is read: tens of thousands of entries.
+pub use edit::{add, add_remote, remove};
+
+/// Largest catalogue of a user that is read: tens of thousands of entries.
 pub const MAX_BYTES: u64 = 16 << 20;
+
+/// Largest catalogue from elsewhere that is taken.
+pub const MAX_REMOTE_BYTES: u64 = 4 << 20;
+
+/// Most catalogues from elsewhere: each is a file that is read whenever a name is looked for.
+const MAX_REMOTES: usize = 100;
 
 /// Longest name, in characters.
 const MAX_NAME: usize = 100;
 
-/// What the array of tables is called.
-const TABLE: &str = "entry";
+/// What stands for the user's own catalogue where others go by their names.
+pub const USER: &str = "user";
 
 /// What is known under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +62,36 @@ impl CatalogEntry {
     pub fn least_memory(&self) -> Option<u64> {
         self.memory.or(self.size)
     }
+
+    /// Whether it is of this type; any is, if none is asked for.
+    pub fn is_of(&self, kind: Option<&str>) -> bool {
+        kind.is_none_or(|kind| {
+            let own = self.kind.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(kind))
+        })
+    }
 }
 
-/// The entries of a file, in its order.
+/// A catalogue from elsewhere, as the user's own names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteCatalog {
+    /// By which it is told from others.
+    pub name: String,
+    /// As `get` takes it. Its CID, its key or [`RemoteCatalog::sha256`] proves it.
+    pub source: String,
+    /// Of the file.
+    pub sha256: Option<[u8; 32]>,
+    /// Whatever is worth knowing of it.
+    pub note: Option<String>,
+}
+
+/// What a file holds, in its order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    /// No two have the same name.
+    /// Names for sources.
     pub entries: Vec<CatalogEntry>,
+    /// Catalogues from elsewhere. None has the name of another, nor of an entry.
+    pub remotes: Vec<RemoteCatalog>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +99,17 @@ pub struct Catalog {
 struct File {
     #[serde(default)]
     entry: Vec<EntryTable>,
+    #[serde(default)]
+    catalog: Vec<RemoteTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoteTable {
+    name: Spanned<String>,
+    source: Spanned<String>,
+    sha256: Option<Spanned<String>>,
+    note: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,25 +126,45 @@ struct EntryTable {
 }
 
 impl Catalog {
-    /// Reads a catalogue.
+    /// Reads the catalogue of a user.
     ///
     /// # Errors
     /// The first thing that is wrong with it, with line and column.
     pub fn parse(document: &Document<'_>) -> Result<Self, DocumentError> {
         let file: File = document.parse()?;
-        let mut taken: HashMap<String, usize> = HashMap::new();
-        let mut entries = Vec::with_capacity(file.entry.len());
+        let mut names = Names::default();
+        let mut catalog = Self::default();
         for table in file.entry {
-            let span = table.name.span();
-            let entry = read(document, table)?;
-            if let Some(first) = taken.insert(entry.name.clone(), span.start) {
-                let (line, _) = document.place(first);
-                let message = format!("the name {:?} is that of line {line} too", entry.name);
-                return Err(document.wrong_at(&span, message));
-            }
-            entries.push(entry);
+            names.take(document, &table.name)?;
+            catalog.entries.push(entry(document, table)?);
         }
-        Ok(Self { entries })
+        for table in file.catalog {
+            names.take(document, &table.name)?;
+            if catalog.remotes.len() >= MAX_REMOTES {
+                let message = format!("more than {MAX_REMOTES} catalogues are named");
+                return Err(document.wrong_at(&table.name.span(), message));
+            }
+            catalog.remotes.push(remote(document, table)?);
+        }
+        Ok(catalog)
+    }
+
+    /// Reads a catalogue from elsewhere: entries, and nothing else.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, with line and column.
+    pub fn parse_remote(document: &Document<'_>) -> Result<Vec<CatalogEntry>, DocumentError> {
+        let file: File = document.parse()?;
+        if let Some(table) = file.catalog.first() {
+            let message = "a catalogue from elsewhere cannot name further ones";
+            return Err(document.wrong_at(&table.name.span(), message));
+        }
+        let mut names = Names::default();
+        let read = |table: EntryTable| {
+            names.take(document, &table.name)?;
+            entry(document, table)
+        };
+        file.entry.into_iter().map(read).collect()
     }
 
     /// The entry with this name.
@@ -108,30 +172,47 @@ impl Catalog {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The largest of a type that fits into so much memory; of those that are equally large, the
-    /// one that takes the most of it, then the first.
-    pub fn largest<'a>(&'a self, kind: Option<&'a str>, memory: u64) -> Option<&'a CatalogEntry> {
-        let of_kind = self.of_kind(kind);
-        let fitting = of_kind.filter(|entry| {
-            let least = entry.least_memory();
-            least.is_some_and(|least| least <= memory)
-        });
-        // Of equals the last is the maximum: turned around, it is the first.
-        let rank = |entry: &&CatalogEntry| (entry.size, entry.least_memory());
-        let mut fitting: Vec<&CatalogEntry> = fitting.collect();
-        fitting.reverse();
-        fitting.into_iter().max_by_key(rank)
+    /// The catalogue from elsewhere with this name.
+    pub fn find_remote(&self, name: &str) -> Option<&RemoteCatalog> {
+        self.remotes.iter().find(|remote| remote.name == name)
     }
+}
 
-    /// The entries of a type; all, if none is asked for.
-    pub fn of_kind<'a>(&'a self, kind: Option<&'a str>) -> impl Iterator<Item = &'a CatalogEntry> {
-        let is_wanted = move |entry: &&CatalogEntry| {
-            kind.is_none_or(|kind| {
-                let found = entry.kind.as_deref();
-                found.is_some_and(|found| found.eq_ignore_ascii_case(kind))
-            })
+/// The largest that fits into so much memory; of those that are equally large, the one that takes
+/// the most of it, then the first.
+pub fn largest<'a>(
+    entries: impl IntoIterator<Item = &'a CatalogEntry>,
+    memory: u64,
+) -> Option<&'a CatalogEntry> {
+    let is_fitting = |entry: &&CatalogEntry| {
+        let least = entry.least_memory();
+        least.is_some_and(|least| least <= memory)
+    };
+    let mut fitting: Vec<&CatalogEntry> = entries.into_iter().filter(is_fitting).collect();
+    // Of equals the last is the maximum: turned around, it is the first.
+    fitting.reverse();
+    fitting
+        .into_iter()
+        .max_by_key(|entry| (entry.size, entry.least_memory()))
+}
+
+/// The names of a file, each with the place where it stands.
+#[derive(Default)]
+struct Names(HashMap<String, usize>);
+
+impl Names {
+    fn take(
+        &mut self,
+        document: &Document<'_>,
+        name: &Spanned<String>,
+    ) -> Result<(), DocumentError> {
+        let (text, start) = (name.get_ref(), name.span().start);
+        let Some(first) = self.0.insert(text.clone(), start) else {
+            return Ok(());
         };
-        self.entries.iter().filter(is_wanted)
+        let (line, _) = document.place(first);
+        let message = format!("the name {text:?} is that of line {line} too");
+        Err(document.wrong_at(&name.span(), message))
     }
 }
 
@@ -161,19 +242,54 @@ pub fn check_source(text: &str) -> Result<(), String> {
     }
 }
 
-fn read(document: &Document<'_>, table: EntryTable) -> Result<CatalogEntry, DocumentError> {
-    let (name, source) = (&table.name, &table.source);
-    check_name(name.get_ref()).map_err(|reason| document.wrong_at(&name.span(), reason))?;
-    check_source(source.get_ref()).map_err(|reason| document.wrong_at(&source.span(), reason))?;
-    let sha256 = table.sha256.map(|text| {
-        let sum = values::sha256(text.get_ref());
-        sum.map_err(|error| document.wrong_at(&text.span(), error.to_string()))
-    });
+/// Whether this can be the source of a catalogue from elsewhere: something has to prove it. A DNS
+/// name alone, or a URL alone, does not.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_remote_source(text: &str, has_sha256: bool) -> Result<(), String> {
+    let unproved = |what: &str| {
+        Err(format!(
+            "{what} proves nothing: a catalogue needs a CID, an IPNS key, or its sha256"
+        ))
+    };
+    match source::parse(text) {
+        Ok(Source::Catalog(_)) => Err("the source of a catalogue is no entry of one".to_owned()),
+        Ok(Source::Url(_)) if !has_sha256 => unproved("a URL alone"),
+        Ok(Source::Content(content)) if !has_sha256 && is_domain(&content.root) => {
+            unproved("a DNSLink name alone")
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(chain(&error)),
+    }
+}
+
+fn is_domain(root: &Root) -> bool {
+    match root {
+        Root::Ipfs(_) => false,
+        Root::Ipns(name) => source::ipns_key(name).is_none(),
+    }
+}
+
+/// Whether this can be the name of a catalogue from elsewhere.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_remote_name(name: &str) -> Result<(), String> {
+    match name {
+        USER => Err(format!("{USER:?} stands for the entries of this file")),
+        name => check_name(name),
+    }
+}
+
+fn entry(document: &Document<'_>, table: EntryTable) -> Result<CatalogEntry, DocumentError> {
+    check_value(document, &table.name, check_name)?;
+    check_value(document, &table.source, check_source)?;
     Ok(CatalogEntry {
         name: table.name.into_inner(),
         source: table.source.into_inner(),
         size: table.size.map(|size| size.0),
-        sha256: sha256.transpose()?,
+        sha256: sum(document, table.sha256)?,
         kind: table.r#type,
         memory: table.memory.map(|size| size.0),
         licence: table.licence,
@@ -181,174 +297,35 @@ fn read(document: &Document<'_>, table: EntryTable) -> Result<CatalogEntry, Docu
     })
 }
 
-/// The text with an entry more, at its end. It was read as a [`Catalog`] before.
-///
-/// # Errors
-/// It is written in a form that cannot be added to.
-pub fn add(path: &Path, text: &str, entry: &CatalogEntry) -> Result<String, DocumentError> {
-    let mut document = editable(path, text)?;
-    let item = document
-        .entry(TABLE)
-        .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let Item::ArrayOfTables(tables) = item else {
-        return Err(inline(path));
-    };
-    let mut table = Table::new();
-    let mut set = |key: &str, value: Option<toml_edit::Value>| {
-        if let Some(value) = value {
-            table.insert(key, toml_edit::value(value));
-        }
-    };
-    let text_of = |text: &Option<String>| text.as_deref().map(toml_edit::Value::from);
-    let size_of = |size: Option<u64>| size.map(|size| values::size_text(size).into());
-    set("name", Some(entry.name.as_str().into()));
-    set("source", Some(entry.source.as_str().into()));
-    set("size", size_of(entry.size));
-    set("sha256", entry.sha256.map(|sum| hex(&sum).into()));
-    set("type", text_of(&entry.kind));
-    set("memory", size_of(entry.memory));
-    set("licence", text_of(&entry.licence));
-    set("note", text_of(&entry.note));
-    if !tables.is_empty() {
-        table.decor_mut().set_prefix("\n");
-    }
-    tables.push(table);
-    Ok(document.to_string())
-}
-
-/// The text without this entry.
-///
-/// # Errors
-/// It is written in a form that nothing can be taken from.
-pub fn remove(path: &Path, text: &str, name: &str) -> Result<String, DocumentError> {
-    let mut document = editable(path, text)?;
-    match document.get_mut(TABLE) {
-        Some(Item::ArrayOfTables(tables)) => tables.retain(|table| {
-            let found = table.get("name").and_then(Item::as_str);
-            found != Some(name)
-        }),
-        _ => return Err(inline(path)),
-    }
-    Ok(document.to_string())
-}
-
-fn editable(path: &Path, text: &str) -> Result<DocumentMut, DocumentError> {
-    text.parse::<DocumentMut>().map_err(|error| {
-        let bytes = text.as_bytes();
-        let start = error.span().map_or(0, |span| span.start);
-        Document { path, bytes }.wrong(start, error.message().trim_end())
+fn remote(document: &Document<'_>, table: RemoteTable) -> Result<RemoteCatalog, DocumentError> {
+    check_value(document, &table.name, check_remote_name)?;
+    let sha256 = sum(document, table.sha256)?;
+    check_value(document, &table.source, |source| {
+        check_remote_source(source, sha256.is_some())
+    })?;
+    Ok(RemoteCatalog {
+        name: table.name.into_inner(),
+        source: table.source.into_inner(),
+        sha256,
+        note: table.note,
     })
 }
 
-fn inline(path: &Path) -> DocumentError {
-    let message = "only entries that are written as [[entry]] tables can be changed here";
-    Document { path, bytes: b"" }.wrong(0, message)
+fn check_value(
+    document: &Document<'_>,
+    value: &Spanned<String>,
+    check: impl FnOnce(&str) -> Result<(), String>,
+) -> Result<(), DocumentError> {
+    check(value.get_ref()).map_err(|reason| document.wrong_at(&value.span(), reason))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CID: &str = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
-
-    fn document(text: &str) -> Document<'_> {
-        Document {
-            path: Path::new("catalog.toml"),
-            bytes: text.as_bytes(),
-        }
-    }
-
-    fn entry(name: &str) -> CatalogEntry {
-        CatalogEntry {
-            name: name.to_owned(),
-            source: CID.to_owned(),
-            size: Some(4 << 30),
-            sha256: Some([0xab; 32]),
-            kind: Some("text".to_owned()),
-            memory: Some(6 << 30),
-            licence: None,
-            note: Some("of \"quotes\"".to_owned()),
-        }
-    }
-
-    #[test]
-    fn what_is_added_is_read() {
-        let path = Path::new("catalog.toml");
-        let text = add(path, "", &entry("a")).expect("an addition");
-        let text = add(path, &text, &entry("b")).expect("an addition");
-        let catalog = Catalog::parse(&document(&text)).expect("a catalogue");
-        assert_eq!(catalog.entries, [entry("a"), entry("b")]);
-        assert!(text.contains("size = \"4GiB\""), "{text}");
-    }
-
-    #[test]
-    fn an_edit_keeps_what_it_is_not_about() {
-        let path = Path::new("catalog.toml");
-        let before = format!(
-            "# mine\n\n[[entry]]\nsource = '{CID}' # here\nname   = \"x\"\n\n# the other\n[[entry]]\nname = 'y'\nsource = '{CID}'\n# the end\n"
-        );
-        let with = add(path, &before, &entry("z")).expect("an addition");
-        assert!(
-            with.starts_with(before.trim_end_matches("# the end\n")),
-            "{with}"
-        );
-        assert_eq!(remove(path, &with, "z").expect("a removal"), before);
-        let without = remove(path, &before, "y").expect("a removal");
-        let kept = &before[..before.find("\n# the other").expect("there")];
-        assert!(without.starts_with(kept), "{without}");
-        assert!(without.ends_with("# the end\n"), "{without}");
-    }
-
-    #[test]
-    fn mistakes_have_a_place() {
-        let table = |name: &str, more: &str| {
-            format!("[[entry]]\nname = '{name}'\nsource = '{CID}'\n{more}\n")
-        };
-        for (text, expected) in [
-            (table("a b", ""), "2:8: \"a b\" is no name"),
-            (table("", ""), "2:8: \"\" is no name"),
-            (table("a", "size = 'x'"), "4:8: not a size"),
-            (table("a", "sha256 = 'x'"), "4:10: not a SHA-256"),
-            (table("a", "colour = 1"), "4:1: unknown key `colour`"),
-            (
-                table("a", "") + &table("a", ""),
-                "6:8: the name \"a\" is that of line 2 too",
-            ),
-            (
-                "[[entry]]\nname = 'a'\nsource = '@b'\n".to_owned(),
-                "3:10: the source of an entry is no other entry",
-            ),
-        ] {
-            let error = Catalog::parse(&document(&text)).expect_err("a mistake");
-            let error = error.to_string();
-            let rest = error.strip_prefix("catalog.toml:").unwrap_or_default();
-            assert!(rest.starts_with(expected), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_largest_that_fits() {
-        let sized = |name: &str, size: Option<u64>, memory: Option<u64>, kind: &str| CatalogEntry {
-            size,
-            memory,
-            kind: Some(kind.to_owned()),
-            ..entry(name)
-        };
-        let catalog = Catalog {
-            entries: vec![
-                sized("small", Some(1), Some(2), "text"),
-                sized("large", Some(8), Some(10), "text"),
-                sized("middle", Some(4), Some(6), "Text"),
-                sized("twin", Some(4), Some(6), "text"),
-                sized("picture", Some(5), None, "image"),
-                sized("unknown", None, None, "text"),
-            ],
-        };
-        let name = |kind, memory| catalog.largest(kind, memory).map(|entry| &*entry.name);
-        assert_eq!(name(None, 100), Some("large"));
-        assert_eq!(name(Some("text"), 9), Some("middle"));
-        assert_eq!(name(None, 9), Some("picture"), "without a word, its size");
-        assert_eq!(name(Some("text"), 2), Some("small"));
-        assert_eq!(name(None, 1), None);
-    }
+fn sum(
+    document: &Document<'_>,
+    text: Option<Spanned<String>>,
+) -> Result<Option<[u8; 32]>, DocumentError> {
+    let read = |text: Spanned<String>| {
+        let sum = values::sha256(text.get_ref());
+        sum.map_err(|error| document.wrong_at(&text.span(), error.to_string()))
+    };
+    text.map(read).transpose()
 }

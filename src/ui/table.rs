@@ -3,6 +3,7 @@
 //! A table never gets wider than it is told to: a narrow one drops columns and cuts names in the
 //! middle. Without a width, nothing is dropped or cut, for the reader is a program or a pager.
 
+mod catalog;
 mod draft;
 
 use std::time::Duration;
@@ -11,9 +12,8 @@ use crate::download::Status;
 use crate::ui::escape;
 use crate::ui::human;
 use crate::ui::text;
-use crate::ui::view::{
-    AttemptView, CheckedView, DownloadView, EntryView, Fate, GatewayView, SyncedView,
-};
+use crate::ui::view::{AttemptView, CheckedView, DownloadView, Fate, GatewayView, SyncedView};
+pub use catalog::{catalog, updated_catalogs};
 use draft::{Draft, column, draw, name, number, sentence};
 
 /// Entries of a manifest that are all listed; of more only those that were not kept.
@@ -191,35 +191,6 @@ pub fn synced(rows: &[SyncedView], width: Option<u16>) -> String {
             let rows = listed;
             format!("{}\n{sum}", draw(Draft { columns, rows }, width))
         }
-    }
-}
-
-/// The table of `catalog list`, without a line feed at its end.
-pub fn catalog(rows: &[EntryView], width: Option<u16>) -> String {
-    let columns = vec![
-        name("NAME"),
-        column("TYPE", 2),
-        number("SIZE", 0),
-        number("MEMORY", 1),
-        column("LICENCE", 3),
-        sentence("NOTE", 4),
-    ];
-    let text = |text: &Option<String>| escape::text(text.as_deref().unwrap_or("-")).into_owned();
-    let size = |size: Option<u64>| size.map_or("-".to_owned(), human::size);
-    let row = |view: &EntryView| {
-        vec![
-            escape::text(&view.name).into_owned(),
-            text(&view.kind),
-            size(view.size),
-            size(view.memory),
-            text(&view.licence),
-            text(&view.note),
-        ]
-    };
-    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
-    match rows.as_slice() {
-        [] => String::new(),
-        _ => draw(Draft { columns, rows }, width),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::ui::escape;
 use crate::ui::human;
 use crate::ui::view::{
     CapabilitiesView, CidsView, DownloadDetail, DownloadView, EntryView, FileView, ListingView,
-    NamedView, PlanView, ProfileCidView, PruneView, ReceiptView,
+    NamedView, PlanView, ProfileCidView, PruneView, ReceiptView, RemoteState, RemoteView,
 };
 
 /// Files of a directory that are named; of more there is only the number.
@@ -93,6 +93,29 @@ pub fn entry(view: &EntryView) -> String {
     pairs.add_some("memory", view.memory.map(human::size));
     pairs.add_some("licence", view.licence.as_ref());
     pairs.add_some("note", view.note.as_ref());
+    pairs.add("origin", &view.origin);
+    pairs.add_some("hidden by", view.hidden_by.as_ref());
+    pairs.text
+}
+
+/// The text of `catalog show` for a catalogue from elsewhere.
+pub fn remote_catalog(view: &RemoteView) -> String {
+    let state = match view.state {
+        RemoteState::Ok => "fetched",
+        RemoteState::Missing => "not fetched yet",
+        RemoteState::Damaged => "damaged",
+    };
+    let mut pairs = Pairs::default();
+    pairs.add("catalogue", &view.name);
+    pairs.add("source", &view.source);
+    pairs.add_some("sha256", view.sha256.as_ref());
+    pairs.add_some("note", view.note.as_ref());
+    pairs.add("state", state);
+    pairs.add_some("entries", view.entries);
+    pairs.add_some("cid", view.cid.as_ref());
+    pairs.add_some("path", view.content_path.as_ref());
+    pairs.add_some("sequence", view.sequence);
+    pairs.add_some("fetched", view.fetched_at.as_ref());
     pairs.text
 }
 

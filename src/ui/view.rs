@@ -3,6 +3,7 @@
 //! Field names and their order are what `--json` prints; [`table`](crate::ui::table) and
 //! [`text`](crate::ui::text) show the same rows to people. Absent is `null`.
 
+mod catalog;
 mod disk;
 mod gateway;
 mod project;
@@ -14,6 +15,7 @@ use serde::{Serialize, Serializer};
 
 use crate::download::{DownloadId, Proof, Status, Trigger};
 
+pub use catalog::*;
 pub use disk::*;
 pub use gateway::*;
 pub use project::*;

@@ -2,6 +2,7 @@
 
 mod car_files;
 mod catalog;
+mod catalogs;
 mod cid_command;
 mod control;
 mod crash;

@@ -18,7 +18,11 @@ fn follow(start: &str, answers: &[(&str, &str)]) -> Result<Resolved, ChainError>
         match chain.next()? {
             Next::LookUp(name) => {
                 assert_eq!(name.to_string(), *expected);
-                chain.answer(name, target(to));
+                chain.answer(Step {
+                    name,
+                    target: target(to),
+                    sequence: None,
+                });
             }
             done => panic!("{done:?}"),
         }

@@ -7,6 +7,7 @@ pub mod client;
 pub mod dag;
 pub mod dns;
 pub mod gateway;
+pub mod ipns;
 pub mod oracle;
 pub mod pb;
 pub mod sandbox;

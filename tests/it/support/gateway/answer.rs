@@ -13,6 +13,8 @@ use crate::support::pb::{self, Cid, Entity};
 const RAW_TYPE: &str = "application/vnd.ipld.raw";
 const CAR_TYPE: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=n";
 
+const RECORD_TYPE: &str = "application/vnd.ipfs.ipns-record";
+
 /// A response before it goes over the wire.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -127,6 +129,9 @@ impl Site {
             return Answer::text(405, Vec::new(), "method not allowed\n".into());
         }
         if let Some((bytes, etag)) = self.file_at(&request.path) {
+            if request.param("format") == Some("ipns-record") {
+                return Answer::plain(200, RECORD_TYPE, bytes);
+            }
             return self.file(request, bytes, etag.as_deref());
         }
         let Some(address) = Address::parse(&request.path) else {

@@ -1,0 +1,222 @@
+//! The user's catalogue with all that it names: which entry a name means.
+//!
+//! Invariant: the user's own entries come first, then the catalogues from elsewhere in the order
+//! in which the user names them; the first that has a name gives it its meaning.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
+
+use crate::commands::catalog::kept::{self, Kept, Lacking};
+use crate::commands::error::CommandError;
+use crate::disk::place;
+use crate::disk::whole_file::{self, Access};
+use crate::download::{chain, quoted_path};
+use crate::exit::ExitKind;
+use crate::settings::catalog::{Catalog, CatalogEntry, MAX_BYTES, RemoteCatalog, USER};
+use crate::settings::{Document, Settings};
+
+/// The user's catalogue on disk.
+pub(super) struct CatalogFile {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    pub(super) catalog: Catalog,
+}
+
+impl CatalogFile {
+    /// Reads it; one that is not there is empty.
+    pub(super) fn read(settings: &Settings) -> Result<Self, CommandError> {
+        let Some(path) = settings.catalog_file.clone() else {
+            let message = "there is no place for the catalogue: no home directory is known";
+            return Err(CommandError::new(ExitKind::Config, message)
+                .hint("name a configuration file with --config: the catalogue lies beside it"));
+        };
+        let bytes = match whole_file::read_small(&path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_missing() => Vec::new(),
+            Err(error) => {
+                let message = format!("cannot read the catalogue: {}", chain(&error));
+                return Err(CommandError::new(ExitKind::Config, message)
+                    .hint(format!("make it readable: {}", quoted_path(&path))));
+            }
+        };
+        let document = Document {
+            path: &path,
+            bytes: &bytes,
+        };
+        let catalog = Catalog::parse(&document)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self {
+            path,
+            text,
+            catalog,
+        })
+    }
+
+    /// Writes it anew.
+    pub(super) fn write(&self, text: &str) -> Result<(), CommandError> {
+        place::ensure_dir(self.path.parent().unwrap_or(Path::new(".")))?;
+        Ok(whole_file::write_atomic(
+            &self.path,
+            text.as_bytes(),
+            Access::Umask,
+        )?)
+    }
+}
+
+/// A catalogue from elsewhere, and what is kept of it.
+pub(super) struct Shelf {
+    pub(super) remote: RemoteCatalog,
+    pub(super) contents: Result<Contents, Unusable>,
+}
+
+/// What is kept of a catalogue.
+pub(super) struct Contents {
+    pub(super) kept: Kept,
+    pub(super) entries: Vec<CatalogEntry>,
+}
+
+/// Why a catalogue from elsewhere has no entries here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It was never fetched.
+    Missing,
+    /// What was kept is damaged, or of a form that is not understood: this is wrong with it.
+    Damaged(String),
+}
+
+impl Shelf {
+    /// Reads what is kept of a catalogue.
+    pub(super) fn open(settings: &Settings, remote: &RemoteCatalog) -> Result<Self, CommandError> {
+        let damaged = "what was kept of it is damaged".to_owned();
+        let contents = match kept::read(settings, remote)? {
+            Err(Lacking::Missing) => Err(Unusable::Missing),
+            Err(Lacking::Damaged) => Err(Unusable::Damaged(damaged)),
+            Ok(kept) => match entries(remote, kept.text.as_bytes()) {
+                Ok(entries) => Ok(Contents { kept, entries }),
+                Err(error) => Err(Unusable::Damaged(error.message)),
+            },
+        };
+        Ok(Self {
+            remote: remote.clone(),
+            contents,
+        })
+    }
+
+    /// Its entries; none if it has not been fetched.
+    pub(super) fn entries(&self) -> &[CatalogEntry] {
+        self.contents
+            .as_ref()
+            .map_or(&[], |contents| &contents.entries)
+    }
+
+    /// What a user should know, and do, if there is nothing to read.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let name = &self.remote.name;
+        let why = match self.contents.as_ref().err()? {
+            Unusable::Missing => "has not been fetched yet",
+            Unusable::Damaged(why) => &format!("cannot be read: {why}"),
+        };
+        Some(format!(
+            "the catalogue {name} {why}; fetch it with: fetchd catalog update {name}"
+        ))
+    }
+}
+
+/// Reads a catalogue from elsewhere. Messages name it by its source.
+pub(super) fn entries(
+    remote: &RemoteCatalog,
+    bytes: &[u8],
+) -> Result<Vec<CatalogEntry>, CommandError> {
+    let document = Document {
+        path: Path::new(&remote.source),
+        bytes,
+    };
+    Ok(Catalog::parse_remote(&document)?)
+}
+
+/// The user's catalogue, and those from elsewhere that it names.
+pub(super) struct Library {
+    pub(super) file: CatalogFile,
+    pub(super) shelves: Vec<Shelf>,
+}
+
+/// An entry, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed<'a> {
+    pub(super) entry: &'a CatalogEntry,
+    /// [`USER`], or the name of a catalogue from elsewhere.
+    pub(super) origin: &'a str,
+    /// Whose entry its name means instead.
+    pub(super) hidden_by: Option<&'a str>,
+}
+
+impl Library {
+    /// Reads all of it; asks nobody.
+    pub(super) fn open(settings: &Settings) -> Result<Self, CommandError> {
+        let file = CatalogFile::read(settings)?;
+        let remotes = file.catalog.remotes.iter();
+        let shelves = remotes.map(|remote| Shelf::open(settings, remote));
+        Ok(Self {
+            shelves: shelves.collect::<Result<_, _>>()?,
+            file,
+        })
+    }
+
+    /// Every entry, those first whose names mean them.
+    pub(super) fn listed(&self) -> Vec<Listed<'_>> {
+        let own = self.file.catalog.entries.iter().map(|entry| (USER, entry));
+        let others = self.shelves.iter().flat_map(|shelf| {
+            let name = shelf.remote.name.as_str();
+            shelf.entries().iter().map(move |entry| (name, entry))
+        });
+        let mut meanings: HashMap<&str, &str> = HashMap::new();
+        let listed = own.chain(others).map(|(origin, entry)| Listed {
+            entry,
+            origin,
+            hidden_by: claim(&mut meanings, &entry.name, origin),
+        });
+        listed.collect()
+    }
+
+    /// The entry that a name means: `name`, or `catalogue/name`, with or without the `@`.
+    pub(super) fn find(&self, text: &str) -> Result<Listed<'_>, CommandError> {
+        let text = text.strip_prefix('@').unwrap_or(text);
+        let listed = self.listed().into_iter();
+        let found = match text.split_once('/') {
+            Some((origin, name)) => listed
+                .filter(|listed| listed.origin == origin)
+                .find(|listed| listed.entry.name == name),
+            None => listed
+                .filter(|listed| listed.hidden_by.is_none())
+                .find(|listed| listed.entry.name == text),
+        };
+        found.ok_or_else(|| self.unknown(text))
+    }
+
+    fn unknown(&self, name: &str) -> CommandError {
+        let error = CommandError::usage(format!("no entry of the catalogue is called {name:?}"));
+        if let Some(trouble) = self.shelves.iter().find_map(Shelf::trouble) {
+            return error.hint(trouble);
+        }
+        let file = self.file.path.display();
+        error.hint(format!(
+            "see them all with: fetchd catalog list (they are in {file})"
+        ))
+    }
+}
+
+/// Gives the name a meaning, unless it has one: then whose that is.
+fn claim<'a>(
+    meanings: &mut HashMap<&'a str, &'a str>,
+    name: &'a str,
+    origin: &'a str,
+) -> Option<&'a str> {
+    match meanings.entry(name) {
+        Entry::Occupied(there) => Some(there.get()),
+        Entry::Vacant(place) => {
+            place.insert(origin);
+            None
+        }
+    }
+}

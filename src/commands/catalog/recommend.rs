@@ -1,0 +1,84 @@
+//! `catalog recommend`: the largest entry that fits this machine.
+
+use crate::cli::{Global, Recommend};
+use crate::commands::catalog::library::{Library, Listed};
+use crate::commands::catalog::{notice, notice_troubles, view};
+use crate::commands::context::show;
+use crate::commands::error::CommandError;
+use crate::disk::memory;
+use crate::settings::Settings;
+use crate::settings::catalog::{CatalogEntry, largest};
+use crate::ui::human;
+use crate::ui::view::RecommendedView;
+
+/// Names it, and says why.
+pub(super) fn run(
+    global: &Global,
+    settings: &Settings,
+    args: &Recommend,
+) -> Result<(), CommandError> {
+    let library = Library::open(settings)?;
+    let memory = args.memory.or_else(memory::usable).ok_or_else(|| {
+        CommandError::usage("this system does not say how much memory there is")
+            .hint("say it with: fetchd catalog recommend --memory 16GiB")
+    })?;
+    let kind = args.kind.as_deref();
+    let listed = library.listed();
+    let can_be_named =
+        |listed: &&Listed<'_>| listed.hidden_by.is_none() && listed.entry.is_of(kind);
+    let of_kind: Vec<&Listed<'_>> = listed.iter().filter(can_be_named).collect();
+    let entries: Vec<&CatalogEntry> = of_kind.iter().map(|listed| listed.entry).collect();
+    let found = largest(entries.iter().copied(), memory);
+    let reason = reason(&entries, kind, memory, found);
+    let is_found =
+        |listed: &&&Listed<'_>| found.is_some_and(|found| std::ptr::eq(found, listed.entry));
+    let recommended = of_kind.iter().find(is_found).map(|listed| view(listed));
+    let document = RecommendedView {
+        recommended: recommended.as_ref(),
+        memory,
+        reason: &reason,
+    };
+    notice_troubles(global, &library);
+    notice(global, &reason);
+    show(global, &document, || {
+        let name = recommended.as_ref().map(|entry| entry.name.clone());
+        name.unwrap_or_default()
+    })
+}
+
+/// Why this one of these, or none.
+fn reason(
+    entries: &[&CatalogEntry],
+    kind: Option<&str>,
+    memory: u64,
+    found: Option<&CatalogEntry>,
+) -> String {
+    let room = human::size(memory);
+    let among = match kind {
+        Some(kind) => format!("of type {kind:?}"),
+        None => "in the catalogue".to_owned(),
+    };
+    let mut least = entries.iter().filter_map(|entry| entry.least_memory());
+    if let Some((entry, needs)) = found.and_then(|entry| Some((entry, entry.least_memory()?))) {
+        let others = match least.filter(|least| *least > memory).count() {
+            0 => String::new(),
+            1 => "; 1 other needs more than there is".to_owned(),
+            larger => format!("; {larger} others need more than there is"),
+        };
+        return format!(
+            "{} is the largest {among} that fits: it needs {} of {room}{others}",
+            entry.name,
+            human::size(needs)
+        );
+    }
+    match (least.next(), entries.is_empty()) {
+        (Some(first), _) => format!(
+            "nothing {among} fits into {room}: the smallest needs {}",
+            human::size(least.fold(first, u64::min))
+        ),
+        (None, false) => {
+            format!("nothing {among} says how large it is, or how much memory it needs")
+        }
+        (None, true) => format!("there is nothing {among}"),
+    }
+}
