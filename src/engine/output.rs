@@ -46,7 +46,7 @@ impl Output {
         matches!(self, Output::File(_) | Output::Tree(_) | Output::View(_))
     }
 
-    /// Opens the file at this path of the tree, or makes it.
+    /// Opens the file at this path of the tree, or makes it where the tree is being built.
     ///
     /// # Errors
     /// It cannot be opened, or something else is there.
@@ -54,8 +54,12 @@ impl Output {
         match self {
             Output::File(part) => Ok(part.clone()),
             Output::Tree(tree) => open_or_create(&mut lock(tree), &TreePath::parse(path)?),
-            Output::Undecided | Output::View(_) | Output::Stdout => {
-                unreachable!("only what is being built is written to")
+            // It was there a moment ago.
+            Output::View(_) => self
+                .open_existing(path)?
+                .ok_or_else(|| DiskError::NotRegular { path: path.into() }),
+            Output::Undecided | Output::Stdout => {
+                unreachable!("only what lies on a disk is opened")
             }
         }
     }
@@ -68,7 +72,8 @@ impl Output {
         match self {
             Output::File(part) => Ok(Some(part.clone())),
             Output::Tree(tree) => lock(tree).open_file(&TreePath::parse(path)?),
-            Output::Undecided | Output::View(_) | Output::Stdout => Ok(None),
+            Output::View(view) => view.read_part(&TreePath::parse(path)?),
+            Output::Undecided | Output::Stdout => Ok(None),
         }
     }
 

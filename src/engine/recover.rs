@@ -6,6 +6,9 @@
 //! bytes in flight are lost, and no change goes unnoticed. Runs on a thread of its own, since it
 //! reads as much as there is; it can be stopped at every entry and every leaf.
 
+mod twins;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +26,9 @@ use crate::engine::coordinator::{Stop, refusal};
 use crate::engine::failure::{disk_failure, store_failure};
 use crate::engine::files::FinishedFile;
 use crate::engine::output::Output;
-use crate::engine::plan::{EntryId, Expansion, Inline, Piece, PieceKind, Plan, PlanError};
+use crate::engine::plan::{
+    EntryId, Expansion, FilePlan, Inline, Piece, PieceKind, Plan, PlanError,
+};
 use crate::engine::prove::FileSum;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
@@ -125,7 +130,8 @@ impl Recovery {
     /// # Errors
     /// See [`RecoveryError`].
     pub fn run(&self, mut plan: Plan) -> Result<Recovered, RecoveryError> {
-        let mut has_lost = self.check_finished(&mut plan)?;
+        let reopened = self.reopen_changed(&mut plan)?;
+        let mut has_lost = false;
         let tree = self.store.tree(self.id).wait()?;
         plan.restore(self.root, &tree)?;
         let mut hashes = Vec::new();
@@ -140,10 +146,16 @@ impl Recovery {
                 has_lost |= self.recover_entry(&mut plan, &row, &mut hashes)?;
                 Ok(())
             })?;
+            if self.access == Access::Read {
+                self.compare_twins(&mut plan)?;
+            }
         } else {
             let root = FileRow::unknown_root(&cid::text(&self.root));
             has_lost |= self.recover_entry(&mut plan, &root, &mut hashes)?;
         }
+        let is_lost =
+            |(id, _)| reopened.contains(&id) && !plan.file(id).is_some_and(FilePlan::is_complete);
+        has_lost |= plan.entries().any(is_lost);
         let used_leaves =
             tree.used_leaves || plan.files().any(|(_, file)| !file.by_leaves().is_empty());
         Ok(Recovered {
@@ -182,24 +194,26 @@ impl Recovery {
         }
     }
 
-    /// Looks at every file that is recorded as finished; one that is not as it was left is opened
-    /// again. Whether there was any.
-    fn check_finished(&self, plan: &mut Plan) -> Result<bool, RecoveryError> {
-        let mut lost = Vec::new();
+    /// Looks at every file that is recorded as finished; those that are not as they were left are
+    /// opened again, to be proved once more from what is there.
+    fn reopen_changed(&self, plan: &mut Plan) -> Result<BTreeSet<EntryId>, RecoveryError> {
+        let mut changed = BTreeSet::new();
         let finished = |after| self.store.finished_files(self.id, after, PAGE);
         self.each_row(finished, |row| {
             let now = self.output.fingerprint(&row.file.path);
             match now.is_some() && now == row.state.fingerprint {
                 true => plan.know_finished(&row),
-                false => lost.push(row.file.index),
+                false => {
+                    changed.insert(row.file.index);
+                }
             }
             Ok(())
         })?;
-        let has_lost = !lost.is_empty();
-        if has_lost && self.access == Access::ReadWrite {
-            self.store.reopen_files(self.id, self.run, lost).wait()?;
+        if !changed.is_empty() {
+            let indexes = changed.iter().copied().collect();
+            self.store.reopen_files(self.id, self.run, indexes).wait()?;
         }
-        Ok(has_lost)
+        Ok(changed)
     }
 
     /// Finds out what is there of one unfinished entry; whether it is less than was recorded.

@@ -4,10 +4,12 @@
 //! one name may find another; [`TreeView::walk`] gives the names as they are kept.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::disk::error::DiskError;
+use crate::disk::part::PartFile;
 use crate::disk::platform::Dir;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::entry::{EntryFacts, EntryKind};
@@ -52,16 +54,31 @@ impl TreeView {
     /// # Errors
     /// [`DiskError::NotRegular`] if something else is there.
     pub fn read_file(&self, path: &TreePath) -> Result<Option<RandomFile>, DiskError> {
-        let on_disk = path.below(self.root.path());
+        let file = self.open_regular(path)?;
+        file.map(|file| RandomFile::of(file, &path.below(self.root.path())))
+            .transpose()
+    }
+
+    /// The same as a part, which can only be read: to prove again what an earlier run installed.
+    ///
+    /// # Errors
+    /// As [`TreeView::read_file`].
+    pub fn read_part(&self, path: &TreePath) -> Result<Option<PartFile>, DiskError> {
+        let file = self.open_regular(path)?;
+        file.map(|file| PartFile::in_tree(file, &path.below(self.root.path())))
+            .transpose()
+    }
+
+    fn open_regular(&self, path: &TreePath) -> Result<Option<File>, DiskError> {
         match self.inspect(path)?.map(|facts| facts.kind) {
             None => Ok(None),
             Some(EntryKind::File) => {
-                let file = self
-                    .root
-                    .at("open", path, |dir, name| dir.open_file(name, false))?;
-                RandomFile::of(file, &on_disk).map(Some)
+                let open = |dir: &Dir, name: &OsStr| dir.open_file(name, false);
+                self.root.at("open", path, open).map(Some)
             }
-            Some(_) => Err(DiskError::NotRegular { path: on_disk }),
+            Some(_) => Err(DiskError::NotRegular {
+                path: path.below(self.root.path()),
+            }),
         }
     }
 
