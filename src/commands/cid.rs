@@ -15,10 +15,11 @@ use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::content::importer::{Profile, Root};
-use crate::disk::place::{Nonce, Target};
+use crate::disk::inspect;
+use crate::disk::part::PartFile;
+use crate::disk::place::Target;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
-use crate::disk::{inspect, install};
 use crate::download::chain;
 use crate::engine::{CarOf, Namer, Names, NamingError};
 use crate::exit::ExitKind;
@@ -87,7 +88,7 @@ fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, Comman
         let message = "the CAR cannot lie in the directory whose blocks it holds";
         return Err(CommandError::usage(message).hint("name another place with --car"));
     }
-    let part = target.part_path(&Nonce::random());
+    let part = target.scratch_path();
     let is_stopped = Arc::new(AtomicBool::new(false));
     let work = {
         let (path, profile, force) = (args.path.clone(), *profile, args.force);
@@ -96,7 +97,7 @@ fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, Comman
     };
     let written = or_signal(work, &is_stopped);
     if written.is_err() {
-        install::remove(&part)?;
+        PartFile::discard(&part)?;
     }
     written
 }

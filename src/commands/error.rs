@@ -160,10 +160,10 @@ impl From<StoreError> for CommandError {
 
 impl From<DiskError> for CommandError {
     fn from(error: DiskError) -> Self {
-        let kind = if error.is_uncreatable() {
-            ExitKind::Exists
-        } else {
-            ExitKind::Disk
+        let kind = match &error {
+            DiskError::Locked { .. } => ExitKind::Retry,
+            error if error.is_uncreatable() => ExitKind::Exists,
+            _ => ExitKind::Disk,
         };
         Self::of(kind, &error)
     }

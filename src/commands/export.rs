@@ -10,10 +10,11 @@ use crate::commands::transfer::{self, Transfer};
 use crate::commands::{options, select};
 use crate::content::cid;
 use crate::content::hash::hex;
-use crate::disk::place::{Nonce, Target};
+use crate::disk::part::PartFile;
+use crate::disk::place::Target;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
-use crate::disk::{DiskError, inspect, install};
+use crate::disk::{DiskError, inspect};
 use crate::download::{DownloadId, Status, chain};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
@@ -144,7 +145,7 @@ fn write(
     force: bool,
     total: Option<u64>,
 ) -> Result<(Exported, [u8; 32]), CommandError> {
-    let part = target.part_path(&Nonce::random());
+    let part = target.scratch_path();
     let (path, temporary) = (target.path().to_path_buf(), part.clone());
     let work = move |watch: &transfer::Watch| {
         let mut car = CarPart::create(&temporary)?;
@@ -157,7 +158,7 @@ fn write(
     let written = transfer.on_a_thread(total, work);
     let written = written.and_then(|written| written.map_err(|error| failed(&error)));
     if !matches!(written, Ok(Some(_))) {
-        install::remove(&part)?;
+        PartFile::discard(&part)?;
     }
     written?.ok_or_else(|| {
         CommandError::new(
@@ -172,6 +173,7 @@ fn failed(error: &ExportError) -> CommandError {
     let kind = match error {
         ExportError::Stopped => ExitKind::Interrupted,
         ExportError::Disk(DiskError::Exists { .. }) => ExitKind::Exists,
+        ExportError::Disk(DiskError::Locked { .. }) => ExitKind::Retry,
         ExportError::Disk(error) if error.is_uncreatable() => ExitKind::Exists,
         ExportError::Disk(_) | ExportError::Source(_) => ExitKind::Disk,
         ExportError::Store(error) => error.exit_kind(),

@@ -79,6 +79,25 @@ impl PartFile {
         Ok(Some(Self::new(file, path, false)))
     }
 
+    /// Removes a part, unless a process holds its lock; whether it is gone, which it is too if
+    /// there was none.
+    ///
+    /// # Errors
+    /// When it is there and stays.
+    pub fn discard(path: &Path) -> Result<bool, DiskError> {
+        let part = match Self::open(path) {
+            Err(DiskError::NotRegular { .. }) => None,
+            opened => opened?,
+        };
+        if part
+            .as_ref()
+            .is_some_and(|part| !part.try_lock().unwrap_or(true))
+        {
+            return Ok(false);
+        }
+        install::remove(path).map(|()| true)
+    }
+
     /// A part in a tree: opened by handle, `path` serves messages only, and the tree makes the
     /// name durable.
     pub(super) fn in_tree(file: File, path: &Path) -> Result<Self, DiskError> {
@@ -450,6 +469,18 @@ mod tests {
         assert!(!second.try_lock().unwrap());
         drop(clone);
         assert!(second.try_lock().unwrap());
+    }
+
+    #[test]
+    fn only_a_part_that_nobody_holds_is_discarded() {
+        let dir = dir();
+        let path = dir.path().join("part");
+        assert!(PartFile::discard(&path).unwrap());
+        let part = PartFile::create(&path).unwrap();
+        assert!(part.try_lock().unwrap());
+        assert!(!PartFile::discard(&path).unwrap() && path.exists());
+        drop(part);
+        assert!(PartFile::discard(&path).unwrap() && !path.exists());
     }
 
     #[cfg(target_os = "linux")]

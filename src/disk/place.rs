@@ -105,6 +105,14 @@ impl Target {
         sibling(&self.path, &format!(".{nonce}{PART_SUFFIX}"))
     }
 
+    /// Where the part lies of work that no record knows, such as an export. A repeat finds what a
+    /// killed one left there, so that it does not stay for ever.
+    pub fn scratch_path(&self) -> PathBuf {
+        let hash = blake3::hash(self.path.as_os_str().as_encoded_bytes());
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        self.part_path(&Nonce(u32::from_be_bytes([a, b, c, d])))
+    }
+
     /// Where the CAR with this nonce is written while its blocks are still in the part.
     pub fn car_part_path(&self, nonce: &Nonce) -> PathBuf {
         sibling(&self.path, &format!(".{nonce}.car{PART_SUFFIX}"))

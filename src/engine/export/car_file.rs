@@ -62,11 +62,19 @@ pub(in crate::engine) struct Appender {
 }
 
 impl Appender {
-    /// Begins anew at this path; what an earlier try left there goes.
+    /// Begins anew at this path; what an earlier try left there goes, unless that is still being
+    /// made.
     pub fn create(path: &Path) -> Result<Self, DiskError> {
-        install::remove(path)?;
+        let locked = || DiskError::Locked { path: path.into() };
+        if !PartFile::discard(path)? {
+            return Err(locked());
+        }
+        let part = PartFile::create(path)?;
+        if !part.try_lock()? {
+            return Err(locked());
+        }
         Ok(Self {
-            part: PartFile::create(path)?,
+            part,
             written: 0,
             buffer: Vec::with_capacity(2 * PIECE),
         })
