@@ -33,6 +33,7 @@ mod limits;
 mod local;
 mod ls;
 mod plain;
+mod power;
 mod queue;
 mod records;
 mod refusals;

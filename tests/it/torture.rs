@@ -18,9 +18,9 @@
 
 pub mod disk;
 mod network;
-mod place;
-mod scenario;
-mod sweep;
+pub mod place;
+pub mod scenario;
+pub mod sweep;
 
 use sweep::Sweep;
 
@@ -31,10 +31,10 @@ const SAMPLE: usize = 150;
 fn every_fault_at_every_point() {
     let sweep = Sweep::record();
     let tally = match std::env::var("FETCHD_TORTURE").as_deref() {
-        Err(_) => sweep.sample(seed(), SAMPLE),
+        Err(_) => sweep.sample(seed("FETCHD_TORTURE_SEED"), SAMPLE),
         Ok("full") => sweep.run(|_| true),
         Ok(wanted) => match wanted.parse() {
-            Ok(size) => sweep.sample(seed(), size),
+            Ok(size) => sweep.sample(seed("FETCHD_TORTURE_SEED"), size),
             Err(_) => sweep.run(|name| name.contains(wanted)),
         },
     };
@@ -42,8 +42,9 @@ fn every_fault_at_every_point() {
     assert!(tally.is_clean(), "{tally}");
 }
 
-fn seed() -> u64 {
-    let given = std::env::var("FETCHD_TORTURE_SEED").ok();
+/// What this variable says, or the time.
+pub fn seed(variable: &str) -> u64 {
+    let given = std::env::var(variable).ok();
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
     given
         .and_then(|seed| seed.parse().ok())
@@ -51,6 +52,6 @@ fn seed() -> u64 {
 }
 
 #[expect(clippy::print_stderr, reason = "the figures are what the sweep is for")]
-fn say(text: &str) {
+pub fn say(text: &str) {
     eprintln!("{text}");
 }

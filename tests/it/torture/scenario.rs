@@ -32,6 +32,8 @@ pub struct Scenario {
     pub resumes: bool,
     /// Whether its events are those of a download.
     pub has_events: bool,
+    /// Whether the gateways can send the rest of something.
+    pub goes_on: bool,
 }
 
 /// What the gateways have.
@@ -53,11 +55,17 @@ impl Scenario {
             makes: &["file"],
             resumes: true,
             has_events: true,
+            goes_on: true,
         }
     }
 
     fn file(name: &'static str, features: Features) -> Self {
         Self::new(name, Content::File(dag()), &[features])
+    }
+
+    /// Whether one process alone does it.
+    pub fn is_alone(&self) -> bool {
+        !matches!(self.half_way, Some((_, Act::Command(_))))
     }
 
     /// The gateways, not yet started.
@@ -158,7 +166,10 @@ pub fn all() -> Vec<Scenario> {
         Scenario::file("range", Features::ALL),
         Scenario::file("car", Features::TRUSTLESS),
         Scenario::file("blocks", Features::RAW),
-        Scenario::file("whole car", Features::WHOLE_CAR),
+        Scenario {
+            goes_on: false,
+            ..Scenario::file("whole car", Features::WHOLE_CAR)
+        },
         Scenario::new("profile", Content::File(usual()), &[Features::PLAIN]),
         Scenario::new(
             "two gateways",
@@ -173,11 +184,12 @@ pub fn all() -> Vec<Scenario> {
             ..Scenario::new(name, Content::Tree(tree()), &[features])
         });
     }
-    for (name, features) in [
-        ("https", Features::PLAIN),
-        ("https, no ranges", Features::PLAIN_WHOLE),
+    for (name, features, goes_on) in [
+        ("https", Features::PLAIN, true),
+        ("https, no ranges", Features::PLAIN_WHOLE, false),
     ] {
         all.push(Scenario {
+            goes_on,
             command: |place| {
                 let sum = sha256(&seeded(7, SIZE));
                 place.get("file", &["--sha256", &sum])

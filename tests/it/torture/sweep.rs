@@ -165,7 +165,7 @@ fn record(scenario: Arc<Scenario>, traces: bool) -> Recording {
 }
 
 /// Runs the scenario's command, stopped half-way if that is what it is about.
-fn run(place: &Place, wrapper: &[String]) -> Output {
+pub fn run(place: &Place, wrapper: &[String]) -> Output {
     let running = place.sandbox.fetchd_under(wrapper, place.command());
     let Some((at, act)) = place.scenario().half_way else {
         return running.run();
@@ -240,6 +240,13 @@ fn finish(place: &Place, mut output: Output) {
     place.check_end(&output, &story);
 }
 
+/// What a panic said.
+pub fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words")
+}
+
 /// The figures of a sweep.
 #[derive(Default)]
 pub struct Tally {
@@ -264,11 +271,7 @@ impl Tally {
                 self.most_again = self.most_again.max(cost.again);
             }
             Err(panic) => {
-                let text = panic
-                    .downcast_ref::<String>()
-                    .map(String::as_str)
-                    .or(panic.downcast_ref::<&str>().copied())
-                    .unwrap_or("a panic without words");
+                let text = text_of(&*panic);
                 self.wrong_bytes += usize::from(text.starts_with("WRONG BYTES"));
                 self.dead_ends += usize::from(text.contains("DEAD END"));
                 super::say(&format!("=== {name}\n{text}"));
