@@ -19,13 +19,12 @@ use crate::content::hash::VerifiedBlock;
 use crate::content::path::Resolution;
 use crate::download::Failure;
 use crate::engine::Options;
-use crate::engine::blocks::ask::{Answer, Fault, ask};
+use crate::engine::blocks::ask::{Answer, Fault, Question, ask};
 use crate::engine::failure::{content_failure, path_failure};
 use crate::engine::give_up;
 use crate::engine::plan;
 use crate::engine::provider::{self, Budget, Provider, Transport};
 use crate::exit::ExitKind;
-use crate::gateway::error::Advice;
 
 pub use listing::{Listed, ListedKind, Listing, facts};
 
@@ -115,10 +114,7 @@ impl Blocks {
                 match self.choose(&cid, &load) {
                     Choice::Ask(index, form) => {
                         load[index] += 1;
-                        self.providers[index].tempo.asked(Instant::now());
-                        let place = self.providers[index].place.clone();
-                        let max = self.options.limits.max_block;
-                        running.push(ask(place, index, form, cid, max));
+                        running.push(ask(self.question(index, form, cid)));
                     }
                     Choice::Nobody => take(cid, None),
                     Choice::Later => {
@@ -139,6 +135,19 @@ impl Blocks {
             } else {
                 self.rest().await;
             }
+        }
+    }
+
+    fn question(&mut self, index: usize, form: Transport, cid: Cid) -> Question {
+        let (provider, sent) = (&mut self.providers[index], Instant::now());
+        provider.tempo.asked(sent);
+        Question {
+            place: provider.place.clone(),
+            index,
+            form,
+            cid,
+            sent,
+            max: self.options.limits.max_block,
         }
     }
 
@@ -170,12 +179,13 @@ impl Blocks {
             index,
             form,
             cid,
+            sent,
             result,
         } = answer;
         let bytes = match result {
             Ok(bytes) => bytes,
             Err(fault) => {
-                self.failed(index, form, &cid, &fault);
+                self.failed(index, form, &cid, &fault, sent);
                 return None;
             }
         };
@@ -195,21 +205,22 @@ impl Blocks {
         }
     }
 
-    fn failed(&mut self, index: usize, form: Transport, cid: &Cid, fault: &Fault) {
-        let now = Instant::now();
+    /// Whoever was asked for `cid` at the time `sent` did not bring it.
+    fn failed(&mut self, index: usize, form: Transport, cid: &Cid, fault: &Fault, sent: Instant) {
         let budget = Budget {
             backoff: self.options.backoff,
             max_wait: self.options.max_wait,
             jitter: 0.5,
-            now,
+            now: Instant::now(),
         };
         let provider = &mut self.providers[index];
         provider.last_error = Some(fault.message());
         match fault {
             Fault::Empty => drop(provider.useless(form, Some(cid), true)),
+            fault if fault.is_too_large() => drop(provider.sent_too_much(form)),
             fault => {
                 let advice = fault.advice();
-                provider.failed(form, Some(cid), advice, &budget, now);
+                provider.failed(form, Some(cid), advice, &budget, sent);
             }
         }
     }
@@ -239,15 +250,4 @@ impl Blocks {
 fn inlined(cid: &Cid) -> Option<Option<VerifiedBlock>> {
     let data = Bytes::copy_from_slice(cid::identity(cid)?);
     Some(VerifiedBlock::check(*cid, data).ok())
-}
-
-impl Fault {
-    fn advice(&self) -> Advice {
-        match self {
-            Fault::Gateway(error) => error.advice(),
-            Fault::File(_) => Advice::Stop,
-            Fault::Absent | Fault::Empty => Advice::Absent,
-            Fault::Car(_) => Advice::Unsupported,
-        }
-    }
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::content::car::CarError;
 use crate::content::cid::Cid;
 use crate::content::ranges::ByteRange;
+use crate::engine::bad_car;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::chain;
 use crate::engine::input::{Input, TaskEnd, TaskId};
@@ -17,7 +18,6 @@ use crate::engine::receive::EARLY_LIMIT;
 use crate::engine::task::{Aim, Task};
 use crate::event::What;
 use crate::gateway::capability::Known;
-use crate::gateway::car_file::CarFileError;
 use crate::gateway::error::Advice;
 use crate::store::Attempt;
 
@@ -63,11 +63,7 @@ impl Coordinator<'_> {
             }
             TaskEnd::Local(end) => self.local_ended(id, end),
             TaskEnd::CarFile(error) => {
-                let advice = match error {
-                    CarFileError::TooLarge { .. } => Advice::Unprovable,
-                    CarFileError::Disk(_) | CarFileError::NotCar { .. } => Advice::Stop,
-                };
-                self.exchange_failed(id, advice, chain(&error));
+                self.exchange_failed(id, bad_car::on_disk(&error), chain(&error));
             }
         }
         self.retire(id);
@@ -177,14 +173,7 @@ impl Coordinator<'_> {
     fn car_broke(&mut self, id: TaskId, error: &CarError) {
         let brought = self.net.tasks.get(&id).map_or(0, |task| task.useful);
         self.tally.reached_provider = true;
-        let advice = match error {
-            _ if brought > 0 => Advice::Retry { after: None },
-            // Not even a header came: whatever that was, it was no CAR.
-            CarError::Truncated { offset: 0, .. } => Advice::Elsewhere,
-            CarError::Truncated { .. } => Advice::Retry { after: None },
-            _ => Advice::Unsupported,
-        };
-        self.exchange_failed(id, advice, chain(error));
+        self.exchange_failed(id, bad_car::sent(error, brought > 0), chain(error));
     }
 
     fn is_for_block(&self, id: TaskId) -> bool {

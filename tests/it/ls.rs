@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::dag::{Dag, Dir, Recipe};
-use crate::support::gateway::{Features, Gateway};
+use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 
 fn tree() -> Dag {
@@ -147,4 +147,25 @@ fn a_gateway_that_lies_is_not_believed() {
     let honest = Gateway::of(&dag).start();
     let output = ls(&sandbox, &dag.source(), &[&liar, &honest]).exits(0);
     assert_eq!(names(&output.document()).len(), 5);
+}
+
+#[test]
+fn requests_that_fail_together_are_one_failure() {
+    let (sandbox, dag) = (Sandbox::new(), tree());
+    sandbox.config("max_retries = 1\nbackoff_initial = \"1ms\"");
+    let mut gateway = Gateway::of(&dag).features(Features {
+        car: false,
+        ..Features::default()
+    });
+    // The root comes; the three entries that need a block are then asked for at once.
+    for nth in 2..=4 {
+        gateway = gateway.on(On::raw().nth(nth), Fault::status(503));
+    }
+    let gateway = gateway.start();
+    let output = ls(&sandbox, &dag.source(), &[&gateway]).exits(0);
+    let names = names(&output.document());
+    assert!(
+        names.iter().all(|(_, kind, _)| kind != "unknown"),
+        "{names:?}"
+    );
 }

@@ -1,14 +1,17 @@
 //! One exchange for one block, and one for all blocks of a directory.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use crate::content::car::{CarError, CarParser, Limits, Section};
 use crate::content::cid::Cid;
+use crate::engine::bad_car;
 use crate::engine::failure::chain;
 use crate::engine::fetch::MAX_CAR_HEADER;
 use crate::engine::provider::{Place, Transport};
 use crate::gateway::car_file::CarFileError;
-use crate::gateway::error::GatewayError;
+use crate::gateway::error::{Advice, GatewayError};
 use crate::gateway::request::{CarRequest, Gateway, Scope};
 
 /// An answer may bring this many bytes that nobody asked for before it is cut.
@@ -22,6 +25,8 @@ pub struct Answer {
     pub form: Transport,
     /// For what.
     pub cid: Cid,
+    /// When.
+    pub sent: Instant,
     /// The bytes, not proved.
     pub result: Result<Bytes, Fault>,
 }
@@ -52,10 +57,53 @@ impl Fault {
             Fault::Car(error) => chain(error),
         }
     }
+
+    /// What to do about whoever was asked.
+    pub fn advice(&self) -> Advice {
+        match self {
+            Fault::Gateway(error) => error.advice(),
+            Fault::File(error) => bad_car::on_disk(error),
+            Fault::Absent | Fault::Empty => Advice::Absent,
+            Fault::Car(error) => bad_car::sent(error, false),
+        }
+    }
+
+    /// Whether a block is larger than a block may be.
+    pub fn is_too_large(&self) -> bool {
+        match self {
+            Fault::Gateway(error) => error.is_too_large(),
+            Fault::Car(error) => matches!(error, CarError::SectionTooLarge { .. }),
+            Fault::File(_) | Fault::Absent | Fault::Empty => false,
+        }
+    }
+}
+
+/// A question for one provider.
+pub struct Question {
+    /// How to reach it.
+    pub place: Place,
+    /// Which it is.
+    pub index: usize,
+    /// In which form it is asked.
+    pub form: Transport,
+    /// For what.
+    pub cid: Cid,
+    /// When.
+    pub sent: Instant,
+    /// Most bytes that a block may have.
+    pub max: u64,
 }
 
 /// Asks one provider for one block.
-pub async fn ask(place: Place, index: usize, form: Transport, cid: Cid, max: u64) -> Answer {
+pub async fn ask(question: Question) -> Answer {
+    let Question {
+        place,
+        index,
+        form,
+        cid,
+        sent,
+        max,
+    } = question;
     let result = match (place, form) {
         (Place::Car(car), _) => match car.block(&cid, max) {
             Ok(block) => block.ok_or(Fault::Absent),
@@ -73,6 +121,7 @@ pub async fn ask(place: Place, index: usize, form: Transport, cid: Cid, max: u64
         index,
         form,
         cid,
+        sent,
         result,
     }
 }

@@ -194,11 +194,11 @@ impl Blocks {
             }
         };
         let mut is_done = |_| names.borrow().shards.is_empty();
-        let sent = ask::stream(&gateway, &request, max, &mut take, &mut is_done).await;
-        match sent {
+        let sent = Instant::now();
+        let end = ask::stream(&gateway, &request, max, &mut take, &mut is_done).await;
+        match end.err().unwrap_or(ask::Fault::Empty) {
             _ if bytes > 0 => self.providers[index].proved(Transport::Car, bytes),
-            Ok(()) => self.failed(index, Transport::Car, root, &ask::Fault::Empty),
-            Err(fault) => self.failed(index, Transport::Car, root, &fault),
+            fault => self.failed(index, Transport::Car, root, &fault, sent),
         }
         outcome
     }
