@@ -1,7 +1,7 @@
 //! What files and trees on disk are called: their CIDs under importer profiles, in one pass.
 //!
 //! Reads and hashes, and writes nothing but the CAR that somebody wants of it. Invariant: each file
-//! is read once, from front to back, however many profiles there are; of a tree, memory holds the
+//! is read from front to back, once for all profiles that are asked for; of a tree, memory holds the
 //! entries and no file.
 
 mod car;
@@ -12,18 +12,19 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::content::hash::FileSha256;
+use crate::content::cid::Cid;
 use crate::content::importer::{
     Block, DirectoryError, Importer, Named, Profile, Root, directory, symlink,
 };
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::{EntryKind, TreeView, WalkEntry};
+use crate::engine::crew::Crew;
 
 pub use crate::engine::naming::car::CarOf;
 
 /// Bytes read at once.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 512 << 10;
 
 /// What something is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,60 +71,76 @@ impl<'a> Namer<'a> {
         Self { profiles, car }
     }
 
-    /// Names a file.
+    /// Names a file, and makes its SHA-256.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn file(&mut self, file: &RandomFile) -> Result<Names, NamingError> {
+        self.read_file(file, true)
+    }
+
+    fn read_file(&mut self, file: &RandomFile, with_sum: bool) -> Result<Names, NamingError> {
         let mut at = 0;
-        self.name(&mut |buffer| {
+        let mut read = |buffer: &mut [u8]| {
             let len = file.read_at(at, buffer)?;
             at += len as u64;
             Ok(len)
-        })
+        };
+        self.name(&mut read, with_sum)
     }
 
-    /// Names what a stream holds, to its end.
+    /// Names what a stream holds, to its end, and makes its SHA-256.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn stream(&mut self, stream: &mut dyn Read) -> Result<Names, NamingError> {
-        self.name(&mut |buffer| loop {
+        let mut read = |buffer: &mut [u8]| loop {
             match stream.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => return Ok(read?),
             }
-        })
+        };
+        self.name(&mut read, true)
     }
 
     fn name(
         &mut self,
         read: &mut dyn FnMut(&mut [u8]) -> Result<usize, NamingError>,
+        with_sum: bool,
     ) -> Result<Names, NamingError> {
-        let (mut importer, mut sha256) = (Importer::new(self.profiles), FileSha256::new());
-        let mut buffer = vec![0; PIECE];
+        // Blocks of a CAR come in order: from one thread.
+        let (aside, here) = match &self.car {
+            Some(_) => (&[][..], Some(Importer::new(self.profiles))),
+            None => (self.profiles, None),
+        };
+        let (mut crew, mut here) = (Crew::new(aside), here);
+        if with_sum {
+            crew = crew.with_sha256();
+        }
         loop {
-            let len = read(&mut buffer)?;
+            let mut piece = vec![0; PIECE];
+            let len = read(&mut piece)?;
             if len == 0 {
                 break;
             }
-            sha256.update(&buffer[..len]);
-            let piece = Bytes::copy_from_slice(&buffer[..len]);
-            match &mut self.car {
-                Some(car) => importer.push_with(&piece, &mut |block| car.put(&block)),
-                None => importer.push(&piece),
+            piece.truncate(len);
+            let piece = Bytes::from(piece);
+            if let (Some(importer), Some(car)) = (&mut here, &mut self.car) {
+                importer.push_with(&piece, &mut |block| car.put(&block));
             }
+            crew.push(piece);
             self.check()?;
         }
-        let import = match &mut self.car {
-            Some(car) => importer.finish_with(&mut |block| car.put(&block)),
-            None => importer.finish(),
+        let totals = crew.finish();
+        let roots = match (here, &mut self.car) {
+            (Some(importer), Some(car)) => importer.finish_with(&mut |block| car.put(&block)).roots,
+            _ => totals.roots,
         };
         self.check()?;
         Ok(Names {
-            size: import.size,
-            sha256: Some(sha256.finish()),
-            roots: import.roots,
+            size: totals.size,
+            sha256: totals.sha256,
+            roots,
         })
     }
 
@@ -151,7 +168,7 @@ impl<'a> Namer<'a> {
         for entry in found {
             let roots = match entry.facts.kind {
                 EntryKind::File => {
-                    let names = self.file(&view.open_entry(&entry.path)?)?;
+                    let names = self.read_file(&view.open_entry(&entry.path)?, false)?;
                     size += names.size;
                     names.roots
                 }
@@ -197,6 +214,27 @@ impl<'a> Namer<'a> {
         self.check()?;
         Ok(roots)
     }
+}
+
+/// What a file is called by the importers of whom one gives it this root; `None` if none does.
+/// First those are asked by which most content was made, then all others, which reads it again.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn find(file: &RandomFile, root: &Cid, with_sum: bool) -> Result<Option<Names>, NamingError> {
+    let mut sha256 = None;
+    for profiles in Profile::tiers(root) {
+        let lacks_sum = with_sum && sha256.is_none();
+        if profiles.is_empty() {
+            continue;
+        }
+        let names = Namer::new(&profiles, None).read_file(file, lacks_sum)?;
+        sha256 = sha256.or(names.sha256);
+        if names.roots.iter().flatten().any(|found| found.is(root)) {
+            return Ok(Some(Names { sha256, ..names }));
+        }
+    }
+    Ok(None)
 }
 
 /// The entries of a directory under each profile; `None` once one has no root.

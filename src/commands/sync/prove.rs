@@ -89,59 +89,72 @@ fn one(
 
 /// What is at `path`, if it is what is expected. A checksum is believed where there is one.
 fn prove(path: &Path, expected: &Expected) -> Result<Option<Proved>, CommandError> {
-    let profiles = match expected.sha256 {
-        Some(_) => &[],
-        None => Profile::ALL,
-    };
     let is_directory = inspect::is_directory(path);
-    let names = match names(path, is_directory, expected, profiles) {
+    let found = match (expected.sha256, expected.cid) {
+        (Some(_), _) if is_directory => Ok(None),
+        (Some(sha256), _) => file_with_sum(path, expected.size, sha256),
+        (None, Some(cid)) if is_directory => tree_with_root(path, &cid),
+        (None, Some(cid)) => file_with_root(path, expected.size, &cid),
+        (None, None) => Ok(None),
+    };
+    let names = match found {
         Ok(Some(names)) => names,
         Ok(None) => return Ok(None),
         Err(NamingError::Disk(error)) if !error.is_uncreatable() => return Err(error.into()),
         // What no importer can name is something else.
         Err(_) => return Ok(None),
     };
-    let proof = match expected.sha256 {
-        Some(sha256) => (names.sha256 == Some(sha256)).then_some(Proof::Sha256),
-        None => expected
-            .cid
-            .filter(|cid| has_name(&names, cid))
-            .map(|_| Proof::Profile),
-    };
-    Ok(proof.map(|proof| Proved {
+    Ok(Some(Proved {
         pin: Pin {
             cid: expected.cid,
             size: names.size,
             sha256: names.sha256,
         },
-        proof,
+        proof: match expected.sha256 {
+            Some(_) => Proof::Sha256,
+            None => Proof::Profile,
+        },
         is_directory,
     }))
 }
 
-fn names(
+fn file_with_sum(
     path: &Path,
-    is_directory: bool,
-    expected: &Expected,
-    profiles: &[Profile],
+    size: Option<u64>,
+    sha256: [u8; 32],
 ) -> Result<Option<Names>, NamingError> {
-    let mut namer = Namer::new(profiles, None);
-    if is_directory {
-        let view = TreeView::open(path)?.filter(|_| expected.sha256.is_none());
-        let names = view.map(|view| namer.tree(&view, path));
-        return names.transpose();
-    }
-    let file = RandomFile::open(path)?;
-    if expected.size.is_some_and(|size| size != file.len()) {
+    let Some(file) = file_of(path, size)? else {
         return Ok(None);
-    }
-    namer.file(&file).map(Some)
+    };
+    let names = Namer::new(&[], None).file(&file)?;
+    Ok(Some(names).filter(|names| names.sha256 == Some(sha256)))
 }
 
-/// Whether an importer would give it this CID, in whatever version.
-fn has_name(names: &Names, cid: &Cid) -> bool {
-    let is_it = |found: &Cid| found.codec() == cid.codec() && found.hash() == cid.hash();
-    names.roots.iter().flatten().any(|root| is_it(&root.cid))
+fn file_with_root(
+    path: &Path,
+    size: Option<u64>,
+    root: &Cid,
+) -> Result<Option<Names>, NamingError> {
+    match file_of(path, size)? {
+        Some(file) => engine::find(&file, root, true),
+        None => Ok(None),
+    }
+}
+
+fn tree_with_root(path: &Path, root: &Cid) -> Result<Option<Names>, NamingError> {
+    let Some(view) = TreeView::open(path)? else {
+        return Ok(None);
+    };
+    let names = Namer::new(Profile::ALL, None).tree(&view, path)?;
+    let is_it = names.roots.iter().flatten().any(|found| found.is(root));
+    Ok(Some(names).filter(|_| is_it))
+}
+
+/// The file there, if it may have the right size.
+fn file_of(path: &Path, size: Option<u64>) -> Result<Option<RandomFile>, NamingError> {
+    let file = RandomFile::open(path)?;
+    let may_be_it = size.is_none_or(|size| size == file.len());
+    Ok(Some(file).filter(|_| may_be_it))
 }
 
 fn receipt(item: &Item<'_>, proved: &Proved) -> Receipt {

@@ -29,8 +29,7 @@ impl Naming {
         len: usize,
         parts: impl IntoIterator<Item = &'a [u8]>,
     ) -> Multihash {
-        let inline = self.inline.map(|limit| limit.min(MAX_DIGEST));
-        let (code, digest) = if inline.is_some_and(|limit| len <= limit) {
+        let (code, digest) = if self.inlines(len) {
             (IDENTITY, parts.into_iter().flatten().copied().collect())
         } else {
             let mut hasher = Hasher::new(self.hash).expect("profiles name known functions only");
@@ -38,6 +37,12 @@ impl Naming {
             (self.hash, hasher.finish())
         };
         Multihash::wrap(code, &digest).expect("no function gives more than MAX_DIGEST bytes")
+    }
+
+    /// Whether a block of so many bytes goes into its own CID.
+    pub(super) fn inlines(&self, len: usize) -> bool {
+        self.inline
+            .is_some_and(|limit| len <= limit.min(MAX_DIGEST))
     }
 
     /// The CID of the block with this hash.

@@ -7,9 +7,10 @@ use std::iter;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::content::cid::{Cid, codec};
+use crate::content::cid::{Cid, Multihash, codec};
+use crate::content::hash::{self, SHA2_256};
 use crate::content::importer::chunker::{Chunker, Cutter};
-use crate::content::importer::encode::Part;
+use crate::content::importer::encode::{Naming, Part};
 use crate::content::importer::profile::Profile;
 use crate::content::importer::tree::Tree;
 use crate::content::importer::{Root, Sink};
@@ -101,10 +102,95 @@ impl Lanes {
 
     fn leaf(&mut self, sink: &mut Sink<'_>) {
         let pieces = self.chunk.take();
-        for lane in &mut self.lanes {
-            lane.leaf(&pieces, sink);
+        let size = pieces.iter().map(Bytes::len).sum();
+        let lanes = self.lanes.iter_mut();
+        let leaves: Vec<Leaf<'_>> = lanes
+            .filter_map(|lane| lane.next_leaf(size, sink))
+            .collect();
+        let hashes = hashes(&leaves, &pieces);
+        for (leaf, hash) in leaves.into_iter().zip(hashes) {
+            leaf.add(hash, &pieces, sink);
         }
     }
+}
+
+/// The next leaf of a lane, and those of its trees that take it.
+struct Leaf<'a> {
+    form: LeafForm,
+    naming: Naming,
+    prefix: Vec<u8>,
+    suffix: Vec<u8>,
+    /// File bytes in it.
+    size: usize,
+    trees: Vec<&'a mut Tree>,
+}
+
+impl Leaf<'_> {
+    /// Bytes of the block.
+    fn len(&self) -> usize {
+        self.prefix.len() + self.size + self.suffix.len()
+    }
+
+    fn wrapping(&self) -> [&[u8]; 2] {
+        [&self.prefix, &self.suffix]
+    }
+
+    fn is_sha256(&self) -> bool {
+        self.naming.hash == SHA2_256 && !self.naming.inlines(self.len())
+    }
+
+    fn hash(&self, pieces: &[Bytes]) -> Multihash {
+        let pieces = pieces.iter().map(|piece| &piece[..]);
+        let parts = iter::once(&self.prefix[..]).chain(pieces);
+        self.naming
+            .hash(self.len(), parts.chain([&self.suffix[..]]))
+    }
+
+    fn add(self, hash: Multihash, pieces: &[Bytes], sink: &mut Sink<'_>) {
+        let tsize = self.len() as u64;
+        // One in each version that the trees have.
+        let mut named: Vec<Cid> = Vec::with_capacity(1);
+        for tree in self.trees {
+            let cid = tree.naming().cid(codec_of(self.form), hash);
+            if !named.contains(&cid) {
+                sink.put(cid, || block(&self.prefix, pieces, &self.suffix));
+                named.push(cid);
+            }
+            tree.add(Part {
+                root: Root { cid, tsize },
+                size: self.size as u64,
+            });
+        }
+    }
+}
+
+/// The hashes of leaves that hold the same bytes. Equal blocks are hashed once, and others two at
+/// a time, where they have the function that matters.
+fn hashes(leaves: &[Leaf<'_>], pieces: &[Bytes]) -> Vec<Multihash> {
+    let mut forms: Vec<&Leaf<'_>> = Vec::new();
+    for leaf in leaves.iter().filter(|leaf| leaf.is_sha256()) {
+        if forms.iter().all(|known| known.form != leaf.form) {
+            forms.push(leaf);
+        }
+    }
+    let mut known: Vec<(LeafForm, Multihash)> = Vec::with_capacity(forms.len());
+    for pair in forms.chunks(2) {
+        match pair {
+            [one, other] => {
+                let parts = pieces.iter().map(|piece| &piece[..]);
+                let found = hash::sha256_of_both([one.wrapping(), other.wrapping()], parts);
+                let forms = [one.form, other.form].into_iter();
+                known.extend(forms.zip(found));
+            }
+            alone => known.extend(alone.iter().map(|leaf| (leaf.form, leaf.hash(pieces)))),
+        }
+    }
+    let hash = |leaf: &Leaf<'_>| {
+        let same = known.iter().find(|(form, _)| *form == leaf.form);
+        let same = same.filter(|_| leaf.is_sha256());
+        same.map_or_else(|| leaf.hash(pieces), |(_, hash)| *hash)
+    };
+    leaves.iter().map(hash).collect()
 }
 
 impl Lane {
@@ -121,8 +207,8 @@ impl Lane {
         self.trees.iter().any(|(_, tree)| tree.is_open())
     }
 
-    fn leaf(&mut self, pieces: &[Bytes], sink: &mut Sink<'_>) {
-        let size: usize = pieces.iter().map(Bytes::len).sum();
+    /// The leaf of so many bytes that its trees take next; `None` if no tree takes one.
+    fn next_leaf(&mut self, size: usize, sink: &mut Sink<'_>) -> Option<Leaf<'_>> {
         let trees = self.trees.iter_mut().map(|(_, tree)| tree);
         let trees = trees.filter(|tree| size > 0 || tree.has_empty_leaf());
         let mut open = Vec::with_capacity(1);
@@ -132,30 +218,16 @@ impl Lane {
                 open.push(tree);
             }
         }
-        let Some(naming) = open.first().map(|tree| *tree.naming()) else {
-            return;
-        };
+        let naming = open.first().map(|tree| *tree.naming())?;
         let (prefix, suffix) = self.form.wrapping(size as u64);
-        let len = prefix.len() + size + suffix.len();
-        let parts = || {
-            let pieces = pieces.iter().map(|piece| &piece[..]);
-            iter::once(&prefix[..]).chain(pieces).chain([&suffix[..]])
-        };
-        let hash = naming.hash(len, parts());
-        // One in each version that the trees have.
-        let mut named: Vec<Cid> = Vec::with_capacity(1);
-        for tree in open {
-            let cid = tree.naming().cid(codec_of(self.form), hash);
-            if !named.contains(&cid) {
-                sink.put(cid, || block(&prefix, pieces, &suffix));
-                named.push(cid);
-            }
-            let tsize = len as u64;
-            tree.add(Part {
-                root: Root { cid, tsize },
-                size: size as u64,
-            });
-        }
+        Some(Leaf {
+            form: self.form,
+            naming,
+            prefix,
+            suffix,
+            size,
+            trees: open,
+        })
     }
 }
 

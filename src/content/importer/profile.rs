@@ -242,6 +242,9 @@ const ALIASES: [(&str, Profile); 3] = [
     ("js-ipfs", UNIXFS_V0_2015),
 ];
 
+/// So many of [`Profile::ALL`] are tried before all others.
+const USUAL: usize = 5;
+
 impl Profile {
     /// Every named profile, the commonest first.
     pub const ALL: &'static [Profile] = &[
@@ -288,6 +291,23 @@ impl Profile {
             }
         }
         found
+    }
+
+    /// The [`candidates`](Self::candidates): those by which most content was made, and the
+    /// others, which cost many times as much to try.
+    pub fn tiers(cid: &Cid) -> [Vec<Profile>; 2] {
+        let version = |profile: &Profile| match cid.codec() {
+            codec::RAW => cid.version(),
+            _ => profile.naming.version,
+        };
+        let is_usual = |profile: &Profile| {
+            let is_it = |usual: &Profile| {
+                usual.shape() == profile.shape() && version(usual) == version(profile)
+            };
+            version(profile) == cid.version() && Self::ALL[..USUAL].iter().any(is_it)
+        };
+        let (usual, rest) = Self::candidates(cid).into_iter().partition(is_usual);
+        [usual, rest]
     }
 
     /// What it is called.
@@ -377,7 +397,12 @@ impl Profile {
     }
 
     fn makes_files_as(&self, other: &Self) -> bool {
-        let shape = |profile: &Self| (profile.chunker, profile.layout, profile.leaf_form());
-        shape(self) == shape(other) && self.naming == other.naming
+        self.shape() == other.shape() && self.naming == other.naming
+    }
+
+    /// All that shapes the DAG of a file, but for its hash function.
+    fn shape(&self) -> (Chunker, Layout, LeafForm, Option<usize>) {
+        let inline = self.naming.inline;
+        (self.chunker, self.layout, self.leaf_form(), inline)
     }
 }

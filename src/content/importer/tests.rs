@@ -217,6 +217,24 @@ fn candidates_are_what_can_have_the_cid() {
 }
 
 #[test]
+fn what_is_usual_is_tried_first() {
+    let tiers = |text: &str| {
+        let tiers = Profile::tiers(&cid::parse(text).unwrap());
+        let [usual, rest] = &tiers;
+        assert!(usual.iter().all(|profile| !rest.contains(profile)));
+        tiers.map(|tier| tier.iter().map(Profile::name).collect::<Vec<_>>())
+    };
+    let [v0, rest] = tiers("QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH");
+    assert_eq!(v0, ["unixfs-v0-2015"]);
+    assert!(rest.contains(&"kubo-rabin") && rest.contains(&"kubo-raw-leaves"));
+    let [v1, rest] = tiers("bafybeif7ztnhq65lumvvtr4ekcwd2ifwgm3awq4zfr3srh462rwyinlb4y");
+    assert_eq!(v1, ["kubo-cid-v1", "unixfs-v1-2025", "test-cid-v1"]);
+    assert!(rest.contains(&"lotus") && rest.contains(&"unixfs-v0-2015"));
+    let [usual, rest] = tiers("bafkqaaa");
+    assert_eq!((usual.len(), &rest[..]), (0, &["lotus"][..]));
+}
+
+#[test]
 fn candidates_take_the_hash_function_of_the_cid() {
     let file = noise(300_000);
     let root = roots(&[profile("kubo-blake3")], &file)[0].unwrap();

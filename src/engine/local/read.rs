@@ -14,9 +14,9 @@ use crate::engine::input::{Input, Leaf, TaskEnd};
 use crate::engine::local::{LocalEnd, LocalFiles};
 use crate::engine::output::Output;
 use crate::engine::plan::{EntryId, Piece};
-use crate::engine::whole::{Summer, Wanted};
+use crate::engine::whole::{Summed, Summer, Wanted};
 
-/// Bytes that are summed up at once: no longer must a signal wait.
+/// Bytes that are summed up at once.
 const PIECE: usize = 1 << 20;
 
 /// Where leaves are read.
@@ -106,6 +106,7 @@ async fn sum(files: Arc<LocalFiles>, path: String, wanted: Wanted) -> Result<Loc
         return Ok(LocalEnd::NotThere);
     };
     let mut summer = Summer::new(wanted);
+    // Piece by piece: no longer must a signal wait.
     loop {
         let reader = file.clone();
         let (next, more) = on_a_thread(move || {
@@ -113,15 +114,19 @@ async fn sum(files: Arc<LocalFiles>, path: String, wanted: Wanted) -> Result<Loc
             let read = reader.read_at(summer.position(), &mut piece);
             let read = read.map(|len| {
                 piece.truncate(len);
-                summer.push(&Bytes::from(piece));
+                summer.push(Bytes::from(piece));
                 len > 0
             });
             (summer, read)
         })
         .await;
         summer = next;
-        if !more? {
-            return Ok(LocalEnd::Summed(file, summer.finish()));
+        if more? {
+            continue;
+        }
+        match summer.finish() {
+            Summed::Done(sums) => return Ok(LocalEnd::Summed(file, sums)),
+            Summed::Again(again) => summer = *again,
         }
     }
 }

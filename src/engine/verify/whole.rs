@@ -11,7 +11,7 @@ use crate::content::importer::Profile;
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
-use crate::engine::naming::{Namer, NamingError};
+use crate::engine::naming::{self, Namer, NamingError};
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -47,14 +47,13 @@ pub async fn is_sum(file: &RandomFile, sha256: [u8; 32]) -> Result<bool, DiskErr
 }
 
 /// Whether an importer would give a file this root.
+///
+/// # Errors
+/// When it cannot be read.
 pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
-    let profiles = Profile::candidates(&root);
-    if profiles.is_empty() {
-        return Ok(false);
-    }
     let file = file.clone();
-    match aside(move || Namer::new(&profiles, None).file(&file)).await {
-        Ok(names) => Ok(names.roots.iter().flatten().any(|found| found.is(&root))),
+    match aside(move || naming::find(&file, &root, false)).await {
+        Ok(names) => Ok(names.is_some()),
         Err(NamingError::Disk(error)) => Err(error),
         Err(_) => Ok(false),
     }

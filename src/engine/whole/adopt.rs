@@ -3,6 +3,7 @@
 //! fetched.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
@@ -16,8 +17,8 @@ impl Whole {
     /// Whether a file on the disk is what is wanted.
     pub async fn is_right_on_disk(&self, file: PartFile) -> Result<bool, DiskError> {
         let wanted = Wanted::of(&self.goal);
-        let sums = on_a_thread(move || writer::sums_of(file, wanted)).await?;
-        Ok(self.goal.is_met(&sums))
+        let sums = on_a_thread(move || writer::sums_of(file, wanted, Arc::default())).await?;
+        Ok(sums.is_some_and(|sums| self.goal.is_met(&sums)))
     }
 }
 
@@ -36,8 +37,9 @@ impl Coordinator<'_> {
             return Ok(false);
         };
         let (there, wanted) = (file.clone(), Wanted::of(goal));
-        let sums = match on_a_thread(move || writer::sums_of(there, wanted)).await {
-            Ok(sums) if goal.is_met(&sums) => sums,
+        let sums = on_a_thread(move || writer::sums_of(there, wanted, Arc::default()));
+        let sums = match sums.await {
+            Ok(Some(sums)) if goal.is_met(&sums) => sums,
             _ => return Ok(false),
         };
         self.is_in_place = true;

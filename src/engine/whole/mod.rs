@@ -13,7 +13,6 @@ mod progress;
 mod sums;
 mod writer;
 
-use std::sync::mpsc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -40,10 +39,10 @@ use crate::gateway::validator::Validator;
 use crate::store::{FileKind, FileRow, FileState, Resolved};
 
 use progress::{Progress, Saved};
-pub use sums::{Summer, Sums, Wanted};
+pub use sums::{Summed, Summer, Sums, Wanted};
 pub use writer::Report;
 
-use writer::Work;
+use writer::{Desk, Work};
 
 /// What proves a file at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,8 +115,8 @@ pub struct Whole {
     sent: Vec<u64>,
     joins: Joins,
     switches: u32,
-    /// To the thread that writes; `None` when nothing more is to be written.
-    writer: Option<mpsc::Sender<Work>>,
+    /// The thread that writes; `None` when nothing more is to be written.
+    writer: Option<Desk>,
 }
 
 impl Whole {
@@ -136,11 +135,9 @@ impl Whole {
         self.writer.is_some() && (1..self.progress.position).contains(&self.written)
     }
 
-    /// Asks the thread for something. It lives as long as its sender, and its answers, or its
-    /// failures, come back as inputs.
     fn ask(&self, work: Work) {
         if let Some(writer) = &self.writer {
-            let _ = writer.send(work);
+            writer.ask(work);
         }
     }
 

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 
 use crate::content::cid::Cid;
-use crate::content::hash::{self, FileSha256, Hasher};
-use crate::content::importer::{Importer, Profile, Root};
+use crate::content::hash;
+use crate::content::importer::{Profile, Root};
 use crate::engine::Checksum;
+use crate::engine::crew::Crew;
 use crate::engine::whole::Goal;
 
 /// What is to be found out on the way.
@@ -62,27 +63,41 @@ impl Sums {
     }
 }
 
-/// The sums of a file, as far as its bytes have come.
+/// The sums of a file, as far as its bytes have come. Of the importer profiles the usual ones come
+/// first; only if none of them gives the root that is wanted are the bytes needed once more, for
+/// all others.
 pub struct Summer {
     wanted: Wanted,
+    /// Those that are tried now.
     profiles: Vec<Profile>,
-    position: u64,
-    sha256: FileSha256,
-    digest: Option<Hasher>,
-    importer: Importer,
+    /// Those that are left for another time.
+    rest: Vec<Profile>,
+    /// What the first time came to.
+    first: Option<Sums>,
+    crew: Crew,
+}
+
+/// What taking all bytes came to.
+pub enum Summed {
+    /// All that is to be found out.
+    Done(Sums),
+    /// The same bytes are to be given to this.
+    Again(Box<Summer>),
 }
 
 impl Summer {
     /// Of no bytes yet.
     pub fn new(wanted: Wanted) -> Self {
-        let profiles = wanted.root.as_ref().map(Profile::candidates);
-        let profiles = profiles.unwrap_or_default();
+        let [profiles, rest] = wanted.root.as_ref().map(Profile::tiers).unwrap_or_default();
+        let crew = Crew::new(&profiles).with_sha256();
         Self {
-            position: 0,
-            sha256: FileSha256::new(),
-            digest: wanted.function.and_then(Hasher::new),
-            importer: Importer::new(&profiles),
+            crew: match wanted.function {
+                Some(code) => crew.with_digest(code),
+                None => crew,
+            },
             profiles,
+            rest,
+            first: None,
             wanted,
         }
     }
@@ -94,33 +109,40 @@ impl Summer {
 
     /// How many bytes have come.
     pub fn position(&self) -> u64 {
-        self.position
+        self.crew.position()
     }
 
     /// Takes the next bytes.
-    pub fn push(&mut self, bytes: &Bytes) {
-        self.position += bytes.len() as u64;
-        self.sha256.update(bytes);
-        if let Some(digest) = &mut self.digest {
-            digest.update(bytes);
-        }
-        if !self.profiles.is_empty() {
-            self.importer.push(bytes);
-        }
+    pub fn push(&mut self, bytes: Bytes) {
+        self.crew.push(bytes);
     }
 
     /// That was all.
-    pub fn finish(self) -> Sums {
-        let import = self.importer.finish();
-        let matching = self.wanted.root.as_ref().and_then(|wanted| {
-            let is_wanted = |root: &Option<Root>| root.as_ref().is_some_and(|root| root.is(wanted));
-            let index = import.roots.iter().position(is_wanted)?;
-            self.profiles.get(index).map(Profile::name)
-        });
-        Sums {
-            sha256: self.sha256.finish(),
-            digest: self.digest.map(Hasher::finish),
-            profile: matching,
+    pub fn finish(self) -> Summed {
+        let totals = self.crew.finish();
+        let is_wanted = |root: &Option<Root>| {
+            root.zip(self.wanted.root)
+                .is_some_and(|(root, wanted)| root.is(&wanted))
+        };
+        let matching = totals.roots.iter().position(is_wanted);
+        let profile = matching.map(|index| self.profiles[index].name());
+        let sums = match self.first {
+            Some(first) => Sums { profile, ..first },
+            None => Sums {
+                sha256: totals.sha256.unwrap_or_default(),
+                digest: totals.digest,
+                profile,
+            },
+        };
+        if profile.is_some() || self.rest.is_empty() {
+            return Summed::Done(sums);
         }
+        Summed::Again(Box::new(Self {
+            wanted: self.wanted,
+            crew: Crew::new(&self.rest),
+            profiles: self.rest,
+            rest: Vec::new(),
+            first: Some(sums),
+        }))
     }
 }

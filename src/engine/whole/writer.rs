@@ -1,5 +1,7 @@
 //! The thread that writes a file as it comes and sums it up on the way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use bytes::Bytes;
@@ -10,10 +12,10 @@ use crate::disk::part::PartFile;
 use crate::disk::random_file::RandomFile;
 use crate::engine::input::Input;
 use crate::engine::prove::{Permit, Threads};
-use crate::engine::whole::sums::{Summer, Sums, Wanted};
+use crate::engine::whole::sums::{Summed, Summer, Sums, Wanted};
 
 /// Bytes read at once from what is there already.
-const PIECE: u64 = 256 << 10;
+const PIECE: u64 = 512 << 10;
 
 /// What the thread is asked to do.
 pub enum Work {
@@ -53,20 +55,37 @@ pub enum Report {
     Failed(DiskError),
 }
 
-/// Starts the thread. It ends when its sender is dropped.
+/// The thread that writes, as others see it. It ends, whatever it is about, when this is dropped.
+pub struct Desk {
+    work: mpsc::Sender<Work>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Desk {
+    /// Asks for something. Answers, and failures, come as inputs.
+    pub fn ask(&self, work: Work) {
+        // The thread lives as long as this sender.
+        let _ = self.work.send(work);
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts the thread.
 pub fn spawn(
     part: PartFile,
     wanted: Wanted,
     results: UnboundedSender<Input>,
     threads: &mut Threads,
-) -> mpsc::Sender<Work> {
-    let (sender, queue) = mpsc::channel();
+) -> Desk {
+    let (work, queue) = mpsc::channel();
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let mut writer = Writer::new(part, wanted, is_stopped.clone());
     threads.spawn(move || {
-        let mut writer = Writer {
-            part,
-            number: 0,
-            summer: Summer::new(wanted),
-        };
         for work in queue {
             let report = match writer.take(work) {
                 Ok(report) => report,
@@ -78,28 +97,39 @@ pub fn spawn(
             }
         }
     });
-    sender
+    Desk { work, is_stopped }
 }
 
-/// What a file that is there comes to. Reads all of it, and writes nothing.
-pub fn sums_of(part: PartFile, wanted: Wanted) -> Result<Sums, DiskError> {
+/// What a file that is there comes to; `None` once it is stopped. Reads all of it, and writes
+/// nothing.
+pub fn sums_of(
+    part: PartFile,
+    wanted: Wanted,
+    is_stopped: Arc<AtomicBool>,
+) -> Result<Option<Sums>, DiskError> {
     let len = part.len()?;
-    let mut reader = Writer {
-        part,
-        number: 0,
-        summer: Summer::new(wanted),
-    };
+    let mut reader = Writer::new(part, wanted, is_stopped);
     reader.read_to(len)?;
-    Ok(reader.finish())
+    reader.finish()
 }
 
 struct Writer {
     part: PartFile,
     number: u32,
     summer: Summer,
+    is_stopped: Arc<AtomicBool>,
 }
 
 impl Writer {
+    fn new(part: PartFile, wanted: Wanted, is_stopped: Arc<AtomicBool>) -> Self {
+        Self {
+            part,
+            number: 0,
+            summer: Summer::new(wanted),
+            is_stopped,
+        }
+    }
+
     fn take(&mut self, work: Work) -> Result<Option<Report>, DiskError> {
         match work {
             Work::Begin { position, number } => {
@@ -117,10 +147,10 @@ impl Writer {
             }
             Work::Write(bytes, _permit) => {
                 self.part.write_at(self.summer.position(), &bytes)?;
-                self.summer.push(&bytes);
+                self.summer.push(bytes);
                 Ok(Some(self.written()))
             }
-            Work::Finish => Ok(Some(Report::Sums(self.finish()))),
+            Work::Finish => Ok(self.finish()?.map(Report::Sums)),
         }
     }
 
@@ -136,20 +166,33 @@ impl Writer {
         }
     }
 
-    /// Sums up what is there.
+    /// Sums up what is there, as far as it is not stopped.
     fn read_to(&mut self, end: u64) -> Result<(), DiskError> {
-        while self.summer.position() < end {
+        while self.summer.position() < end && !self.is_stopped() {
             let at = self.summer.position();
             let len = PIECE.min(end - at);
             let mut piece = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
             self.part.read_at(at, &mut piece)?;
-            self.summer.push(&Bytes::from(piece));
+            self.summer.push(Bytes::from(piece));
         }
         Ok(())
     }
 
-    fn finish(&mut self) -> Sums {
-        let empty = self.summer.emptied();
-        std::mem::replace(&mut self.summer, empty).finish()
+    /// What all of it came to, if it is not stopped.
+    fn finish(&mut self) -> Result<Option<Sums>, DiskError> {
+        loop {
+            let end = self.summer.position();
+            let empty = self.summer.emptied();
+            match std::mem::replace(&mut self.summer, empty).finish() {
+                _ if self.is_stopped() => return Ok(None),
+                Summed::Done(sums) => return Ok(Some(sums)),
+                Summed::Again(summer) => self.summer = *summer,
+            }
+            self.read_to(end)?;
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
     }
 }

@@ -1,7 +1,7 @@
 //! Content by its CID, from servers that know nothing of blocks.
 
 use super::{SIZE, server, url};
-use crate::support::dag::{Dag, Leaf, Recipe, Version};
+use crate::support::dag::{Dag, Layout, Leaf, Recipe, Version};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::{arrived, get, get_json};
@@ -14,7 +14,13 @@ fn profiles() -> [Dag; 2] {
 
 #[test]
 fn a_whole_file_is_proved_by_its_profile() {
-    for dag in profiles() {
+    // The last is a profile that is tried only when the usual ones do not fit.
+    let [v0, v1] = profiles();
+    let rare = Recipe::default()
+        .chunk(256 << 10)
+        .width(174)
+        .layout(Layout::Trickle);
+    for dag in [v0, v1, rare.build(5 << 20)] {
         let sandbox = Sandbox::new();
         let rules = Gateway::of(&dag).features(Features::PLAIN_WHOLE);
         let gateway = rules.start();
