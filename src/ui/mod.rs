@@ -19,6 +19,7 @@ pub mod state;
 pub mod table;
 pub mod taskbar;
 pub mod text;
+pub mod title;
 pub mod verdict;
 pub mod view;
 

@@ -11,9 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use console::Term;
 
 use crate::ui::taskbar::Taskbar;
+use crate::ui::title::Title;
 
 /// Whether this process has something on the terminal that has to be taken away.
 static IS_DRAWN: AtomicBool = AtomicBool::new(false);
+/// Whether the title of the window is this process's, and not the one to be given back.
+static IS_TITLED: AtomicBool = AtomicBool::new(false);
 
 /// Nothing wraps: a line that meets a terminal that has just become narrower must not take two.
 const NO_WRAP: &str = "\x1b[?7l";
@@ -38,11 +41,21 @@ pub struct Screen {
     width: Option<usize>,
     lines: Vec<String>,
     taskbar: Taskbar,
+    title: Title,
+}
+
+/// What is shown of the work outside of the lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signs {
+    /// In the taskbar; `None` is work of unknown size.
+    pub percent: Option<u64>,
+    /// In the title of the window, without anything special to a terminal.
+    pub title: String,
 }
 
 impl Screen {
     /// The terminal of the standard error stream; `width` in columns, or its own.
-    pub fn new(width: Option<u16>, taskbar: Taskbar) -> Self {
+    pub fn new(width: Option<u16>, taskbar: Taskbar, title: Title) -> Self {
         // What is written here is understood everywhere but by a console of Windows that was not
         // asked to.
         let _ = anstyle_query::windows::enable_ansi_colors();
@@ -51,6 +64,7 @@ impl Screen {
             width: width.map(usize::from),
             lines: Vec::new(),
             taskbar,
+            title,
         }
     }
 
@@ -65,9 +79,13 @@ impl Screen {
         (columns.saturating_sub(1), rows.saturating_sub(1).max(1))
     }
 
-    /// Puts these lines in the place of the ones before; `percent` is what the taskbar shows.
-    pub fn draw(&mut self, lines: Vec<String>, percent: Option<u64>) {
-        if let Some(sequence) = self.taskbar.show(percent) {
+    /// Puts these lines in the place of the ones before.
+    pub fn draw(&mut self, lines: Vec<String>, signs: &Signs) {
+        if let Some(sequence) = self.taskbar.show(signs.percent) {
+            self.write(&sequence);
+        }
+        if let Some(sequence) = self.title.show(&signs.title) {
+            IS_TITLED.store(true, Ordering::Relaxed);
             self.write(&sequence);
         }
         self.lines = lines;
@@ -83,11 +101,17 @@ impl Screen {
         done
     }
 
-    /// Takes the lines away, and what the taskbar shows.
+    /// Takes the lines away, what the taskbar shows, and the title.
     pub fn clear(&mut self) {
         self.erase();
         self.lines.clear();
         if let Some(sequence) = self.taskbar.clear() {
+            self.write(sequence);
+        }
+        // Whoever leaves the process in this very moment has given it back.
+        if let Some(sequence) = self.title.clear()
+            && IS_TITLED.swap(false, Ordering::Relaxed)
+        {
             self.write(sequence);
         }
         let _ = self.term.flush();
@@ -141,6 +165,11 @@ pub fn abandon() {
         if let Some(sequence) = Taskbar::of_process().abandon() {
             let _ = term.write_str(sequence);
         }
+    }
+    if IS_TITLED.swap(false, Ordering::Relaxed)
+        && let Some(sequence) = Title::of_process().abandon()
+    {
+        let _ = Term::stderr().write_str(sequence);
     }
 }
 

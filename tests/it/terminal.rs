@@ -141,6 +141,7 @@ fn a_bar_comes_is_resized_and_goes() {
     let (dag, gateway) = half_way();
     let name = "模型 with a name that is long enough to be cut somewhere in its middle 👩‍💻.gguf";
     terminal.type_line("clear; echo above");
+    terminal.wait("prompt", |screen| screen.ends_with("above\n$"));
     let line = format!(
         "fetchd get {} --gateway {} -o '{name}'",
         dag.source(),
@@ -226,11 +227,40 @@ fn progress_in_the_taskbar_is_taken_away_by_an_interrupt() {
 }
 
 #[test]
+fn the_title_says_how_far_it_is_and_the_old_one_comes_back() {
+    for is_interrupted in [false, true] {
+        let sandbox = Sandbox::new();
+        sandbox.config("stall_timeout = \"60s\"");
+        let Some(terminal) = Terminal::open(&sandbox, 100, &[("TMUX", "here")]) else {
+            return;
+        };
+        let title = || terminal.tmux(&["display-message", "-p", "#{pane_title}"]);
+        terminal.type_line(r"clear; printf '\033]2;mine\033\\'");
+        terminal.wait("title", |_| title() == "mine\n");
+        let (dag, gateway) = half_way();
+        let (source, url) = (dag.source(), gateway.url());
+        terminal.type_line(&format!("fetchd get {source} --gateway {url} -o model.bin"));
+        terminal.wait("bar", has_bar);
+        let shown = title();
+        assert!(shown.ends_with("% model.bin – fetchd\n"), "{shown}");
+        if is_interrupted {
+            terminal.tmux(&["send-keys", "C-c"]);
+        } else {
+            gateway.heal();
+            gateway.release();
+        }
+        let screen = terminal.wait("prompt", |screen| screen.ends_with('$') && !has_bar(screen));
+        assert_eq!(title(), "mine\n", "{screen}");
+    }
+}
+
+#[test]
 fn words_take_the_place_of_bars_where_a_reader_needs_them() {
     let sandbox = Sandbox::new();
     let dag = Dag::single(b"hello, world");
     let gateway = Gateway::of(&dag).start();
-    let Some(terminal) = Terminal::open(&sandbox, 160, &[("FETCHD_PROGRESS", "plain")]) else {
+    let variables = [("FETCHD_PROGRESS", "plain"), ("TMUX", "here")];
+    let Some(terminal) = Terminal::open(&sandbox, 160, &variables) else {
         return;
     };
     let get = format!("fetchd get {} --gateway {}", dag.source(), gateway.url());
@@ -250,8 +280,7 @@ fn words_take_the_place_of_bars_where_a_reader_needs_them() {
     assert!(!screen.contains("finished"), "{screen}");
     let screen = run(&format!("{get} --progress json -o json"));
     assert!(screen.contains(r#""type":"finished""#), "{screen}");
-    assert!(
-        !terminal.raw().contains("\x1b[A"),
-        "nothing moves the cursor"
-    );
+    let raw = terminal.raw();
+    assert!(!raw.contains("\x1b[A"), "nothing moves the cursor");
+    assert!(!raw.contains("\x1b]"), "nothing sets a title");
 }
