@@ -358,7 +358,7 @@ pub struct Receipt {
     pub bytes_wasted: u64,
     /// Proved bytes that were there when the last run began.
     pub resumed_from: u64,
-    /// Seconds that the last run took.
+    /// Seconds that all runs took together.
     pub elapsed: f64,
     /// Who sent what.
     pub providers: Vec<ProviderReceipt>,

@@ -39,6 +39,8 @@ pub struct Checkpointing {
     reported: Vec<ProviderReceipt>,
     reported_fetched: u64,
     reported_wasted: u64,
+    /// How long the run had taken then.
+    reported_elapsed: Duration,
 }
 
 enum Stage {
@@ -75,6 +77,7 @@ impl Checkpointing {
             reported: Vec::new(),
             reported_fetched: 0,
             reported_wasted: 0,
+            reported_elapsed: Duration::ZERO,
         }
     }
 
@@ -314,6 +317,8 @@ impl Coordinator<'_> {
             self.tally.fetched - std::mem::replace(&mut state.reported_fetched, self.tally.fetched);
         let wasted =
             self.tally.wasted - std::mem::replace(&mut state.reported_wasted, self.tally.wasted);
+        let run = self.started.elapsed();
+        let elapsed = run - std::mem::replace(&mut state.reported_elapsed, run);
         state
             .reported
             .resize_with(self.providers.len(), ProviderReceipt::default);
@@ -328,6 +333,7 @@ impl Coordinator<'_> {
         Traffic {
             fetched,
             wasted,
+            elapsed,
             providers,
         }
     }

@@ -3,7 +3,7 @@
 mod compare;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -305,7 +305,7 @@ impl Coordinator<'_> {
             bytes_fetched: self.tally.fetched,
             bytes_wasted: self.tally.wasted,
             resumed_from: self.tally.resumed_from,
-            elapsed: Instant::now().duration_since(self.started).as_secs_f64(),
+            elapsed: (self.job.saved.elapsed + self.started.elapsed()).as_secs_f64(),
             providers,
         }
     }

@@ -1,6 +1,7 @@
 //! The table `downloads`: making a record and reading it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
@@ -77,6 +78,8 @@ pub struct DownloadRow {
     pub bytes_fetched: u64,
     /// Of those, bytes thrown away.
     pub bytes_wasted: u64,
+    /// How long all runs took together.
+    pub elapsed: Duration,
     /// The checksum that the user gave.
     pub expected_sha256: Option<[u8; 32]>,
     /// The checksum of the finished file.
@@ -329,6 +332,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<DownloadRow> {
         bytes_total: sql::optional_size(row, "bytes_total")?,
         bytes_fetched: sql::size(row, "bytes_fetched")?,
         bytes_wasted: sql::size(row, "bytes_wasted")?,
+        elapsed: Duration::from_micros(sql::size(row, "elapsed_us")?),
         expected_sha256: sql::digest(row, "expected_sha256")?,
         sha256: sql::digest(row, "sha256")?,
         proof: sql::parsed(row, "proof", Proof::from_name)?,

@@ -61,6 +61,7 @@ CREATE TABLE downloads (
     bytes_total      INTEGER,
     bytes_fetched    INTEGER NOT NULL DEFAULT 0,
     bytes_wasted     INTEGER NOT NULL DEFAULT 0,
+    elapsed_us       INTEGER NOT NULL DEFAULT 0, -- of all runs
     expected_sha256  BLOB CHECK (length(expected_sha256) = 32),
     sha256           BLOB CHECK (length(sha256) = 32),
     proof            TEXT,

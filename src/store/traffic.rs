@@ -1,5 +1,7 @@
 //! Bytes and answers by provider, summed over all runs of a download.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Row, named_params};
 
 use crate::download::{DownloadId, Proof, ProviderReceipt};
@@ -13,7 +15,9 @@ pub struct Traffic {
     pub fetched: u64,
     /// Of those, bytes thrown away.
     pub wasted: u64,
-    /// The same by provider.
+    /// How long that took.
+    pub elapsed: Duration,
+    /// Bytes and answers by provider.
     pub providers: Vec<ProviderReceipt>,
 }
 
@@ -41,11 +45,14 @@ pub(super) fn add(tx: &Connection, id: DownloadId, traffic: &Traffic) -> rusqlit
         return Ok(());
     }
     let statement = "UPDATE downloads SET bytes_fetched = bytes_fetched + ?2,
-                            bytes_wasted = bytes_wasted + ?3 WHERE id = ?1";
+                            bytes_wasted = bytes_wasted + ?3,
+                            elapsed_us = elapsed_us + ?4 WHERE id = ?1";
+    let elapsed = u64::try_from(traffic.elapsed.as_micros()).unwrap_or(u64::MAX);
+    let fetched = (int(traffic.fetched), int(traffic.wasted));
     sql::execute(
         tx,
         statement,
-        (id.get(), int(traffic.fetched), int(traffic.wasted)),
+        (id.get(), fetched.0, fetched.1, int(elapsed)),
     )?;
     for provider in &traffic.providers {
         add_provider(tx, id, provider)?;

@@ -81,6 +81,7 @@ pub(super) async fn job(
         saved: Saved {
             bytes_fetched: row.bytes_fetched,
             bytes_wasted: row.bytes_wasted,
+            elapsed: row.elapsed,
             providers: store.provider_totals(row.id).await?,
         },
         attempts: row.attempts,

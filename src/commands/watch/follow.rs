@@ -173,6 +173,7 @@ mod tests {
     use super::*;
     use crate::download::DownloadId;
     use jiff::Timestamp;
+    use std::time::Duration;
 
     fn row(status: Status, bytes: u64) -> DownloadRow {
         let now = Timestamp::UNIX_EPOCH;
@@ -192,6 +193,7 @@ mod tests {
             bytes_total: (bytes > 0).then_some(100),
             bytes_fetched: bytes,
             bytes_wasted: 0,
+            elapsed: Duration::ZERO,
             expected_sha256: None,
             sha256: None,
             proof: None,

@@ -1,6 +1,7 @@
 //! What is recorded of a download while it goes on, and when it ends.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::download::{Action, DownloadId, Proof, ProviderReceipt, RunId, Status};
 use crate::store::tests::{
@@ -14,6 +15,7 @@ fn traffic(bytes: u64, rung: Proof) -> Traffic {
     Traffic {
         fetched: bytes + 1,
         wasted: 1,
+        elapsed: Duration::from_millis(5),
         providers: vec![ProviderReceipt {
             url: "https://gateway.example".to_owned(),
             bytes,
@@ -247,6 +249,7 @@ fn traffic_adds_up_over_runs() {
     assert_eq!(totals, [wanted]);
     let row = store.download(id).wait().expect("read").expect("there");
     assert_eq!((row.bytes_fetched, row.bytes_wasted), (63, 3));
+    assert_eq!(row.elapsed, Duration::from_millis(15));
 }
 
 #[test]

@@ -221,7 +221,7 @@ pub struct ReceiptFacts {
     pub bytes_wasted: u64,
     /// Proved bytes that were there before the last run.
     pub resumed_from: u64,
-    /// Seconds that the last run took.
+    /// Seconds that all runs took together.
     pub elapsed: f64,
     /// Who sent what.
     pub providers: Vec<ProviderView>,
