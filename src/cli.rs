@@ -216,10 +216,28 @@ fn check(cli: &Cli) -> Result<(), clap::Error> {
     if cli.global.quiet && cli.global.verbose > 0 {
         return Err(conflict("--quiet and --verbose contradict each other"));
     }
-    let Command::Get(get) = &cli.command else {
-        return Ok(());
-    };
-    let to_stdout = get.output.as_deref() == Some(Path::new("-"));
+    match &cli.command {
+        Command::Get(get) => check_get(&cli.global, get),
+        Command::Cid(args) if cli.global.json && is_dash(args.car.as_deref()) => Err(conflict(
+            "with --car - standard output is for the CAR, so --json cannot use it",
+        )),
+        Command::Export(args) if is_dash(Some(&args.output)) => Err(conflict(
+            "a CAR is exported to a file: name one with --output",
+        )),
+        Command::Import(args) if is_dash(args.output.as_deref()) => Err(conflict(
+            "a CAR is imported to a file or directory: name one with --output",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it means a standard stream.
+fn is_dash(path: Option<&Path>) -> bool {
+    path == Some(Path::new("-"))
+}
+
+fn check_get(global: &Global, get: &Get) -> Result<(), clap::Error> {
+    let to_stdout = is_dash(get.output.as_deref());
     if get.output.is_some() && get.sources.len() > 1 {
         return Err(conflict(
             "--output names one file, but there are several sources; use --dir",
@@ -233,7 +251,7 @@ fn check(cli: &Cli) -> Result<(), clap::Error> {
     if to_stdout && get.car {
         return Err(conflict("--car needs a file: name one with --output"));
     }
-    if to_stdout && cli.global.json {
+    if to_stdout && global.json {
         return Err(conflict(
             "with --output - standard output is for the bytes, so --json cannot use it",
         ));

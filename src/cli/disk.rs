@@ -27,7 +27,9 @@ pub struct CidOf {
     /// Importer profile, by name; repeatable [default: the usual three]
     #[arg(long = "profile", value_name = "PROFILE", value_parser = values::profile)]
     pub profiles: Vec<Profile>,
-    /// Write the blocks to this CAR file; for one profile [default: unixfs-v0-2015]
+    /// Write the blocks to this CAR file, - for stdout; for one profile [default: unixfs-v0-2015]
+    ///
+    /// With - the CIDs go to standard error. The CAR is made among the temporary files first.
     #[arg(long, value_name = "CAR")]
     pub car: Option<PathBuf>,
     /// Replace a CAR file of that name

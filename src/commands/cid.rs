@@ -15,19 +15,22 @@ use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::content::importer::{Profile, Root};
-use crate::disk::inspect;
 use crate::disk::part::PartFile;
-use crate::disk::place::Target;
+use crate::disk::place::{Nonce, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
+use crate::disk::{inspect, install};
 use crate::download::chain;
 use crate::engine::{CarOf, Namer, Names, NamingError};
 use crate::exit::ExitKind;
+use crate::ui::out::Stderr;
 use crate::ui::view::{CidsView, ProfileCidView};
 use crate::ui::{json, text};
 
 /// The profiles that most content was imported with.
 const USUAL: usize = 3;
+/// Bytes that are copied at once.
+const PIECE: usize = 256 << 10;
 
 /// Prints the CIDs, and writes the CAR.
 pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
@@ -41,7 +44,9 @@ pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
         }
         (asked, _) => asked,
     };
+    let to_stdout = args.car.as_deref() == Some(Path::new("-"));
     let names = match &args.car {
+        Some(_) if to_stdout => car_to_stdout(args, &profiles[0])?,
         Some(car) => with_car(args, &profiles[0], car)?,
         None => names(&args.path, profiles, None).map_err(failed)?,
     };
@@ -62,7 +67,10 @@ pub fn run(global: &Global, args: &CidOf) -> Result<ExitKind, CommandError> {
             .map_err(|error| CommandError::new(ExitKind::Internal, error.to_string()))?,
         false => text::cids(&view),
     };
-    context::print(&text)?;
+    match to_stdout {
+        true => Stderr::default().line(text.trim_end()),
+        false => context::print(&text)?,
+    }
     Ok(ExitKind::Success)
 }
 
@@ -100,6 +108,41 @@ fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, Comman
         PartFile::discard(&part)?;
     }
     written
+}
+
+/// The root stands at the beginning of a CAR and is known at the end: the CAR is made whole among
+/// the temporary files, then copied to standard output.
+fn car_to_stdout(args: &CidOf, profile: &Profile) -> Result<Names, CommandError> {
+    let name = format!("fetchd-{}.car", Nonce::random());
+    let target = Target::at(&std::env::temp_dir().join(name))?;
+    let (path, part) = (target.path().to_owned(), target.scratch_path());
+    let is_stopped = Arc::new(AtomicBool::new(false));
+    let work = {
+        let (source, profile) = (args.path.clone(), *profile);
+        let (part, is_stopped) = (part.clone(), is_stopped.clone());
+        move || {
+            let names = write_car(&source, &profile, &part, &target, false, is_stopped.clone())?;
+            print_file(target.path(), &is_stopped)?;
+            Ok(names)
+        }
+    };
+    let written = or_signal(work, &is_stopped);
+    install::remove(&part)?;
+    install::remove(&path)?;
+    written
+}
+
+fn print_file(path: &Path, is_stopped: &AtomicBool) -> Result<(), CommandError> {
+    let file = RandomFile::open(path)?;
+    let (mut at, mut piece) = (0, vec![0; PIECE]);
+    loop {
+        let len = file.read_at(at, &mut piece)?;
+        if len == 0 || is_stopped.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        context::print_raw(&piece[..len])?;
+        at += len as u64;
+    }
 }
 
 fn write_car(

@@ -180,6 +180,33 @@ fn the_car_of_a_stream_has_its_root_in_the_header() {
 }
 
 #[test]
+fn a_car_goes_to_standard_output() {
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("file"), [7; 700_000]).expect("written");
+    sandbox.run(["cid", "file", "--car", "x.car"]).exits(0);
+    let temporary = sandbox.root().join("temporary");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let output = sandbox
+        .fetchd(["cid", "file", "--car", "-"])
+        .env("TMPDIR", &temporary)
+        .run()
+        .exits(0);
+    assert!(output.stdout == sandbox.read("x.car"));
+    assert!(output.stderr.contains("unixfs-v0-2015"));
+    let left = std::fs::read_dir(&temporary).expect("a folder");
+    assert_eq!(left.count(), 0);
+    let refused = [
+        &["--json", "cid", "file", "--car", "-"][..],
+        &["export", "1", "-o", "-"],
+        &["import", "x.car", "-o", "-"],
+    ];
+    for args in refused {
+        sandbox.run(args).exits(2);
+    }
+    assert!(!sandbox.target("-").exists());
+}
+
+#[test]
 fn a_car_takes_no_name_that_is_taken_and_leaves_nothing_behind() {
     let sandbox = Sandbox::new();
     std::fs::create_dir(sandbox.target("tree")).expect("a folder");
