@@ -127,13 +127,23 @@ fn list(context: &Context) -> Result<ExitKind, CommandError> {
     }
     for row in known.iter().filter(|row| is_worth_listing(row)) {
         if !views.iter().any(|view| view.url == row.url) {
-            views.push(view(row, true));
+            views.push(unnamed(row));
         }
     }
     context.show(&GatewayList { gateways: &views }, || {
         table::gateways(&views, context.width())
     })?;
     Ok(ExitKind::Success)
+}
+
+/// One that neither the configuration nor the user names any more, or ever did.
+fn unnamed(row: &GatewayRow) -> GatewayView {
+    let mut view = view(row, true);
+    let was_configured = matches!(row.origin, Origin::Config | Origin::Default);
+    if was_configured && view.reason.is_none() {
+        view.reason = Some("not configured any more, and not asked".to_owned());
+    }
+    view
 }
 
 /// Whether a gateway that nobody names any more is worth a line: somebody has said something about

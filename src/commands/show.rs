@@ -74,9 +74,15 @@ fn file(row: &FileRow) -> FileView {
         kind: row.file.kind.name(),
         cid: row.file.cid.clone(),
         size: row.file.size,
-        bytes_verified: row.state.verified.total(),
+        bytes_verified: verified(row),
         done: row.state.done,
     }
+}
+
+/// What proves itself only as a whole has no proved ranges, until it is done.
+fn verified(row: &FileRow) -> u64 {
+    let whole = row.file.size.filter(|_| row.state.done);
+    whole.unwrap_or_else(|| row.state.verified.total())
 }
 
 fn checkpoint(row: &CheckpointRow) -> CheckpointView {

@@ -386,9 +386,20 @@ impl<'a> Transfer<'a> {
         self.start(row, providers);
         while let Some(ended) = self.next_ended() {
             self.count(&ended.ending);
-            if let (Ending::Finished(_), Some(path)) = (&ended.ending, &ended.row.path) {
-                self.print_path(path);
+            match (&ended.ending, &ended.row.path) {
+                (Ending::Finished(_), Some(path)) => self.print_path(path),
+                (Ending::Failed { failure, .. }, _) if failure.kind == ExitKind::Usage => {
+                    self.forget(ended.row.id);
+                }
+                _ => {}
             }
+        }
+    }
+
+    /// What turned out to be a mistake of typing leaves no record.
+    fn forget(&self, id: DownloadId) {
+        if let Err(error) = self.context.store.forget(id).wait() {
+            tracing::warn!(%error, "cannot forget the download");
         }
     }
 

@@ -53,6 +53,14 @@ fn the_word_of_the_user_counts_over_the_configuration() {
     assert_eq!(state(&sandbox, url), is(true, "unknown"));
     sandbox.run(["gateways", "reset", url]).exits(0);
     assert_eq!(state(&sandbox, url), is(false, "disabled"));
+
+    sandbox.run(["gateways", "enable", url]).exits(0);
+    get(0);
+    sandbox.config("gateways = []");
+    let listed = known(&sandbox);
+    let of_url = |gateway: &&Value| gateway["url"] == url;
+    let reason = &listed.iter().find(of_url).expect("it is listed")["reason"];
+    assert_eq!(reason, "not configured any more, and not asked");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::dag::{Dag, Recipe};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario;
 
@@ -86,4 +86,36 @@ fn an_import_is_one_document() {
     let imported = &document["imported"][0];
     assert_eq!(imported["download"], json!(null));
     assert_eq!(imported["error"]["kind"], "exists");
+}
+
+/// Bytes, seconds and providers of a receipt are those of all runs.
+#[test]
+fn a_receipt_counts_every_run() {
+    let dag = Recipe::default().build(2 << 20);
+    let gateway = Gateway::of(&dag)
+        .on(On::any(), Fault::HoldAtTotal(1 << 20))
+        .start();
+    let sandbox = Sandbox::new();
+    let source = dag.source();
+    let running = sandbox
+        .fetchd(scenario::get_json(&source, gateway.url()))
+        .spawn();
+    gateway.held();
+    sandbox.run(["pause", "1"]).exits(0);
+    running.wait().exits(81);
+    let database = sandbox.database();
+    let recorded = "SELECT bytes_fetched, elapsed_us FROM downloads";
+    let (bytes, micros): (i64, i64) = database
+        .query_row(recorded, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("a row");
+    assert!(bytes > 0 && micros > 0);
+    gateway.heal();
+    let finished = sandbox
+        .run(["--json", "resume", "1"])
+        .exits(0)
+        .events_of("finished")
+        .remove(0);
+    assert!(finished["bytes_fetched"].as_i64() > Some(bytes));
+    assert!(finished["elapsed"].as_f64() > Some(micros as f64 / 1e6));
+    assert!(finished["resumed_from"].as_u64() > Some(0));
 }

@@ -169,6 +169,8 @@ fn without_a_proof_only_with_consent() {
         &data,
     );
     assert_eq!(done["proof"], "unverified");
+    let shown = sandbox.run(["--json", "show", "1"]).document();
+    assert_eq!(shown["download"]["files"][0]["bytes_verified"], data.len());
     assert_eq!(records(&sandbox)[0]["proof"], "unverified");
 }
 
