@@ -164,7 +164,7 @@ impl Request<'_> {
     fn remove_part(&self) -> Result<(), CommandError> {
         let row = self.context.store.download(self.id).wait()?;
         match &row {
-            Some(row) => Ok(transfer::remove_parts(row)?),
+            Some(row) => Ok(transfer::remove_parts(self.context, row)?),
             None => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ use crate::disk::place::Target;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect};
-use crate::download::{DownloadId, Status, chain};
+use crate::download::{DownloadId, Status, chain, quoted};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -105,14 +105,20 @@ fn nothing(row: &DownloadRow) -> CommandError {
         ExitKind::Retry,
         format!("nothing of download {id} is here yet that could be handed on"),
     )
-    .hint(format!("go on with: fetchd resume {id}"))
+    .hint(match row.status {
+        Status::Failed => format!("try again with: fetchd resume {id} --reset"),
+        Status::Success | Status::Cancelled => {
+            format!("fetch it anew with: fetchd get {}", quoted(&row.source))
+        }
+        _ => format!("go on with: fetchd resume {id}"),
+    })
 }
 
 /// Where the bytes are: at the target if it is finished, else in the part.
 fn origin(context: &Context, row: &DownloadRow) -> Result<Origin, CommandError> {
     let path = match row.status {
         Status::Success => row.path.clone(),
-        _ => transfer::part_path(row)
+        _ => transfer::part_path(context, row)
             .filter(|part| inspect::exists(part))
             .or_else(|| row.path.clone()),
     };

@@ -275,7 +275,12 @@ fn wanted_content(
     let path = match get.output.as_deref() {
         Some(output) if output == Path::new("-") => None,
         output => {
-            let offered = content.filename.as_deref().and_then(place::sanitize_name);
+            // A link names what it ends in before it offers another name for it.
+            let offered = content
+                .filename
+                .as_deref()
+                .filter(|_| content.path.is_empty());
+            let offered = offered.and_then(place::sanitize_name);
             let name = || offered.map_or_else(|| SafeName::new(&name_of(content)), Ok);
             Some(target(context, get, output, name)?)
         }
@@ -308,13 +313,8 @@ fn wanted_file(context: &Context, get: &Get, url: String) -> Result<Wanted, Comm
         .hint("give its checksum with --sha256 HEX, or take it as it comes with --allow-unverified"));
     }
     let path = match get.output.as_deref() {
-        Some(output) if output == Path::new("-") => {
-            return Err(CommandError::usage(
-                "a plain file proves itself only at its end, and cannot go to standard output",
-            )
-            .hint("save it with -o PATH: it gets that name only when it is proved"));
-        }
-        output => target(context, get, output, || file_name(&url))?,
+        Some(output) if output == Path::new("-") => None,
+        output => Some(target(context, get, output, || file_name(&url))?),
     };
     Ok(Wanted {
         source: url,
@@ -322,7 +322,7 @@ fn wanted_file(context: &Context, get: &Get, url: String) -> Result<Wanted, Comm
         is_plain: true,
         is_car: false,
         names: Vec::new(),
-        path: Some(path),
+        path,
         hint: None,
     })
 }
@@ -351,7 +351,9 @@ fn target(
         .clone()
         .or_else(|| context.settings.keys.download_dir.clone());
     if let (Some(dir), false) = (&dir, get.dry_run) {
-        place::ensure_dir(dir)?;
+        place::ensure_dir(dir).map_err(|error| {
+            CommandError::from(error).hint("name a directory that can be made with -d")
+        })?;
     }
     let dir = dir.unwrap_or_else(|| PathBuf::from("."));
     if let Some(output) = output {

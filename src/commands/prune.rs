@@ -27,7 +27,7 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
         ..PruneView::default()
     };
     for row in &rows {
-        let part = match part(row) {
+        let part = match part(context, row) {
             Part::Free(path) => Some(path),
             Part::None => None,
             // Without its record nobody would know whose it is.
@@ -40,7 +40,7 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
                 done => done?,
             }
             if part.is_some() {
-                transfer::remove_parts(row)?;
+                transfer::remove_parts(context, row)?;
             }
         }
         view.forgotten.push(row.id.get());
@@ -103,8 +103,8 @@ enum Part {
     InUse,
 }
 
-fn part(row: &DownloadRow) -> Part {
-    let path = match transfer::part_path(row) {
+fn part(context: &Context, row: &DownloadRow) -> Part {
+    let path = match transfer::part_path(context, row) {
         Some(path) if row.status != Status::Success => path,
         _ => return Part::None,
     };

@@ -241,7 +241,8 @@ impl Repair<'_, '_> {
                 (Some(Ok(root)), Should::Content(wanted)) => root == wanted,
                 _ => false,
             };
-            let has_part = transfer::part_path(row).is_none_or(|part| inspect::exists(&part));
+            let has_part =
+                transfer::part_path(self.context, row).is_none_or(|part| inspect::exists(&part));
             is_same && !has_part && row.content_path.is_empty()
         });
         let Some(row) = row else { return Ok(()) };
@@ -318,7 +319,7 @@ impl Repair<'_, '_> {
 
     /// Lays the damaged file down as the part, with the nodes that prove what of it is right.
     fn lay(&mut self, row: &DownloadRow, root: Cid, path: &Path) -> Result<(), CommandError> {
-        let Some(part) = transfer::part_path(row) else {
+        let Some(part) = transfer::part_path(self.context, row) else {
             return Ok(());
         };
         if self.subject.known().is_none() {

@@ -401,7 +401,7 @@ impl Coordinator<'_> {
     pub(super) fn announce_resolved(&mut self) {
         let path = match &self.job.destination {
             Destination::Disk { target, .. } => Some(target.clone()),
-            Destination::Stdout => None,
+            Destination::Stdout { .. } => None,
         };
         self.announce(What::Resolved {
             cid: self.root_text(),

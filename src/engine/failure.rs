@@ -24,8 +24,8 @@ pub fn how_to_go_on(job: &Job) -> String {
         Destination::Disk { .. } => {
             format!("what is proved is kept; go on with: fetchd resume {id}")
         }
-        Destination::Stdout => format!(
-            "nothing is kept of what goes to standard output; begin again with: fetchd resume {id}"
+        Destination::Stdout { .. } => format!(
+            "nothing is kept of what went to standard output; begin again with: fetchd resume {id}"
         ),
     }
 }
@@ -68,7 +68,7 @@ pub fn exists_failure(target: &Path, id: DownloadId) -> Failure {
         kind: ExitKind::Exists,
         message: format!("{} exists and holds something else", target.display()),
         hint: Some(format!(
-            "move it away and go on with: fetchd resume {id}, or replace it with --force"
+            "move it away and go on with: fetchd resume {id}, or replace it with: fetchd get --force"
         )),
     }
 }
@@ -217,15 +217,6 @@ fn subject_text(job: &Job) -> String {
 fn one_by_one_below(root: &str) -> String {
     let one = quoted(&format!("{root}/PATH")).into_owned();
     format!("take the rest with --exclude NAME, or one file with: fetchd get {one} -o NAME")
-}
-
-/// What proves itself only at its end is to go to standard output.
-pub fn needs_a_file() -> Failure {
-    Failure {
-        kind: ExitKind::Refused,
-        message: "what proves itself only at its end cannot go to standard output".to_owned(),
-        hint: Some("save it with -o PATH: it gets that name only when it is proved".to_owned()),
-    }
 }
 
 /// The file is longer than it may be.

@@ -73,15 +73,9 @@ impl Coordinator<'_> {
 
     /// Gives the part its final name, on a thread of its own.
     async fn install(&mut self) {
-        let Destination::Disk {
-            target,
-            part,
-            overwrite,
-        } = self.job.destination.clone()
-        else {
-            return;
-        };
-        if self.is_in_place {
+        let destination = self.job.destination.clone();
+        let is_streamed = matches!(destination, Destination::Stdout { .. }) && self.whole.is_none();
+        if self.is_in_place || is_streamed {
             return;
         }
         // The threads that write are done: what they hold of the output goes with them.
@@ -90,7 +84,22 @@ impl Coordinator<'_> {
         self.whole.iter_mut().for_each(Whole::close);
         let threads = std::mem::take(&mut self.threads);
         on_a_thread(move || threads.join()).await;
-        let failure = match std::mem::replace(&mut self.output, Output::Undecided) {
+        let output = std::mem::replace(&mut self.output, Output::Undecided);
+        let (target, part, overwrite) = match destination {
+            Destination::Disk {
+                target,
+                part,
+                overwrite,
+            } => (target, part, overwrite),
+            Destination::Stdout { spool } => {
+                drop(output);
+                if let Err(failure) = self.pour(spool).await {
+                    self.fail(failure);
+                }
+                return;
+            }
+        };
+        let failure = match output {
             _ if self.job.car_part.is_some() => self.install_car(target, overwrite).await,
             Output::Tree(tree) => self.install_tree(tree, target, overwrite).await,
             _ if let Some(text) = self.plan.root_link() => {
@@ -244,7 +253,7 @@ impl Coordinator<'_> {
                 },
                 sha256: receipt.sha256,
             }),
-            Destination::Stdout => None,
+            Destination::Stdout { .. } => None,
         };
         let finish = Finish {
             receipt_json: receipt.to_json(),
@@ -277,7 +286,7 @@ impl Coordinator<'_> {
     async fn receipt(&mut self) -> Receipt {
         let path = match &self.job.destination {
             Destination::Disk { target, .. } => target.clone(),
-            Destination::Stdout => "-".into(),
+            Destination::Stdout { .. } => "-".into(),
         };
         let mut providers = self.job.saved.providers.clone();
         for provider in self
@@ -394,9 +403,6 @@ impl Coordinator<'_> {
 
     /// A part that holds nothing is litter: the next run makes a new one.
     fn drop_empty_part(&self) {
-        let Destination::Disk { part, .. } = &self.job.destination else {
-            return;
-        };
         let is_empty = match &self.output {
             _ if self.is_in_place => false,
             // Only a part whose lock is ours, and which the disk says is empty.
@@ -409,17 +415,15 @@ impl Coordinator<'_> {
             _ => false,
         };
         if is_empty {
-            self.remove_part(part);
+            self.remove_part(self.job.destination.part());
         }
     }
 
     /// Nothing of what is proved is worth keeping.
     fn drop_part(&self) {
         let is_ours = matches!(self.output, Output::File(_) | Output::Tree(_));
-        if let (Destination::Disk { part, .. }, true) = (&self.job.destination, is_ours)
-            && !self.is_in_place
-        {
-            self.remove_part(part);
+        if is_ours && !self.is_in_place {
+            self.remove_part(self.job.destination.part());
         }
     }
 
@@ -475,8 +479,8 @@ impl Coordinator<'_> {
             return self.not_recorded(&error);
         }
         self.output = Output::Undecided;
-        if let (Destination::Disk { part, .. }, false) = (&self.job.destination, keep_partial) {
-            self.remove_part(part);
+        if !keep_partial {
+            self.remove_part(self.job.destination.part());
             self.remove_parts();
         }
         let source = self.job.source.clone();

@@ -48,7 +48,7 @@ mod verify;
 mod whole;
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -180,7 +180,20 @@ pub enum Destination {
         overwrite: bool,
     },
     /// Standard output, in order.
-    Stdout,
+    Stdout {
+        /// Where a file is kept that proves itself only at its end, until then.
+        spool: PathBuf,
+    },
+}
+
+impl Destination {
+    /// Where the bytes are until all of them are proved, if they are kept at all.
+    pub fn part(&self) -> &Path {
+        match self {
+            Destination::Disk { part, .. } => part,
+            Destination::Stdout { spool } => spool,
+        }
+    }
 }
 
 /// What earlier runs of a download recorded.

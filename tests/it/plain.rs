@@ -7,7 +7,7 @@ mod sums;
 
 use serde_json::Value;
 
-use crate::support::dag::seeded;
+use crate::support::dag::{Recipe, seeded};
 use crate::support::gateway::{Builder, Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::sha256;
@@ -184,11 +184,36 @@ fn limits_and_places() {
         failed(&sandbox, output, 77).events_of("failed")[0]["kind"],
         "refused"
     );
-    let output = sandbox.run(["get", &url(&server), "--sha256", &sum, "-o", "-"]);
-    failed(&sandbox, output, 2);
     std::fs::write(sandbox.target("file"), "mine").expect("a writable sandbox");
     get(&sandbox, &server, &["--sha256", &sum]).exits(73);
     assert_eq!(sandbox.read("file"), b"mine");
+}
+
+/// What proves itself only at its end is kept on disk until it does; nothing else is written out.
+#[test]
+fn standard_output_gets_what_is_proved() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let server = server(&data, None).start();
+    let (url, sum) = (url(&server), sha256(&data));
+    let get = ["get", &url, "-o", "-", "--sha256"];
+    let output = sandbox.run(get.iter().chain(&[&sum[..]])).exits(0);
+    assert!(output.stdout == data, "{}", output.stderr);
+    let output = sandbox.run(get.iter().chain(&[&sha256(b"other")[..]]));
+    assert_eq!(output.exits(65).stdout, b"");
+    let statuses: Vec<Value> = records(&sandbox)
+        .iter()
+        .map(|record| record["status"].clone())
+        .collect();
+    assert_eq!(statuses, ["success", "failed"]);
+    assert_eq!(records(&sandbox)[0]["path"], Value::Null);
+
+    let dag = Recipe::default().chunk(256 << 10).width(174).build(SIZE);
+    let gateway = Gateway::of(&dag).features(Features::PLAIN_WHOLE).start();
+    let get = ["get", &dag.source(), "-o", "-", "--gateway", gateway.url()];
+    assert!(sandbox.run(get).exits(0).stdout == dag.data);
+    assert_eq!(records(&sandbox)[2]["proof"], "profile");
+    let spool = std::fs::read_dir(sandbox.state().join("spool")).expect("a directory");
+    assert_eq!(spool.count(), 0);
 }
 
 #[test]

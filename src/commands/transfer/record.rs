@@ -4,24 +4,26 @@
 use std::path::{Path, PathBuf};
 
 use crate::cli::values;
+use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::content::cid;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
-use crate::disk::{DiskError, inspect, tree};
+use crate::disk::{DiskError, inspect, private, tree};
 use crate::download::{RunId, Status};
 use crate::engine::{Destination, Job, Saved, Subject};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, FileKind, Store};
+use crate::store::{DownloadRow, FileKind};
 
 /// The download as the engine needs it.
 pub(super) async fn job(
-    store: &Store,
+    context: &Context,
     row: &DownloadRow,
     recorded: &Recorded,
     run: RunId,
 ) -> Result<Job, CommandError> {
+    let store = &context.store;
     let broken = |what: &str| {
         CommandError::new(
             ExitKind::Config,
@@ -46,7 +48,7 @@ pub(super) async fn job(
         .as_deref()
         .map(values::checksum)
         .transpose();
-    let destination = match (&row.path, part_path(row)) {
+    let destination = match (&row.path, part_path(context, row)) {
         (Some(target), Some(part)) => {
             if !matches!(row.kind.as_str(), "directory" | "car") {
                 // What the root is may not have been recorded before a crash: then a directory can
@@ -62,8 +64,11 @@ pub(super) async fn job(
                 overwrite: recorded.force,
             }
         }
-        (None, _) => Destination::Stdout,
-        (Some(_), None) => return Err(broken("valid name of its part file")),
+        (None, Some(spool)) => {
+            private::create_private_dir(spool.parent().unwrap_or(&spool))?;
+            Destination::Stdout { spool }
+        }
+        (_, None) => return Err(broken("valid name of its part file")),
     };
     Ok(Job {
         id: row.id,
@@ -104,10 +109,14 @@ fn check_part(part: &Path) -> Result<(), CommandError> {
     }
 }
 
-/// The part file of a download; `None` without a path on disk.
-pub fn part_path(row: &DownloadRow) -> Option<PathBuf> {
-    let target = Target::at(row.path.as_deref()?).ok()?;
-    Some(target.part_path(&Nonce::parse(&row.nonce)?))
+/// The part file of a download. What is on its way to standard output has one among the state.
+pub fn part_path(context: &Context, row: &DownloadRow) -> Option<PathBuf> {
+    let nonce = Nonce::parse(&row.nonce)?;
+    let Some(path) = &row.path else {
+        let spool = context.settings.state_dir.join("spool");
+        return Some(spool.join(format!("{nonce}.partial")));
+    };
+    Some(Target::at(path).ok()?.part_path(&nonce))
 }
 
 /// Where the CAR of a download is written; `None` if it is not saved as one.
@@ -117,8 +126,11 @@ fn car_part_path(row: &DownloadRow) -> Option<PathBuf> {
 }
 
 /// Removes what a download left beside its target.
-pub fn remove_parts(row: &DownloadRow) -> Result<(), DiskError> {
-    for part in [part_path(row), car_part_path(row)].into_iter().flatten() {
+pub fn remove_parts(context: &Context, row: &DownloadRow) -> Result<(), DiskError> {
+    for part in [part_path(context, row), car_part_path(row)]
+        .into_iter()
+        .flatten()
+    {
         tree::remove_tree(&part)?;
     }
     Ok(())

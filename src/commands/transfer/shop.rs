@@ -114,7 +114,7 @@ impl Shop {
         options.file_sha256 &= row.kind != "car";
         options.asks_others_later = asks_others_later;
         options.discovery = self.network.discovery(&recorded)?;
-        let job = job(&self.context.store, row, &recorded, self.run).await?;
+        let job = job(&self.context, row, &recorded, self.run).await?;
         Ok((job, options))
     }
 
@@ -188,7 +188,7 @@ impl Shop {
             keep_partial: false,
         };
         if action == goes
-            && let Err(error) = remove_parts(row)
+            && let Err(error) = remove_parts(&self.context, row)
         {
             tracing::warn!(%error, "cannot remove the part");
         }

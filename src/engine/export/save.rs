@@ -115,7 +115,7 @@ impl Coordinator<'_> {
     fn export(&self) -> Result<Export, DiskError> {
         let part = match &self.job.destination {
             Destination::Disk { part, .. } => part.as_path(),
-            Destination::Stdout => Path::new(""),
+            Destination::Stdout { .. } => Path::new(""),
         };
         let origin = match &self.output {
             Output::File(_) => Origin::File(RandomFile::open(part)?),

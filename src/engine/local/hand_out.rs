@@ -156,7 +156,7 @@ impl Coordinator<'_> {
         };
         let target = match &self.job.destination {
             Destination::Disk { target, .. } => target.file_name(),
-            Destination::Stdout => None,
+            Destination::Stdout { .. } => None,
         };
         match (names.is_empty(), target) {
             (true, Some(name)) => name.to_string_lossy().into_owned(),

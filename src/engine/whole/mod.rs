@@ -9,6 +9,7 @@
 mod adopt;
 mod judge;
 mod local;
+mod pour;
 mod progress;
 mod sums;
 mod writer;
@@ -151,13 +152,12 @@ impl Coordinator<'_> {
     /// Takes up a file that proves itself only at its end.
     pub(super) async fn begin_whole(&mut self, goal: Goal) -> Result<(), Stop> {
         let id = self.job.id;
-        let Destination::Disk {
-            part: path, target, ..
-        } = self.job.destination.clone()
-        else {
-            return Err(Stop::Failed(failure::needs_a_file()));
-        };
-        if !inspect::exists(&path) && self.adopt_whole(&goal, &target).await? {
+        let destination = self.job.destination.clone();
+        let path = destination.part();
+        if let Destination::Disk { target, .. } = &destination
+            && !inspect::exists(path)
+            && self.adopt_whole(&goal, target).await?
+        {
             return Ok(());
         }
         let rows = self.store.files(id).await;
@@ -166,7 +166,7 @@ impl Coordinator<'_> {
             .first()
             .and_then(|row| Saved::from_json(row.state.source.as_deref()?));
         let saved = saved.unwrap_or_default();
-        let part = self.open_part(&path)?;
+        let part = self.open_part(path)?;
         let len = part
             .len()
             .map_err(|error| Stop::Failed(disk_failure(&error, id)))?;
@@ -255,7 +255,6 @@ impl Coordinator<'_> {
             && self.wanted_step().is_none()
             && self.root().is_some_and(can_be_imported)
             && self.plan.root_kind().is_none()
-            && matches!(self.job.destination, Destination::Disk { .. })
             && self.providers.iter().any(Provider::may_send_whole)
     }
 
@@ -397,18 +396,18 @@ impl Coordinator<'_> {
         if let Some(limit) = self.options.limits.max_size.filter(|&limit| size > limit) {
             return self.fail(failure::too_large(size, limit));
         }
-        let Destination::Disk {
+        if let Destination::Disk {
             target, overwrite, ..
         } = &self.job.destination
-        else {
-            return;
-        };
-        if !overwrite && inspect::exists(target) {
+            && !overwrite
+            && inspect::exists(target)
+        {
             let failure = exists_failure(target, self.job.id);
             return self.fail(failure);
         }
         let missing = size - whole.progress.position;
-        if let Err(error) = room::require(target.parent().unwrap_or(target), missing) {
+        let part = self.job.destination.part();
+        if let Err(error) = room::require(part.parent().unwrap_or(part), missing) {
             self.fail(disk_failure(&error, self.job.id));
         }
     }
