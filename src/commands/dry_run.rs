@@ -16,6 +16,7 @@ use crate::disk::inspect;
 use crate::download::{Failure, chain};
 use crate::engine::{Blocks, ListedKind, Listing, Place, Provider};
 use crate::exit::ExitKind;
+use crate::gateway::error::{Advice, GatewayError};
 use crate::ui::view::{CapabilitiesView, PlanView, PlannedProviderView};
 
 /// Says what `get` of one source would do.
@@ -70,10 +71,24 @@ async fn size_of_first(providers: &[Provider]) -> Result<Option<u64>, CommandErr
     let Some(Place::Plain(plain)) = providers.first().map(|provider| &provider.place) else {
         return Ok(None);
     };
-    let facts = plain.look().await.map_err(|error| {
-        CommandError::new(ExitKind::Retry, format!("{}: {}", error.url, chain(&error)))
-    })?;
+    let facts = plain.look().await.map_err(|error| unseen(&error))?;
     Ok(facts.total)
+}
+
+/// Why a plain file could not be looked at, as `get` would end.
+fn unseen(error: &GatewayError) -> CommandError {
+    let (kind, hint) = match error.advice() {
+        Advice::Absent | Advice::Never | Advice::Retired => {
+            (ExitKind::NotFound, "check the URL, or name another place")
+        }
+        Advice::Credentials | Advice::Withheld => (
+            ExitKind::Refused,
+            "give a login with --netrc or --header, or name another place",
+        ),
+        _ => (ExitKind::Retry, "try again later, or name another place"),
+    };
+    CommandError::new(kind, format!("{}: {}", error.url, chain(error)))
+        .hint(format!("{hint} with --mirror"))
 }
 
 async fn look(

@@ -16,6 +16,7 @@ use crate::commands::error::CommandError;
 use crate::commands::sync::fetch::Fetching;
 use crate::commands::sync::project::Project;
 use crate::commands::transfer::Transfer;
+use crate::content::source::{self, Source};
 use crate::exit::ExitKind;
 use crate::settings::Environment;
 use crate::settings::manifest::{Entry, Lock, Manifest, Pin};
@@ -34,12 +35,21 @@ struct Item<'a> {
 }
 
 impl Item<'_> {
+    /// Whether nothing could prove it.
+    fn lacks_a_sum(&self) -> bool {
+        let source = source::parse(&self.entry.source);
+        self.entry.sha256.is_none() && matches!(source, Ok(Source::Url(_)))
+    }
+
     /// It cannot be had.
     fn refuse(&mut self, transfer: &mut Transfer<'_>, error: CommandError) {
         self.outcome = Some(Outcome::failed(error.message.clone()));
         let error = match error.kind {
             ExitKind::Exists => {
                 error.hint("it is not fetchd's: move it away, and run: fetchd sync")
+            }
+            ExitKind::Refused if self.lacks_a_sum() => {
+                error.hint("give its checksum in the manifest: sha256 = \"HEX\"")
             }
             _ => error,
         };

@@ -32,8 +32,12 @@ impl Filter {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether the file at this path is wanted.
+    /// Whether the file at this path is wanted. What was asked for by itself, and is no directory,
+    /// is no part of a tree.
     pub fn takes_file(&self, path: &str) -> bool {
+        if path.is_empty() {
+            return true;
+        }
         let path: Vec<&str> = path.split('/').collect();
         self.is_included(&path) && !self.is_excluded(&path)
     }
@@ -119,6 +123,7 @@ mod tests {
     #[test]
     fn names_paths_and_directories() {
         let docs = filter(&["*.md", "src/**/mod.rs", "data"], &["drafts"]);
+        assert!(docs.takes_file(""), "a file that was asked for by itself");
         for wanted in [
             "README.md",
             "a/b/c.md",

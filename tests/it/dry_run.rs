@@ -85,3 +85,13 @@ fn people_read_it_on_stderr() {
             .contains(&format!("would ask {}", gateway.url()))
     );
 }
+
+#[test]
+fn a_plain_file_that_is_not_there_is_not_found() {
+    let (sandbox, server) = (Sandbox::new(), Gateway::empty().start());
+    let url = format!("{}/none", server.url());
+    let get = ["get", &url, "--allow-unverified"];
+    sandbox.run(get).exits(69);
+    let output = sandbox.run(get.iter().chain(&["--dry-run"])).exits(69);
+    assert!(output.stderr.contains("hint: "), "{}", output.stderr);
+}

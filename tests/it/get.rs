@@ -1,8 +1,9 @@
 //! `get` from honest gateways: every form of file from every kind of gateway.
 
+use std::path::Path;
 use std::process::Stdio;
 
-use crate::support::dag::{Dag, Hash, Layout, Leaf, Recipe, Version};
+use crate::support::dag::{Dag, Dir, Hash, Layout, Leaf, Recipe, Version};
 use crate::support::gateway::{Features, Gateway};
 use crate::support::oracle;
 use crate::support::sandbox::Sandbox;
@@ -367,4 +368,27 @@ fn records_can_be_listed_and_shown() {
         path.trim_end(),
         sandbox.target("file").to_str().expect("an ASCII path")
     );
+}
+
+/// The last name of the path, else the one that the link offers, else the CID.
+#[test]
+fn a_link_names_its_file() {
+    let dag = Dir::new().entry("inner", &Dag::single(b"hello")).build();
+    let (sandbox, gateway) = (Sandbox::new(), Gateway::of(&dag).start());
+    let root = dag.source();
+    let cases = [
+        (format!("ipfs://{root}/inner?filename=other"), "inner"),
+        (format!("ipfs://{root}?filename=other"), "other"),
+        (format!("ipfs://{root}"), &root[..]),
+    ];
+    for (source, name) in &cases {
+        let args = ["get", source, "--gateway", gateway.url()];
+        let path = sandbox.run(args).exits(0).text();
+        assert_eq!(Path::new(path.trim()), sandbox.target(name), "{source}");
+    }
+    let include = ["--include", "nothing", "-o", "alone"];
+    let inner = format!("{root}/inner");
+    let get = ["get", &inner, "--gateway", gateway.url()];
+    sandbox.run(get.iter().chain(&include)).exits(0);
+    assert_eq!(sandbox.read("alone"), b"hello");
 }
