@@ -169,8 +169,15 @@ pub fn look(
 ) -> Result<Option<Looked>, CommandError> {
     // What is finished from now on is noticed when it is recorded that this is wanted.
     let looked = context.store.look_at(wanted.path.as_deref()).wait()?;
-    if let Some((row, path)) = in_place(context, wanted, &recorded(get, wanted))? {
-        if let Some(expected) = expected_sha256(get) {
+    let found = in_place(context, wanted, &recorded(get, wanted))?;
+    let expected = expected_sha256(get);
+    // A URL may lead to another file by now: with --force the checksum says which one is wanted.
+    let is_outdated = |row: &DownloadRow| {
+        let is_other = expected.is_some_and(|expected| row.sha256 != Some(expected));
+        get.force && row.root_cid.is_none() && is_other
+    };
+    if let Some((row, path)) = found.filter(|(row, _)| !is_outdated(row)) {
+        if let Some(expected) = expected {
             check_sum(&row, &path, expected)?;
         }
         transfer.already_there(&row);
@@ -403,10 +410,10 @@ pub fn in_place(
             let is_unchanged = match row.kind.as_str() {
                 "directory" => {
                     Recorded::from_json(&row.options_json).takes_the_same(recorded)
-                        && in_place::is_tree_unchanged(&context.store, row.id, path)?
+                        && in_place::is_tree_unchanged(&context.store, &row, path)?
                 }
                 "symlink" => in_place::is_link_unchanged(&context.store, row.id, path)?,
-                _ => in_place::is_file_unchanged(&context.store, path)?,
+                _ => in_place::is_file_unchanged(&context.store, &row, path)?,
             };
             return Ok(is_unchanged.then(|| (row, path.clone())));
         }

@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::commands::error::CommandError;
 use crate::disk::inspect;
 use crate::disk::tree::{EntryKind, TreePath, TreeView};
-use crate::download::DownloadId;
-use crate::store::{FileKind, FileRow, Store};
+use crate::download::{DownloadId, Receipt};
+use crate::store::{DownloadRow, FileKind, FileRow, LedgerEntry, Store};
 
 /// Entries of a directory that are looked at together.
 const PAGE: u32 = 4096;
@@ -43,11 +43,28 @@ pub enum TreeFound {
     Unknown,
 }
 
-/// Whether a file is as the ledger says.
-pub fn is_file_unchanged(store: &Store, path: &Path) -> Result<bool, CommandError> {
-    let install = store.install_at(path).wait()?;
-    let known = install.map(|install| (install.size, install.mtime_ns));
+/// Whether a file is as the download `row` left it.
+pub fn is_file_unchanged(
+    store: &Store,
+    row: &DownloadRow,
+    path: &Path,
+) -> Result<bool, CommandError> {
+    let entry = store.ledger_at(path).wait()?;
+    let known = entry.filter(|entry| is_its(entry, row));
+    let known = known.map(|entry| (entry.install.size, entry.install.mtime_ns));
     Ok(known.is_some() && inspect::fingerprint(path) == known)
+}
+
+/// Whether the ledger speaks of what the download `row` made: another one may have put other content
+/// there since, or the same.
+fn is_its(entry: &LedgerEntry, row: &DownloadRow) -> bool {
+    let receipt = row.receipt_json.as_deref().and_then(Receipt::from_json);
+    let is_same = match (&entry.install.cid, receipt.and_then(|receipt| receipt.cid)) {
+        (Some(there), Some(made)) => *there == made,
+        (None, None) => entry.install.sha256.is_some() && entry.install.sha256 == row.sha256,
+        _ => false,
+    };
+    entry.download == row.id || is_same
 }
 
 /// Whether a symlink is as the download `id` made it.
@@ -57,13 +74,21 @@ pub fn is_link_unchanged(store: &Store, id: DownloadId, path: &Path) -> Result<b
     Ok(known.is_some() && inspect::link_text(path) == known)
 }
 
-/// Whether a whole directory is as the download `id` left it.
-pub fn is_tree_unchanged(store: &Store, id: DownloadId, path: &Path) -> Result<bool, CommandError> {
+/// Whether a whole directory is as the download `row` left it.
+pub fn is_tree_unchanged(
+    store: &Store,
+    row: &DownloadRow,
+    path: &Path,
+) -> Result<bool, CommandError> {
+    let entry = store.ledger_at(path).wait()?;
+    if entry.is_some_and(|entry| !is_its(&entry, row)) {
+        return Ok(false);
+    }
     let alone = |path: &Path| {
         let install = store.install_at(path).wait().ok()??;
         Some((install.size, install.mtime_ns))
     };
-    Ok(tree(store, id, path, &alone)? == TreeFound::Unchanged)
+    Ok(tree(store, row.id, path, &alone)? == TreeFound::Unchanged)
 }
 
 /// Whether everything in a directory is as the download `id` left it, or as a download of that file

@@ -213,7 +213,7 @@ async fn stream_range(place: &Place, wanted: Wanted, line: &Line) -> Result<(), 
     let Some(bounds) = bounds else { return Ok(()) };
     let mut body = match place {
         Place::Http(gateway) => gateway.range(&root, bounds, size).await?,
-        Place::Plain(plain) => plain.range(bounds, size, None).await?,
+        Place::Plain(plain) => plain.range(bounds, size).await?,
         // They are not asked like this.
         Place::Car(_) | Place::Local(_) => return Ok(()),
     };

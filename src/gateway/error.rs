@@ -111,9 +111,6 @@ pub enum Fault {
     /// 200 and the whole file where a part was asked for.
     #[error("ignores Range and sends the whole file")]
     RangeIgnored,
-    /// Not the file that it was: another validator, or another size.
-    #[error("the file has changed since its first bytes were fetched")]
-    Changed,
     /// The answer cannot be understood.
     #[error("sends what is no {0}")]
     Malformed(&'static str),
@@ -203,8 +200,7 @@ impl GatewayError {
             }
             Fault::Private(_) | Fault::Malformed(_) | Fault::Redirect(_) => Advice::Elsewhere,
             Fault::RangeIgnored | Fault::Encoded(_) => Advice::Unsupported,
-            Fault::Changed
-            | Fault::WrongRange {
+            Fault::WrongRange {
                 other_file: true, ..
             } => Advice::Never,
             Fault::WrongRange {

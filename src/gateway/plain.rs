@@ -11,7 +11,7 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT_RANGES, HeaderMap, IF_MATCH, IF_RANGE, RANGE};
+use reqwest::header::{ACCEPT_RANGES, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
@@ -235,29 +235,14 @@ impl Plain {
     ///
     /// # Errors
     /// Any [`Fault`]; [`Fault::RangeIgnored`] and [`Fault::WrongRange`] if the answer is not that
-    /// range, [`Fault::Changed`] if it is not of the version that `validator` names.
-    pub async fn range(
-        &self,
-        range: ByteRange,
-        total: u64,
-        validator: Option<&Validator>,
-    ) -> Result<Body, GatewayError> {
-        let mut ask = self.ask().with(RANGE, &format!("bytes={range}"));
-        // Here a part of another version is of no use, and neither is the whole of it.
-        if let Some(Validator::Etag(etag)) = validator {
-            ask = ask.with(IF_MATCH, etag);
-        }
+    /// range.
+    pub async fn range(&self, range: ByteRange, total: u64) -> Result<Body, GatewayError> {
+        let ask = self.ask().with(RANGE, &format!("bytes={range}"));
         let response = self.inner.ask(ask).await?;
-        if validator.is_some() && response.status() == StatusCode::PRECONDITION_FAILED {
-            return Err(self.fault(Fault::Changed));
-        }
         let wanted = [StatusCode::PARTIAL_CONTENT, StatusCode::OK];
         let response = self.expect(response, &wanted).await?;
         let extent = response::check_range(response.status(), response.headers(), range, total)
             .map_err(|fault| self.fault(fault))?;
-        if validator.is_some_and(|validator| !validator.is_met(response.headers())) {
-            return Err(self.fault(Fault::Changed));
-        }
         Ok(self.inner.body(response, self.url.as_str(), extent))
     }
 

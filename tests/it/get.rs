@@ -392,3 +392,37 @@ fn a_link_names_its_file() {
     sandbox.run(get.iter().chain(&include)).exits(0);
     assert_eq!(sandbox.read("alone"), b"hello");
 }
+
+/// The record of what was there before says nothing of what is there now.
+#[test]
+fn what_was_replaced_is_not_taken_for_there() {
+    let (one, two) = (
+        Recipe::default().seed(1).build(5_000),
+        Recipe::default().seed(2).build(5_000),
+    );
+    let trees = [
+        Dag::directory(&[("a", &one)]),
+        Dag::directory(&[("a", &two)]),
+    ];
+    for [first, second] in [[&one, &two], [&trees[0], &trees[1]]] {
+        let gateway = Gateway::of(first).dag(second).start();
+        let sandbox = Sandbox::new();
+        for dag in [first, second, first, first, second] {
+            let source = dag.source();
+            let get = [
+                "get",
+                &source,
+                "-o",
+                "x",
+                "--force",
+                "--gateway",
+                gateway.url(),
+            ];
+            sandbox.fetchd(get).run().exits(0);
+            sandbox.run(["verify", "x", &source]).exits(0);
+        }
+        let listed = sandbox.run(["--json", "list", "--all"]).exits(0);
+        let records = listed.document()["downloads"].as_array().map(Vec::len);
+        assert_eq!(records, Some(4), "the third was there for the fourth");
+    }
+}
