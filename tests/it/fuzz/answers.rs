@@ -81,7 +81,7 @@ async fn ask(url: &str) {
     if let Ok(plain) = Plain::new(client.clone(), &format!("{url}/file"), Vec::new(), None) {
         let _ = plain.look().await;
         let range = ByteRange::new(0, 10).expect("a range");
-        if let Ok(mut body) = plain.range(range, 100, None).await {
+        if let Ok(mut body) = plain.range(range, 100).await {
             while let Ok(Some(_)) = body.chunk().await {}
         }
         let _ = plain.rest(5, Some(100), None).await;
