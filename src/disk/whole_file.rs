@@ -56,6 +56,28 @@ pub fn write_atomic(path: &Path, bytes: &[u8], access: Access) -> Result<(), Dis
     file.finish()
 }
 
+/// Replaces what a file of the user's holds, durably and in one step, or makes it: where the name is
+/// a symlink the file that it leads to, and with the permissions that it has.
+///
+/// # Errors
+/// Then the file is as it was, except when the sync of its directory failed.
+pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let (path, permissions) = match std::fs::canonicalize(path) {
+        Ok(real) => {
+            let metadata = std::fs::metadata(&real).map_err(DiskError::of("examine", &real))?;
+            (real, Some(metadata.permissions()))
+        }
+        Err(_) => (path.to_path_buf(), None),
+    };
+    let mut file = NewFile::create(&path, Access::Umask)?;
+    if let Some(permissions) = permissions {
+        let set = file.writer.get_ref().set_permissions(permissions);
+        set.map_err(DiskError::of("change the mode of", &path))?;
+    }
+    file.append(bytes)?;
+    file.finish()
+}
+
 /// A file under construction, with a name of its own beside the final one; dropped unfinished, it
 /// is removed.
 #[derive(Debug)]
@@ -145,6 +167,23 @@ fn create_beside(path: &Path, options: &OpenOptions) -> Result<(PathBuf, File), 
 mod tests {
     use super::*;
     use std::fs;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_the_users_keeps_its_place_and_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (link, real) = (dir.path().join("link"), dir.path().join("real"));
+        rewrite(&real, b"one").unwrap();
+        fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        rewrite(&link, b"two").unwrap();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("real"));
+        assert_eq!(fs::read(&real).unwrap(), b"two");
+        let mode = fs::metadata(&real).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(names(dir.path()), ["link", "real"]);
+    }
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).unwrap();

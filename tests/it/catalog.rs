@@ -232,3 +232,27 @@ fn mistakes_have_a_place() {
         sandbox.run(["catalog", "add", name, source]).exits(2);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_is_left_alone() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.root().join("catalog.toml");
+    std::fs::create_dir(&file).expect("a directory");
+    for args in [
+        &["catalog", "list"][..],
+        &["catalog", "add", "a", "bafkqaaa"],
+        &["get", "@a"],
+    ] {
+        let output = sandbox.run(args).exits(78);
+        assert!(output.stderr.contains("hint:"), "{}", output.stderr);
+    }
+    std::fs::remove_dir(&file).expect("still empty");
+    std::fs::write(&file, vec![b'#'; (16 << 20) + 1]).expect("a large file");
+    sandbox.run(["catalog", "list"]).exits(78);
+    std::fs::remove_file(&file).expect("a file");
+    std::os::unix::fs::symlink("kept-elsewhere.toml", &file).expect("a link");
+    std::fs::write(sandbox.root().join("kept-elsewhere.toml"), "# mine\n").expect("written");
+    sandbox.run(["catalog", "add", "a", "bafkqaaa"]).exits(0);
+    assert!(file.is_symlink() && read(&sandbox).starts_with("# mine\n\n[[entry]]\n"));
+}

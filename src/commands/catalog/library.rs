@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::commands::catalog::kept::{self, Kept, Lacking};
 use crate::commands::error::CommandError;
-use crate::disk::place;
-use crate::disk::whole_file::{self, Access};
+use crate::disk::{place, whole_file};
 use crate::download::{chain, quoted_path};
 use crate::exit::ExitKind;
 use crate::settings::catalog::{Catalog, CatalogEntry, MAX_BYTES, RemoteCatalog, USER};
@@ -56,11 +55,7 @@ impl CatalogFile {
     /// Writes it anew.
     pub(super) fn write(&self, text: &str) -> Result<(), CommandError> {
         place::ensure_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-        Ok(whole_file::write_atomic(
-            &self.path,
-            text.as_bytes(),
-            Access::Umask,
-        )?)
+        Ok(whole_file::rewrite(&self.path, text.as_bytes())?)
     }
 }
 

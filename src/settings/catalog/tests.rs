@@ -51,7 +51,8 @@ fn an_edit_keeps_what_it_is_not_about() {
     let before = format!(
         "# mine\n\n[[entry]]\nsource = '{CID}' # here\nname   = \"x\"\n\n# between\n\n# the other\n[[entry]]\nname = 'y'\nsource = '{CID}' # there\n# the end\n"
     );
-    for text in [before.clone(), before.replace('\n', "\r\n")] {
+    let marked = format!("\u{feff}{before}");
+    for text in [before.clone(), before.replace('\n', "\r\n"), marked] {
         let with = add(path, &text, &entry("z")).expect("an addition");
         assert!(with.starts_with(&text), "{with}");
         assert_eq!(remove(path, &with, "z").expect("a removal"), text);
@@ -190,6 +191,27 @@ fn mistakes_have_a_place() {
         (
             "[[entry]]\nname = 'a'\nsource = '@b'\n".to_owned(),
             "3:10: the source of an entry is no other entry",
+        ),
+        (table("a", "size = -1"), "4:8: not a size"),
+        (table("a", "size = true"), "4:8: expected a size"),
+        (table("a", "size = 0"), "4:8: must be more than zero"),
+        (
+            table("a", "memory = '99999999T'"),
+            "4:10: larger than any size",
+        ),
+        (table("a", "type = 3"), "4:8: invalid type"),
+        (table("a", "note = 'x"), "4:10: invalid"),
+        (table("a", "name = 'b'"), "4:1: duplicate key"),
+        (
+            table("a", "") + "[[entry]]\nname = 'b'\n",
+            "5:1: missing key `source`",
+        ),
+        ("[entry]\nname = 'a'\n".to_owned(), "1:1: invalid type"),
+        (format!("x = {}", "[".repeat(5000)), "1:85: cannot recurse"),
+        ("[[entry]]\nname = 1\n".to_owned(), "2:8: invalid type"),
+        (
+            "[[entry]]\nname = 'a'\nsource = ''\n".to_owned(),
+            "3:10: the source is empty",
         ),
     ] {
         let error = Catalog::parse(&document(&text)).expect_err("a mistake");
