@@ -1,18 +1,16 @@
 //! `catalog`: names for sources, and which of them fits this machine.
 //!
-//! Needs the configuration's directory, and of the state directory what is kept of catalogues from
-//! elsewhere; only fetching one needs the store.
+//! Needs the configuration's directory, and the store only for what is kept of catalogues from
+//! elsewhere.
 
 mod edit;
-mod kept;
 mod library;
 mod recommend;
 mod update;
 
 use crate::cli::{CatalogCommand, EntryName, Get, Global};
-use crate::commands::catalog::kept::Kept;
 use crate::commands::catalog::library::{Library, Listed, Shelf, Unusable};
-use crate::commands::context::{self, show};
+use crate::commands::context::{self, Context, show};
 use crate::commands::error::CommandError;
 use crate::content::hash::hex;
 use crate::content::source::{self, Source};
@@ -42,11 +40,11 @@ pub fn run(
 
 /// What `get` is to do for `@NAME`: the source of the entry, with the checksum that it has. For
 /// anything else, what was asked for.
-pub fn look_up(settings: &Settings, get: &Get, text: &str) -> Result<(Get, String), CommandError> {
+pub fn look_up(context: &Context, get: &Get, text: &str) -> Result<(Get, String), CommandError> {
     let Ok(Source::Catalog(name)) = source::parse(text) else {
         return Ok((get.clone(), text.to_owned()));
     };
-    let library = Library::open(settings)?;
+    let library = Library::open(&context.settings, || Ok(context.store.clone()))?;
     let entry = library.find(&name)?.entry;
     let asks_for_sum = get.sha256.is_some() || get.checksum.is_some() || get.car;
     let get = Get {
@@ -59,8 +57,15 @@ pub fn look_up(settings: &Settings, get: &Get, text: &str) -> Result<(Get, Strin
     Ok((get, entry.source.clone()))
 }
 
+/// The user's catalogue with all that it names, to be looked at.
+fn open(global: &Global, settings: &Settings) -> Result<Library, CommandError> {
+    Library::open(settings, || {
+        Ok(Context::open_to_look(global, settings.clone())?.store)
+    })
+}
+
 fn list(global: &Global, settings: &Settings) -> Result<(), CommandError> {
-    let library = Library::open(settings)?;
+    let library = open(global, settings)?;
     let entries: Vec<EntryView> = library.listed().iter().map(view).collect();
     let catalogs: Vec<RemoteView> = library.shelves.iter().map(remote_view).collect();
     notice_troubles(global, &library);
@@ -75,7 +80,7 @@ fn list(global: &Global, settings: &Settings) -> Result<(), CommandError> {
 
 /// Shows an entry, or a catalogue from elsewhere.
 fn show_one(global: &Global, settings: &Settings, args: &EntryName) -> Result<(), CommandError> {
-    let library = Library::open(settings)?;
+    let library = open(global, settings)?;
     let is_it = |shelf: &&Shelf| shelf.remote.name == args.name;
     if let Some(shelf) = library.shelves.iter().find(is_it) {
         let catalog = remote_view(shelf);
@@ -139,6 +144,6 @@ fn remote_view(shelf: &Shelf) -> RemoteView {
             .map(|kept| kept.content_path.clone())
             .filter(|path| !path.is_empty()),
         sequence: kept.and_then(|kept| kept.sequence),
-        fetched_at: kept.and_then(Kept::fetched).map(Time::from),
+        fetched_at: kept.map(|kept| Time::from(kept.fetched)),
     }
 }

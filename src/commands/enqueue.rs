@@ -103,7 +103,7 @@ impl Queue<'_> {
             }
         };
         let get = with_sum.as_ref().unwrap_or(self.get);
-        let (get, text) = &catalog::look_up(&self.context.settings, get, text)?;
+        let (get, text) = &catalog::look_up(self.context, get, text)?;
         let wanted = get::wanted_offline(self.context, get, text)?;
         let recorded = get::recorded(get, &wanted);
         if let Some((row, path)) = get::in_place(self.context, &wanted, &recorded)? {

@@ -143,7 +143,7 @@ fn one(
     get: &Get,
     text: &str,
 ) -> Result<(), CommandError> {
-    let (get, text) = &catalog::look_up(&context.settings, get, text)?;
+    let (get, text) = &catalog::look_up(context, get, text)?;
     if get.dry_run {
         return dry_run::one(context, transfer, get, text);
     }

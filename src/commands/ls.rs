@@ -29,7 +29,7 @@ fn list(
     transfer: &mut Transfer<'_>,
     ls: &Ls,
 ) -> Result<ListingView, CommandError> {
-    let (_, text) = catalog::look_up(&context.settings, &Get::default(), &ls.source)?;
+    let (_, text) = catalog::look_up(context, &Get::default(), &ls.source)?;
     let content = match source::parse(&text)? {
         Source::Content(content) => content,
         Source::Url(_) | Source::Catalog(_) => {

@@ -14,6 +14,7 @@
 //! (the connection's thread), `sql` (values and columns), then the tables.
 
 mod attempts;
+mod catalogs;
 mod checkpoints;
 mod cids;
 mod control;
@@ -37,6 +38,7 @@ mod traffic;
 mod tree;
 
 pub use attempts::{Attempt, AttemptRow};
+pub use catalogs::CatalogRow;
 pub use checkpoints::{Checkpoint, CheckpointId, CheckpointRow};
 pub use cids::{CidRow, Touch};
 pub use control::Requested;

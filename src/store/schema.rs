@@ -14,7 +14,13 @@ use rusqlite_migration::{M, Migrations};
 /// Marks a database as one of this program: "ftch".
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
-const MIGRATIONS: &[M<'static>] = &[M::up(FIRST), M::up(SECOND), M::up(THIRD), M::up(FOURTH)];
+const MIGRATIONS: &[M<'static>] = &[
+    M::up(FIRST),
+    M::up(SECOND),
+    M::up(THIRD),
+    M::up(FOURTH),
+    M::up(FIFTH),
+];
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
@@ -280,6 +286,20 @@ CREATE INDEX downloads_waiting ON downloads(next_attempt_at, queue_lane)
 -- Whose the download was that made it.
 ALTER TABLE installs ADD COLUMN owner_uid INTEGER;
 UPDATE installs SET owner_uid = (SELECT owner_uid FROM downloads WHERE id = download_id);
+";
+
+const FIFTH: &str = "
+-- What was proved of catalogues from elsewhere, so that their names work without a network.
+CREATE TABLE catalogs (
+    source       TEXT NOT NULL, -- as the user's catalogue names it
+    pin          BLOB NOT NULL, -- the SHA-256 that it must have; empty where the source is the proof
+    cid          TEXT,          -- the root that it was resolved to
+    content_path TEXT NOT NULL,
+    sequence     BLOB CHECK (length(sequence) = 8), -- of the signed record; big-endian, unsigned
+    fetched_at   INTEGER NOT NULL,
+    text         TEXT NOT NULL,
+    PRIMARY KEY (source, pin)
+) STRICT;
 ";
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! `catalog add` and `catalog remove`: changes of the user's own catalogue.
 
 use crate::cli::{AddEntry, Global};
-use crate::commands::catalog::library::{CatalogFile, Library, Listed};
-use crate::commands::catalog::{kept, update, view};
-use crate::commands::context::show;
+use crate::commands::catalog::library::{CatalogFile, Listed};
+use crate::commands::catalog::{open, update, view};
+use crate::commands::context::{Context, show};
 use crate::commands::error::CommandError;
 use crate::exit::ExitKind;
 use crate::settings::Settings;
@@ -102,7 +102,7 @@ pub(super) fn remove(
     settings: &Settings,
     names: &[String],
 ) -> Result<(), CommandError> {
-    let library = Library::open(settings)?;
+    let library = open(global, settings)?;
     let file = &library.file;
     let mut text = file.text.clone();
     let mut removed: Vec<String> = Vec::new();
@@ -126,12 +126,29 @@ pub(super) fn remove(
         .remotes
         .iter()
         .partition(|remote| removed.contains(&remote.name));
-    for remote in gone {
-        if left.iter().all(|other| !kept::is_shared(remote, other)) {
-            kept::forget(settings, remote)?;
+    forget(global, settings, &gone, &left)?;
+    show(global, &RemovedView { removed: &removed }, String::new)
+}
+
+/// Forgets what is kept of these, but for what others lead to as well.
+fn forget(
+    global: &Global,
+    settings: &Settings,
+    gone: &[&RemoteCatalog],
+    left: &[&RemoteCatalog],
+) -> Result<(), CommandError> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let key = |remote: &RemoteCatalog| (remote.source.clone(), remote.sha256);
+    let left: Vec<_> = left.iter().copied().map(key).collect();
+    let context = Context::open(global, settings.clone())?;
+    for (source, pin) in gone.iter().copied().map(key) {
+        if !left.contains(&(source.clone(), pin)) {
+            context.store.forget_catalog(&source, pin).wait()?;
         }
     }
-    show(global, &RemovedView { removed: &removed }, String::new)
+    Ok(())
 }
 
 fn of_another(name: &str, origin: &str) -> CommandError {

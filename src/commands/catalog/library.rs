@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 
-use crate::commands::catalog::kept::{self, Kept, Lacking};
 use crate::commands::error::CommandError;
 use crate::disk::{place, whole_file};
 use crate::download::{chain, quoted_path};
 use crate::exit::ExitKind;
 use crate::settings::catalog::{Catalog, CatalogEntry, MAX_BYTES, RemoteCatalog, USER};
 use crate::settings::{Document, Settings};
+use crate::store::{CatalogRow, Store};
 
 /// The user's catalogue on disk.
 pub(super) struct CatalogFile {
@@ -67,7 +67,7 @@ pub(super) struct Shelf {
 
 /// What is kept of a catalogue.
 pub(super) struct Contents {
-    pub(super) kept: Kept,
+    pub(super) kept: CatalogRow,
     pub(super) entries: Vec<CatalogEntry>,
 }
 
@@ -76,18 +76,17 @@ pub(super) struct Contents {
 pub(super) enum Unusable {
     /// It was never fetched.
     Missing,
-    /// What was kept is damaged, or of a form that is not understood: this is wrong with it.
+    /// What an earlier version kept is not understood: this is wrong with it.
     Damaged(String),
 }
 
 impl Shelf {
     /// Reads what is kept of a catalogue.
-    pub(super) fn open(settings: &Settings, remote: &RemoteCatalog) -> Result<Self, CommandError> {
-        let damaged = "what was kept of it is damaged".to_owned();
-        let contents = match kept::read(settings, remote)? {
-            Err(Lacking::Missing) => Err(Unusable::Missing),
-            Err(Lacking::Damaged) => Err(Unusable::Damaged(damaged)),
-            Ok(kept) => match entries(remote, kept.text.as_bytes()) {
+    pub(super) fn open(store: &Store, remote: &RemoteCatalog) -> Result<Self, CommandError> {
+        let kept = store.catalog(&remote.source, remote.sha256).wait()?;
+        let contents = match kept {
+            None => Err(Unusable::Missing),
+            Some(kept) => match entries(remote, kept.text.as_bytes()) {
                 Ok(entries) => Ok(Contents { kept, entries }),
                 Err(error) => Err(Unusable::Damaged(error.message)),
             },
@@ -147,15 +146,22 @@ pub(super) struct Listed<'a> {
 }
 
 impl Library {
-    /// Reads all of it; asks nobody.
-    pub(super) fn open(settings: &Settings) -> Result<Self, CommandError> {
+    /// Reads all of it; asks nobody. The store is wanted only where the user names catalogues from
+    /// elsewhere.
+    pub(super) fn open(
+        settings: &Settings,
+        store: impl FnOnce() -> Result<Store, CommandError>,
+    ) -> Result<Self, CommandError> {
         let file = CatalogFile::read(settings)?;
-        let remotes = file.catalog.remotes.iter();
-        let shelves = remotes.map(|remote| Shelf::open(settings, remote));
-        Ok(Self {
-            shelves: shelves.collect::<Result<_, _>>()?,
-            file,
-        })
+        let shelves = match file.catalog.remotes.as_slice() {
+            [] => Vec::new(),
+            remotes => {
+                let store = store()?;
+                let shelves = remotes.iter().map(|remote| Shelf::open(&store, remote));
+                shelves.collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Self { file, shelves })
     }
 
     /// Every entry, those first whose names mean them.

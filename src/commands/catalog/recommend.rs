@@ -1,8 +1,8 @@
 //! `catalog recommend`: the largest entry that fits this machine.
 
 use crate::cli::{Global, Recommend};
-use crate::commands::catalog::library::{Library, Listed};
-use crate::commands::catalog::{notice, notice_troubles, view};
+use crate::commands::catalog::library::Listed;
+use crate::commands::catalog::{notice, notice_troubles, open, view};
 use crate::commands::context::show;
 use crate::commands::error::CommandError;
 use crate::disk::memory;
@@ -17,7 +17,7 @@ pub(super) fn run(
     settings: &Settings,
     args: &Recommend,
 ) -> Result<(), CommandError> {
-    let library = Library::open(settings)?;
+    let library = open(global, settings)?;
     let memory = args.memory.or_else(memory::usable).ok_or_else(|| {
         CommandError::usage("this system does not say how much memory there is")
             .hint("say it with: fetchd catalog recommend --memory 16GiB")

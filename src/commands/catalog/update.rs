@@ -5,11 +5,12 @@
 //! proved by the CID, the key or the SHA-256 that the user's catalogue has for it, and what a key
 //! leads to never goes back to an older record.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
 
 use crate::cli::values::Limit;
 use crate::cli::{Get, Global, UpdateCatalogs};
-use crate::commands::catalog::kept::{self, Kept};
 use crate::commands::catalog::library::{self, CatalogFile, Shelf};
 use crate::commands::catalog::{notice, remote_view};
 use crate::commands::claim::{self, Refused};
@@ -18,17 +19,22 @@ use crate::commands::error::CommandError;
 use crate::commands::get;
 use crate::commands::transfer::{Tally, Transfer};
 use crate::content::cid;
+use crate::content::hash::{FileSha256, hex};
 use crate::content::names::{Name, Resolved, Step, Target};
 use crate::content::source::{self, Root, Source};
+use crate::disk::private;
 use crate::disk::tree;
 use crate::disk::whole_file::read_small;
 use crate::engine::Ending;
 use crate::exit::ExitKind;
 use crate::settings::Settings;
 use crate::settings::catalog::{MAX_REMOTE_BYTES, RemoteCatalog};
-use crate::store::DownloadRow;
+use crate::store::{CatalogRow, DownloadRow, Store};
 use crate::ui::table;
 use crate::ui::view::{ErrorView, UpdatedView, UpdatesView};
+
+/// The directory in the state directory to which they are fetched.
+const ARRIVALS: &str = "catalogs";
 
 /// Fetches those with these names, or all.
 pub(super) fn run(
@@ -60,7 +66,7 @@ pub(super) fn run(
                     failed.tell(work.context);
                 }
             }
-            updates.push(updated(settings, remote, outcome)?);
+            updates.push(updated(&work.context.store, remote, outcome)?);
         }
         show_updates(global, &updates)?;
         Ok(tally.outcome())
@@ -82,7 +88,7 @@ pub(super) fn one(
             return Ok(failed.error.kind);
         }
         then()?;
-        let update = updated(settings, remote, outcome)?;
+        let update = updated(&work.context.store, remote, outcome)?;
         show_updates(global, &[update])
     })
 }
@@ -129,11 +135,11 @@ fn show_updates(global: &Global, updates: &[UpdatedView]) -> Result<ExitKind, Co
 }
 
 fn updated(
-    settings: &Settings,
+    store: &Store,
     remote: &RemoteCatalog,
     outcome: Result<bool, Failed>,
 ) -> Result<UpdatedView, CommandError> {
-    let catalog = remote_view(&Shelf::open(settings, remote)?);
+    let catalog = remote_view(&Shelf::open(store, remote)?);
     let changed = matches!(outcome, Ok(true));
     let error = outcome.err().map(|failed| ErrorView {
         kind: failed.error.kind.name(),
@@ -190,24 +196,36 @@ struct Work<'a, 't> {
 impl Work<'_, '_> {
     /// Brings one up to date; whether that changed anything.
     fn fetch(&mut self, remote: &RemoteCatalog) -> Result<bool, Failed> {
-        let settings = &self.context.settings;
-        let before = kept::read(settings, remote)?.ok();
+        let store = &self.context.store;
+        let before = store.catalog(&remote.source, remote.sha256).wait()?;
         let lead = self.lead(remote, before.as_ref())?;
-        let is_same = |kept: &Kept| kept.cid == lead.cid && kept.content_path == lead.content_path;
+        let is_same = |kept: &CatalogRow| {
+            (&kept.cid, &kept.content_path) == (&lead.cid, &lead.content_path)
+                && library::entries(remote, kept.text.as_bytes()).is_ok()
+        };
         let is_fresh = before.as_ref().is_some_and(is_same);
         let text = match before {
             Some(kept) if is_fresh => kept.text,
             _ => self.text(remote, &lead)?,
         };
-        let mut kept = Kept::new(remote, text);
-        (kept.cid, kept.content_path) = (lead.cid, lead.content_path);
-        kept.sequence = lead.sequence;
-        kept::write(settings, remote, &kept)?;
+        let kept = CatalogRow {
+            cid: lead.cid,
+            content_path: lead.content_path,
+            sequence: lead.sequence,
+            fetched: Timestamp::now(),
+            text,
+        };
+        let kept = (self.context.store).keep_catalog(&remote.source, remote.sha256, kept);
+        kept.wait()?;
         Ok(!is_fresh)
     }
 
     /// Follows names to content.
-    fn lead(&mut self, remote: &RemoteCatalog, before: Option<&Kept>) -> Result<Lead, Failed> {
+    fn lead(
+        &mut self,
+        remote: &RemoteCatalog,
+        before: Option<&CatalogRow>,
+    ) -> Result<Lead, Failed> {
         let plain = |cid: Option<String>, path: &[String]| Lead {
             source: remote.source.clone(),
             cid,
@@ -240,7 +258,7 @@ impl Work<'_, '_> {
         &self,
         remote: &RemoteCatalog,
         resolved: &Resolved,
-        before: Option<&Kept>,
+        before: Option<&CatalogRow>,
     ) -> Result<(), CommandError> {
         if remote.sha256.is_some() {
             return Ok(());
@@ -275,7 +293,7 @@ impl Work<'_, '_> {
 
     /// Fetches it and reads it; nothing is left of the download.
     fn text(&mut self, remote: &RemoteCatalog, lead: &Lead) -> Result<String, Failed> {
-        let path = kept::arrival(&self.context.settings, remote)?;
+        let path = arrival(&self.context.settings, remote)?;
         let row = self.download(remote, lead, &path)?;
         let text = read(remote, &row, &path);
         self.discard(&row, &path)?;
@@ -336,6 +354,23 @@ impl Work<'_, '_> {
         self.context.store.forget_install(path).wait()?;
         Ok(self.context.store.forget(row.id).wait()?)
     }
+}
+
+/// Where it is fetched to before it is read and kept: a name that says what it is, should the
+/// download fail and stay in the records.
+fn arrival(settings: &Settings, remote: &RemoteCatalog) -> Result<PathBuf, CommandError> {
+    let directory = settings.state_dir.join(ARRIVALS);
+    private::create_private_dir(&settings.state_dir)?;
+    private::create_private_dir(&directory)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let plain = |c: char| if is_plain(c) { c } else { '_' };
+    let name: String = remote.name.chars().map(plain).collect();
+    // Of source and pin: another one is another file.
+    let mut key = FileSha256::new();
+    key.update(remote.source.as_bytes());
+    key.update(&remote.sha256.unwrap_or_default());
+    let key = &hex(&key.finish())[..8];
+    Ok(directory.join(format!("{name}-{key}.toml")))
 }
 
 /// What was fetched, if it is a catalogue.
