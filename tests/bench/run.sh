@@ -3,13 +3,14 @@
 # What is measured and how: README.md beside this file.
 #
 #   run.sh              all sections
-#   run.sh SECTION...   some of them: memory disk car whole kubo small there kill resume
+#   run.sh SECTION...   some of them: memory disk car whole kubo small there kill resume many
 #
 #   FETCHD         the binary to measure (default: a release build of this tree)
 #   FETCHD_KUBO    the Kubo to measure against (default: what .ci/kubo builds)
 #   LASSIE         a lassie to compare with (default: none)
 #   BENCH_MIB      size of the file (default: 1024)
 #   BENCH_FILES    small files in one directory (default: 10000)
+#   BENCH_RECORDS  records in the state (default: 100000)
 #   BENCH_ROUNDS   rounds that count (default: 5)
 #   BENCH_DISK     a directory on a disk (default: target/bench), for 7 times the file's size
 #   BENCH_MEMORY   a directory on a memory file system (default: /dev/shm)
@@ -17,7 +18,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-sections=(memory disk car whole kubo small there kill resume)
+sections=(memory disk car whole kubo small there kill resume many)
 (($# == 0)) || sections=("$@")
 for tool in nginx curl python3 openssl; do
   PATH=$PATH:/usr/sbin command -v "$tool" > /dev/null || { echo "needs $tool" >&2; exit 1; }
@@ -32,6 +33,7 @@ lassie=${LASSIE:+$(realpath "$LASSIE")}
 rounds=${BENCH_ROUNDS:-5}
 size=$((${BENCH_MIB:-1024} << 20))
 files=${BENCH_FILES:-10000}
+records=${BENCH_RECORDS:-100000}
 
 # A home of its own, so that nothing of the user's is read or changed.
 for name in "${!FETCHD_@}" "${!XDG_@}"; do unset "$name"; done
@@ -324,52 +326,63 @@ section_there() {
   rm -rf "$place"
 }
 
-sent() { # prints the bytes that nginx sent, and how many requests it answered
-  awk '{ bytes += $2 } END { printf "%d %d\n", bytes, NR }' "$disk/access.log"
+sent() { # LOG, prints the bytes that nginx sent, and how many requests it answered
+  awk '{ bytes += $2 } END { printf "%d %d\n", bytes, NR }' "$1"
+}
+
+mebi() { # BYTES
+  awk -v bytes="$1" 'BEGIN { printf "%.1f", bytes / 1048576 }'
+}
+
+# In the background the command is the process that a signal finds.
+run_or_exec() { # COMMAND...
+  if [[ $BASHPID == "$$" ]]; then
+    "$@" > /dev/null
+  else
+    exec "$@" > /dev/null
+  fi
+}
+
+kill_after() { # SECONDS, of what was last put into the background
+  sleep "$1"
+  kill -KILL $! 2> /dev/null || echo "it ended before it could be killed" >&2
+  wait $! 2> /dev/null || true
 }
 
 # Three SIGKILLs, each after a fifth of the time that the whole download takes, then to the end.
 # nginx counts what it gave to the kernel: what lay in socket buffers at the kill is in it.
 killed_three_times() { # LABEL OPTION...
-  local place=$memory/kill bytes requests took pause begun
-  for _ in whole killed; do
-    rm -rf "$place"
-    mkdir "$place"
-    sleep 0.3
-    : > "$disk/access.log"
-    begun=${EPOCHREALTIME/./}
-    if [[ -z ${pause-} ]]; then
-      one "${@:2}"
-      took=$((${EPOCHREALTIME/./} - begun))
-      pause=$(awk -v took="$took" 'BEGIN { printf "%.3f", took / 5e6 }')
-      sleep 0.3
-      read -r bytes requests < <(sent)
-      echo "| $1, undisturbed | $requests | $(awk -v b="$bytes" -v s="$size" 'BEGIN { printf "%.1f", (b - s) / 1048576 }') | – |"
-      continue
-    fi
-    for _ in {1..3}; do
-      one "${@:2}" &
-      sleep "$pause"
-      kill -KILL $! 2> /dev/null || echo "it ended before it could be killed" >&2
-      wait $! 2> /dev/null || true
-    done
-    one "${@:2}"
-    cmp "$place/out" "$disk/file"
-    sleep 0.3
-    read -r bytes requests < <(sent)
-    echo "| $1, three SIGKILLs | $requests | $(awk -v b="$bytes" -v s="$size" 'BEGIN { printf "%.1f", (b - s) / 1048576 }') | $(awk -v b="$bytes" -v s="$size" 'BEGIN { printf "%.1f", (b - s) / 3145728 }') |"
+  local place=$memory/kill bytes requests took begun
+  begin_counting "$place"
+  begun=${EPOCHREALTIME/./}
+  one "${@:2}"
+  took=$((${EPOCHREALTIME/./} - begun))
+  sleep 0.3
+  read -r bytes requests < <(sent "$disk/access.log")
+  echo "| $1, undisturbed | $requests | $(mebi $((bytes - size))) | – |"
+  begin_counting "$place"
+  for _ in {1..3}; do
+    one "${@:2}" &
+    kill_after "$(awk -v took="$took" 'BEGIN { printf "%.3f", took / 5e6 }')"
   done
+  one "${@:2}"
+  cmp "$place/out" "$disk/file"
+  sleep 0.3
+  read -r bytes requests < <(sent "$disk/access.log")
+  echo "| $1, three SIGKILLs | $requests | $(mebi $((bytes - size))) | $(mebi $(((bytes - size) / 3))) |"
   rm -rf "$place"
+}
+
+begin_counting() { # PLACE
+  rm -rf "$1"
+  mkdir "$1"
+  sleep 0.3
+  : > "$disk/access.log"
 }
 
 # The same command each time: the same source and path again is a resume.
 one() { # OPTION...
-  exec_or_run=("$fetchd" --state-dir "$memory/kill/state" --progress none get "$raw" --gateway "$plain" -o "$memory/kill/out" "$@")
-  if [[ $BASHPID == "$$" ]]; then
-    "${exec_or_run[@]}" > /dev/null
-  else
-    exec "${exec_or_run[@]}" > /dev/null
-  fi
+  run_or_exec "$fetchd" --state-dir "$memory/kill/state" --progress none get "$raw" --gateway "$plain" -o "$memory/kill/out" "$@"
 }
 
 section_kill() {
@@ -382,7 +395,7 @@ section_kill() {
 
 # A directory of small files, killed half-way; Kubo's bytes are counted by an nginx in between.
 section_resume() {
-  local place=$memory/resume name begun took again
+  local place=$memory/resume name begun took whole bytes requests
   make_small
   printf '\n**Small files after a SIGKILL half-way, as nginx counts what it sent (aim: ≤ 10 %% again)**\n\n'
   echo "| what | requests | MiB sent | again | s to the first request of the resume |"
@@ -392,24 +405,18 @@ section_resume() {
     fresh_tree "$place" "$name"
     took=$((${EPOCHREALTIME/./} - begun))
     sleep 0.3
-    whole=$(awk '{ bytes += $2 } END { print bytes }' "$disk/counted.log")
-    echo "| $name, undisturbed | $(wc -l < "$disk/counted.log") | $(mebi "$whole") | – | – |"
+    read -r whole requests < <(sent "$disk/counted.log")
+    echo "| $name, undisturbed | $requests | $(mebi "$whole") | – | – |"
     fresh_tree "$place" "$name" &
-    sleep "$(awk -v took="$took" 'BEGIN { printf "%.3f", took / 2e6 }')"
-    kill -KILL $! 2> /dev/null || echo "it ended before it could be killed" >&2
-    wait $! 2> /dev/null || true
+    kill_after "$(awk -v took="$took" 'BEGIN { printf "%.3f", took / 2e6 }')"
     begun=$EPOCHREALTIME
-    tree_to "$place" "$name" > /dev/null
+    tree_to "$place" "$name"
     diff -rq "$place/out" "$disk/small/$name" >&2
     sleep 0.3
-    again=$(awk -v whole="$whole" '{ bytes += $2 } END { printf "%.1f %%", 100 * (bytes - whole) / whole }' "$disk/counted.log")
-    echo "| $name, SIGKILL half-way | $(wc -l < "$disk/counted.log") | $(mebi "$(awk '{ bytes += $2 } END { print bytes }' "$disk/counted.log")") | $again | $(awk -v begun="$begun" '$3 - $4 >= begun - 0.001 && (!first || $3 - $4 < first) { first = $3 - $4 } END { printf "%.2f", first - begun }' "$disk/counted.log") |"
+    read -r bytes requests < <(sent "$disk/counted.log")
+    echo "| $name, SIGKILL half-way | $requests | $(mebi "$bytes") | $(awk -v whole="$whole" -v bytes="$bytes" 'BEGIN { printf "%.1f %%", 100 * (bytes - whole) / whole }') | $(awk -v begun="$begun" '$3 - $4 >= begun - 0.001 && (!first || $3 - $4 < first) { first = $3 - $4 } END { printf "%.2f", first - begun }' "$disk/counted.log") |"
   done
   rm -rf "$place"
-}
-
-mebi() { # BYTES
-  awk -v bytes="$1" 'BEGIN { printf "%.1f", bytes / 1048576 }'
 }
 
 fresh_tree() { # PLACE NAME
@@ -420,12 +427,13 @@ fresh_tree() { # PLACE NAME
 }
 
 tree_to() { # PLACE NAME
-  local command=("$fetchd" --state-dir "$1/state" --progress none get "${trees[$2]}" --gateway "$counted" -o "$1/out")
-  if [[ $BASHPID == "$$" ]]; then
-    "${command[@]}" > /dev/null
-  else
-    exec "${command[@]}" > /dev/null
-  fi
+  run_or_exec "$fetchd" --state-dir "$1/state" --progress none get "${trees[$2]}" --gateway "$counted" -o "$1/out"
+}
+
+# What must not grow with the number of records.
+section_many() {
+  printf '\n**Very many records**\n\n'
+  python3 "$here/many.py" --records "$records" --files "$files" --place "$memory" "$fetchd"
 }
 
 ### The run
