@@ -12,6 +12,7 @@ pub mod hash;
 pub mod importer;
 pub mod ipns;
 pub mod leaf;
+pub mod links;
 pub mod names;
 pub mod path;
 pub mod ranges;

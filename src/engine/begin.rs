@@ -10,6 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
+use crate::content::links;
 use crate::disk::part::PartFile;
 use crate::disk::tree::{self, Tree, TreeView};
 use crate::disk::{DiskError, inspect, room};
@@ -109,7 +110,7 @@ impl Coordinator<'_> {
         let Some(root) = self.root() else { return };
         let (limits, filter) = (self.options.limits.clone(), self.options.filter.clone());
         match Plan::new(root, limits, filter) {
-            Ok(plan) => self.plan = plan,
+            Ok(plan) => self.plan = self.with_links(plan, &root),
             Err(error) => return self.refuse(&error),
         }
         // A root whose bytes sit in the CID itself needs no provider.
@@ -118,6 +119,14 @@ impl Coordinator<'_> {
         {
             self.take_node(0, &block, None);
         }
+    }
+
+    /// The plan of what is below `root`: where data with links is saved as a CAR, all of it.
+    fn with_links(&self, mut plan: Plan, root: &Cid) -> Plan {
+        if self.job.car_part.is_some() && links::is_data(root.codec()) {
+            plan.follow_links();
+        }
+        plan
     }
 
     /// A block that is in the store, or in the CID itself.
@@ -278,6 +287,7 @@ impl Coordinator<'_> {
             is_stopped: is_stopped.clone(),
         };
         let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
+        let plan = self.with_links(plan, &root);
         let mut work = tokio::task::spawn_blocking(move || recovery.run(plan));
         let mut tick = tokio::time::interval(TICK);
         let mut stop = None;

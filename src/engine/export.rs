@@ -102,7 +102,10 @@ impl Export {
     ) -> Result<Exported, ExportError> {
         let mut done = Exported::default();
         part.append(&writer::header(&self.root))?;
-        let mut dfs = Dfs::new(&self.root);
+        let mut dfs = match self.origin {
+            Origin::File(_) => Dfs::of_file(&self.root),
+            _ => Dfs::new(&self.root),
+        };
         let mut found = Found::new(self);
         while let Some(cid) = dfs.next_wanted() {
             if is_stopped.load(Ordering::Relaxed) {

@@ -171,7 +171,10 @@ pub fn content_failure(error: &PlanError, root: &str) -> Failure {
             ExitKind::Refused,
             "the directory is too large in one block".to_owned(),
         ),
-        PlanError::Malformed { .. } | PlanError::SizeLie { .. } | PlanError::ChildKind { .. } => (
+        PlanError::Malformed { .. }
+        | PlanError::Links { .. }
+        | PlanError::SizeLie { .. }
+        | PlanError::ChildKind { .. } => (
             ExitKind::Verification,
             "the content itself is broken: no gateway can mend it; ask its publisher".to_owned(),
         ),

@@ -240,9 +240,18 @@ impl Recovery {
             plan.set_saved(id, RangeSet::new(), row.state.by_leaves());
             self.grow(plan, &block)?;
         } else if let Some(len) = now.map(|(len, _)| len)
-            && self.is_leaf(part.as_ref(), &cid, len)
+            && let Some(bytes) = self.leaf(part.as_ref(), &cid, len)
         {
-            plan.adopt_leaf(id, len)?;
+            if plan.must_be_read(&cid) {
+                if let Ok(block) = VerifiedBlock::check(cid, bytes) {
+                    self.grow(plan, &block)?;
+                }
+            } else {
+                plan.adopt_leaf(id, len)?;
+                let is_trusted = is_untouched && row.state.verified.contains(0, len);
+                plan.prove(id, 0, len, !is_trusted);
+                return Ok(self.settle(plan, row, is_untouched, hashes));
+            }
         }
         if let Some(part) = &part {
             let claimed = &row.state.verified;
@@ -289,13 +298,13 @@ impl Recovery {
         }
     }
 
-    /// Whether the whole file of `len` bytes is the leaf that `cid` names.
-    fn is_leaf(&self, part: Option<&PartFile>, cid: &Cid, len: u64) -> bool {
+    /// The whole file of `len` bytes, if it is the leaf that `cid` names.
+    fn leaf(&self, part: Option<&PartFile>, cid: &Cid, len: u64) -> Option<Bytes> {
         let can_be = len <= self.max_block && (len > 0 || cid.codec() != codec::RAW);
         let bytes = part
             .filter(|_| can_be)
-            .and_then(|part| read(part, 0, len).ok());
-        bytes.is_some_and(|bytes| leaf::rebuild(cid, len, [bytes.as_slice()]).is_some())
+            .and_then(|part| read(part, 0, len).ok())?;
+        leaf::rebuild(cid, len, [bytes.as_slice()]).map(|_| bytes.into())
     }
 
     /// Proves every piece of a file whose bytes are there, expanding stored nodes on the way.

@@ -318,6 +318,7 @@ check "paused from another process and resumed" paused_and_resumed "$cid" "$work
 check "cancelled from another process" cancelled "$cid"
 
 check_trees
+check_data
 
 one=$(add data/aside --cid-version=1)
 other=$(add data/$((300 << 10)) --cid-version=1)

@@ -105,3 +105,19 @@ check_trees() {
     fi
   done
 }
+
+# Data that links to files, to a directory and to further data: the CAR is that of Kubo.
+check_data() {
+  local file tree leaf list json car cid
+  file=$("$ipfs" add -Q --cid-version=1 --chunker=size-1000 "data/$((300 << 10))")
+  tree=$("$ipfs" add -r -Q -H --cid-version=1 data/odd)
+  leaf=$(echo '{"nothing": {"/": {"bytes": "AAEC"}}}' | "$ipfs" dag put)
+  list=$(echo "[{\"/\": \"$file\"}, {\"/\": \"$leaf\"}, {\"/\": \"$tree\"}]" | "$ipfs" dag put)
+  json=$(echo "{\"z\": {\"/\": \"$list\"}, \"aa\": {\"/\": \"$leaf\"}}" | "$ipfs" dag put --store-codec dag-json)
+  cid=$(echo "{\"long key\": {\"/\": \"$json\"}, \"k\": [{\"/\": \"$list\"}, {\"/\": \"$leaf\"}]}" | "$ipfs" dag put)
+  for cid in "$cid" "$json" "$leaf"; do
+    car=$(export_car "$cid")
+    check "data, saved as a CAR" car_saved "$gateway" "$cid" "$car"
+    check "data, saved as a CAR out of a CAR" car_saved "$car" "$cid" "$car"
+  done
+}

@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod crash_many;
 mod dag_self;
+mod data_cars;
 mod discovery;
 mod disk_faults;
 mod dnslink;

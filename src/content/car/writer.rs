@@ -13,8 +13,8 @@ use serde::Serialize;
 use unsigned_varint::encode;
 
 use crate::content::cid::{self, Cid, Version, codec};
-use crate::content::dagpb::{self, DagPbError};
 use crate::content::hash::SHA2_256;
+use crate::content::links::{self, LinksError};
 
 /// Deepest DAG that is walked: what boxo allows, and more than any file or path has.
 const MAX_DEPTH: usize = 1024;
@@ -51,13 +51,13 @@ fn varint(value: u64) -> Vec<u8> {
 /// Why a DAG cannot be walked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DfsError {
-    /// A block that is not dag-pb though its CID says so.
+    /// A block that is not of the codec that its CID names.
     #[error("malformed block {cid}")]
     Block {
         /// Its CID in canonical text.
         cid: String,
         /// What is wrong with it.
-        source: DagPbError,
+        source: LinksError,
     },
     /// Links lead further down than any file or path does.
     #[error("block {cid} lies deeper than {MAX_DEPTH} links")]
@@ -67,11 +67,12 @@ pub enum DfsError {
     },
 }
 
-/// A walk over a UnixFS DAG, depth first, links in the order of their block, each CID once.
+/// A walk over a DAG, depth first, links in the order of their block, each CID once.
 ///
 /// Ask for [`next_wanted`](Self::next_wanted), then [`feed`](Self::feed) that block or
-/// [`skip`](Self::skip) it. Only dag-pb has links here; what is neither that nor raw is a file of
-/// one block to everything that reads UnixFS.
+/// [`skip`](Self::skip) it. Below a root of dag-pb only dag-pb has links: what is neither that nor
+/// raw is a file of one block to everything that reads UnixFS. Below dag-cbor and dag-json all
+/// three have.
 ///
 /// Holds the links that are left on each level, and a digest for each block that was wanted.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub struct Dfs {
     seen: Seen,
     /// What was asked for and has not come yet.
     wanted: Option<Cid>,
+    /// Whether dag-cbor and dag-json have links.
+    is_data: bool,
 }
 
 impl Dfs {
@@ -91,6 +94,15 @@ impl Dfs {
             levels: vec![level],
             seen: Seen::default(),
             wanted: None,
+            is_data: links::is_data(root.codec()),
+        }
+    }
+
+    /// A walk that ends with `root` if that is no dag-pb: it was saved as a file of one block.
+    pub fn of_file(root: &Cid) -> Self {
+        Self {
+            is_data: false,
+            ..Self::new(root)
         }
     }
 
@@ -121,17 +133,15 @@ impl Dfs {
             .wanted
             .take()
             .expect("a block is fed when one is wanted");
-        if cid.codec() != codec::DAG_PB {
+        if cid.codec() != codec::DAG_PB && !self.is_data {
             return Ok(());
         }
-        let node = dagpb::decode(block).map_err(|source| DfsError::Block {
+        let links = links::of(cid.codec(), block).map_err(|source| DfsError::Block {
             cid: cid::text(&cid),
             source,
         })?;
         let mut level = Links::default();
-        for link in &node.links {
-            level.push(&link.cid);
-        }
+        links.iter().for_each(|link| level.push(link));
         // A level of which nothing is left need not stay below this one.
         if self.levels.last().is_some_and(Links::is_empty) {
             self.levels.pop();

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::content::cid::Cid;
+use crate::content::links;
 use crate::content::unixfs::hamt::{self, Shard, Slot, SubShard};
 use crate::content::unixfs::{self, Entry, FileNode, Node};
+use crate::engine::plan;
 
 /// Places that are remembered of one block: the same bytes in more of them are the same.
 const MAX_PLACES: usize = 4;
@@ -34,12 +36,15 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Places {
     known: HashMap<Cid, Vec<Place>>,
+    /// Whether all links were followed, as the plan does it.
+    is_data: bool,
 }
 
 impl Places {
     pub fn new(root: &Cid) -> Self {
         let known = HashMap::from([(*root, vec![Place::Entry("".into())])]);
-        Self { known }
+        let is_data = links::is_data(root.codec());
+        Self { known, is_data }
     }
 
     /// The places of a block, which comes once only.
@@ -61,6 +66,7 @@ impl Places {
                     self.expect_bytes(path, *offset, &file);
                 }
             }
+            Place::Entry(_) if self.is_data => self.expect_links(cid, block),
             Place::Entry(path) => match unixfs::node(cid.codec(), block) {
                 Ok(Node::File(file)) => self.expect_bytes(path, 0, &file),
                 Ok(Node::Directory(directory)) => {
@@ -74,6 +80,20 @@ impl Places {
                 }
                 _ => {}
             },
+        }
+    }
+
+    fn expect_links(&mut self, cid: &Cid, block: &Bytes) {
+        match (plan::followed(cid, block), unixfs::node(cid.codec(), block)) {
+            (Ok(Some(links)), _) => {
+                for link in links {
+                    self.expect(link, Place::Entry(plan::name_of(&link).into()));
+                }
+            }
+            (_, Ok(Node::File(file))) => {
+                self.expect_bytes(&plan::name_of(cid).into(), 0, &file);
+            }
+            _ => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a DAG may not be.
 
 use crate::content::hash::{HashError, HashPolicy};
+use crate::content::links::LinksError;
 use crate::content::unixfs::UnixFsError;
 use crate::disk::DiskError;
 
@@ -29,6 +30,14 @@ pub enum PlanError {
         cid: String,
         /// Why.
         source: UnixFsError,
+    },
+    /// The same of a block whose links are followed.
+    #[error("block {cid} is malformed")]
+    Links {
+        /// The block.
+        cid: String,
+        /// Why.
+        source: LinksError,
     },
     /// A child holds more or fewer bytes than its parent says.
     #[error("block {cid} holds {actual} bytes of the file where its parent says {expected}")]

@@ -141,6 +141,9 @@ impl Plan {
             cid: cid::text(&cid),
             source,
         };
+        if let Some(links) = self.links_of(&cid, block)? {
+            return self.found_links(id, &links, block.len(), expansion);
+        }
         match unixfs::node(cid.codec(), block).map_err(malformed)? {
             Node::File(node) => self.found_file(id, &node, block, expansion),
             Node::Directory(node) => self.found_directory(id, &node, expansion),
@@ -260,7 +263,7 @@ impl Plan {
     }
 
     /// The entry is a directory: it makes room for what is below it.
-    fn open_directory(
+    pub(super) fn open_directory(
         &mut self,
         id: EntryId,
         mode: Option<u32>,
@@ -295,7 +298,7 @@ impl Plan {
     }
 
     /// Everything in the directory's own block is known.
-    fn close_directory(&mut self, id: EntryId) {
+    pub(super) fn close_directory(&mut self, id: EntryId) {
         if let Some(entry) = self.entries.get(&id) {
             let hash = *entry.cid.hash();
             self.index.remove(&hash, Spot::Entry(id));
@@ -429,7 +432,7 @@ impl Plan {
     }
 
     /// Adds an entry to its directory.
-    fn add(&mut self, entry: Entry, expansion: &mut Expansion) -> Result<(), PlanError> {
+    pub(super) fn add(&mut self, entry: Entry, expansion: &mut Expansion) -> Result<(), PlanError> {
         check_hash(&self.limits, &entry.cid)?;
         self.entry_count += 1;
         if self.entry_count > self.limits.max_entries {
@@ -457,7 +460,7 @@ impl Plan {
         let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
         let (inlined, is_unknown) = (
             cid::identity(&entry.cid).map(Bytes::copy_from_slice),
-            matches!(entry.state, State::Unknown),
+            matches!(entry.state, State::Unknown) && !self.must_be_read(&entry.cid),
         );
         self.insert(id, entry);
         match (inlined, first) {

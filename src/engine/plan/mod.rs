@@ -1,7 +1,7 @@
 //! What is known and what is missing: the plan of a tree, and of each file in it.
 //!
 //! Pure: no I/O, no clock. `tree` knows what there is, `grow` what a block adds, `claims` who takes
-//! care of what, `restore` what an earlier run left; `file` knows the pieces of one file, `index`
+//! care of what, `links` where all links are followed, `restore` what an earlier run left; `file` knows the pieces of one file, `index`
 //! who waits for a block.
 
 mod claims;
@@ -10,6 +10,7 @@ mod error;
 mod file;
 mod grow;
 mod index;
+mod links;
 mod restore;
 mod tree;
 
@@ -19,6 +20,7 @@ mod tests;
 pub use entry::{Expansion, Expected, Found, FoundKind, State};
 pub use error::{Limits, PlanError};
 pub use file::{FilePlan, Inline, Piece, PieceKind};
+pub use links::{followed, name_of};
 pub use tree::Plan;
 
 use crate::content::cid::{self, Cid};

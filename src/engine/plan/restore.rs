@@ -6,6 +6,7 @@ use crate::content::unixfs::hamt::Place;
 use crate::engine::plan::entry::{Directory, Entry, Expansion, Found, FoundKind, State, Totals};
 use crate::engine::plan::file::FilePlan;
 use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::links;
 use crate::engine::plan::tree::{First, Plan};
 use crate::engine::plan::{EntryId, PlanError, check_hash};
 use crate::store::{FileKind, FileRow, TreeRows};
@@ -42,6 +43,7 @@ impl Plan {
 
     /// A file that an earlier run finished: what is the same need not be fetched.
     pub fn know_finished(&mut self, row: &FileRow) {
+        self.know_name(&row.file.path);
         let cid = row.file.cid.as_deref().map(cid::parse);
         if let (Some(Ok(cid)), Some(size)) = (cid, row.file.size) {
             let first = First::File(row.file.index, size);
@@ -58,6 +60,9 @@ impl Plan {
         let Some(entry) = self.entries.get(&id) else {
             return Ok(false);
         };
+        if self.must_be_read(&entry.cid) {
+            return Ok(false);
+        }
         let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
         let (Some(First::File(first, size)), State::Unknown) = (first, &entry.state) else {
             return Ok(false);
@@ -75,6 +80,7 @@ impl Plan {
             let Ok(cid) = cid::parse(&row.cid) else {
                 continue;
             };
+            self.know_name(&links::name_of(&cid));
             let directory = Directory {
                 cid,
                 parent: row.parent,
@@ -99,6 +105,7 @@ impl Plan {
         let Some(Ok(cid)) = row.file.cid.as_deref().map(cid::parse) else {
             return;
         };
+        self.know_name(&row.file.path);
         let place = row.file.place.as_deref().and_then(Place::decode);
         let entry = Entry {
             cid,

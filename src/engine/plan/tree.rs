@@ -21,6 +21,7 @@ use crate::engine::input::TaskId;
 use crate::engine::plan::entry::{Claim, Directory, Entry, Expected, Found, State, Totals};
 use crate::engine::plan::file::{FilePlan, PieceKind};
 use crate::engine::plan::index::{Index, Spot};
+use crate::engine::plan::links::{self, Linked};
 use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
 
 /// The first entry seen with a root: others with the same root need no fetching.
@@ -65,6 +66,8 @@ pub struct Plan {
     unfinished_bytes: u64,
     /// Entries that each task was given, or that were found below those.
     pub(super) given: HashMap<TaskId, Vec<EntryId>>,
+    /// What is known where all links are followed, whatever blocks mean; else they mean UnixFS.
+    pub(super) linked: Option<Linked>,
     pub(super) root_kind: Option<&'static str>,
     /// Where the root leads, if it is a symbolic link.
     pub(super) root_link: Option<Bytes>,
@@ -105,6 +108,7 @@ impl Plan {
             claimed_bytes: 0,
             unfinished_bytes: 0,
             given: HashMap::new(),
+            linked: None,
             root_kind: None,
             root_link: None,
         }
@@ -317,6 +321,9 @@ impl Plan {
     pub fn would_grow(&self, hash: &Multihash, block: &Bytes) -> bool {
         self.index.spots(hash).any(|spot| match spot {
             Spot::Entry(id) => self.entries.get(&id).is_some_and(|entry| {
+                if self.linked.is_some() {
+                    return matches!(links::followed(&entry.cid, block), Ok(Some(_)));
+                }
                 let is_names = |node| matches!(node, Node::Directory(_) | Node::HamtShard(_));
                 unixfs::node(entry.cid.codec(), block).is_ok_and(is_names)
             }),

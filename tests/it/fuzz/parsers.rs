@@ -7,7 +7,7 @@ use fetchd::content::ipns::Record;
 use fetchd::content::names::Target as NameTarget;
 use fetchd::content::ranges::RangeSet;
 use fetchd::content::unixfs::Node;
-use fetchd::content::{dagpb, source, unixfs};
+use fetchd::content::{dagpb, links, source, unixfs};
 use fetchd::gateway::address::Reach;
 use fetchd::gateway::netrc::Netrc;
 use fetchd::gateway::validator::Validator;
@@ -26,6 +26,11 @@ const CIDS: &[&str] = &[
     "f01701220c3c4733ec8affd06cf9e9ff50ffc6bcd2ec85a6170004bb709669c31de94391a",
 ];
 
+const DATA: &[&str] = &[
+    r#"{"a":{"/":"bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"},"b":[1,-2.5,null]}"#,
+    r#"[{"/":{"bytes":"AAAA"}},{"/":"QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKZqmN"},"\u0000"]"#,
+];
+
 /// All of them.
 pub fn all() -> Vec<Target> {
     let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
@@ -36,6 +41,8 @@ pub fn all() -> Vec<Target> {
         target("source", texts(SOURCES), eat_source),
         target("dag-pb", nodes(), eat_dag_pb),
         target("unixfs", nodes(), eat_unixfs),
+        target("dag-cbor", data(), eat_dag_cbor),
+        target("dag-json", texts(DATA), eat_dag_json),
         target("car", cars(), eat_car),
         target("ipns record", records(), eat_record),
         target("name target", texts(SOURCES), eat_name),
@@ -46,6 +53,34 @@ pub fn all() -> Vec<Target> {
         target("ranges", vec![vec![0, 10, 5, 20, 255, 1]], eat_ranges),
         target("configuration", texts(CONFIGURATIONS), eat_configuration),
     ]
+}
+
+fn data() -> Vec<Vec<u8>> {
+    let raw = Dag::single(b"raw");
+    let list = Dag::dag_cbor(&[&raw, &Dag::dag_cbor(&[&raw])]);
+    // {"a": 1.5, "b": [h'0102', null, -1]}
+    let map = b"\xa2\x61a\xfb\x3f\xf8\0\0\0\0\0\0\x61b\x83\x42\x01\x02\xf6\x20";
+    let blocks = list.blocks.iter().map(|(_, block)| block.to_vec());
+    blocks.chain([map.to_vec()]).collect()
+}
+
+fn eat_dag_cbor(input: &[u8]) -> String {
+    eat_links(codec::DAG_CBOR, input)
+}
+
+fn eat_dag_json(input: &[u8]) -> String {
+    eat_links(codec::DAG_JSON, input)
+}
+
+fn eat_links(codec: u64, input: &[u8]) -> String {
+    match links::of(codec, &Bytes::copy_from_slice(input)) {
+        Ok(found) => {
+            assert!(found.len() <= input.len());
+            format!("{} links", found.len())
+        }
+        // What the parser says of it quotes the input.
+        Err(_) => "malformed".to_owned(),
+    }
 }
 
 fn text(input: &[u8]) -> std::borrow::Cow<'_, str> {
