@@ -141,6 +141,17 @@ pub struct VerifiedBlock {
 }
 
 impl VerifiedBlock {
+    /// The block that a CID holds itself, if it does.
+    pub fn inlined(cid: &Cid) -> Option<Self> {
+        let data = Bytes::copy_from_slice(cid::identity(cid)?);
+        Self::check(*cid, data).ok()
+    }
+
+    /// A block that was kept somewhere; what does not prove right any more is as good as lost.
+    pub fn kept(cid: &Cid, block: Option<Vec<u8>>) -> Option<Self> {
+        Self::check(*cid, Bytes::from(block?)).ok()
+    }
+
     /// Hashes `data` and compares it with what `cid` names.
     ///
     /// # Errors

@@ -76,6 +76,20 @@ pub fn is_canonical(len: u64, tsize: Option<u64>) -> bool {
     tsize.is_some() && tsize == len.checked_add(canonical_overhead(len))
 }
 
+/// Whether this is one of the usual blocks of a file without bytes: raw, dag-pb in either form,
+/// and its old form, whatever the CID version.
+pub fn is_known_empty(cid: &Cid) -> bool {
+    let blocks: [&[u8]; 4] = [
+        b"",
+        &[0x0a, 4, 8, 2, 0x18, 0],
+        &[0x0a, 4, 8, 0, 0x18, 0],
+        &[0x0a, 2, 8, 2],
+    ];
+    blocks
+        .iter()
+        .any(|block| hash::matches(cid.hash(), [*block]))
+}
+
 /// The file bytes of a dag-pb leaf whose block has this many; `None` if no usual one has.
 pub fn len_of_canonical(block: u64) -> Option<u64> {
     // Three bytes that never go, and at most three lengths of ten bytes each.

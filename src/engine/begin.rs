@@ -2,9 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -14,12 +13,11 @@ use crate::content::links;
 use crate::disk::part::PartFile;
 use crate::disk::tree::{self, Tree, TreeView};
 use crate::disk::{DiskError, inspect, room};
-use crate::download::{Action, Status};
+use crate::download::Status;
 use crate::engine::Destination;
-use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{
-    busy_failure, disk_failure, exists_failure, not_a_file, path_failure, store_failure,
-    target_failure, timed_out,
+    busy_failure, disk_failure, exists_failure, not_a_file, path_failure, target_failure,
 };
 use crate::engine::output::{Output, Writer};
 use crate::engine::plan::{FilePlan, Plan};
@@ -27,7 +25,7 @@ use crate::engine::prove::{self, FileSum, ShaJob, Sink, Stream};
 use crate::engine::recover::{Access, Recovered, Recovery};
 use crate::event::What;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, Resolved, StoreError};
+use crate::store::{FileKind, Resolved};
 
 /// What the operating system asks of the process.
 pub(super) type Signals = UnboundedReceiver<ExitKind>;
@@ -84,7 +82,7 @@ impl Coordinator<'_> {
             .store
             .set_status(id, run, Status::InProgress, Timestamp::now())
             .await;
-        moved.map_err(|error| Stop::Failed(store_failure(&error, id)))
+        moved.map_err(|error| Stop::of_store(&error, id))
     }
 
     /// Goes along the way as far as the store, or the CIDs themselves, hold its blocks.
@@ -114,9 +112,7 @@ impl Coordinator<'_> {
             Err(error) => return self.refuse(&error),
         }
         // A root whose bytes sit in the CID itself needs no provider.
-        if let Some(data) = cid::identity(&root).map(Bytes::copy_from_slice)
-            && let Ok(block) = VerifiedBlock::check(root, data)
-        {
+        if let Some(block) = VerifiedBlock::inlined(&root) {
             self.take_node(0, &block, None);
         }
     }
@@ -131,14 +127,13 @@ impl Coordinator<'_> {
 
     /// A block that is in the store, or in the CID itself.
     pub(super) async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Stop> {
-        let id = self.job.id;
-        if let Some(data) = cid::identity(cid) {
-            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
+        if cid::identity(cid).is_some() {
+            return Ok(VerifiedBlock::inlined(cid));
         }
         let block = self.store.node(&cid.hash().to_bytes()).await;
-        let block = block.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+        let block = block.map_err(|error| Stop::of_store(&error, self.job.id))?;
         // A node that does not prove right any more is fetched again.
-        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+        Ok(VerifiedBlock::kept(cid, block))
     }
 
     /// Takes up what earlier runs left, and what somebody else put at the target.
@@ -148,7 +143,7 @@ impl Coordinator<'_> {
         };
         let id = self.job.id;
         let kind = self.store.root_kind(id).await;
-        let kind = kind.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+        let kind = kind.map_err(|error| Stop::of_store(&error, id))?;
         let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
         if self.job.car_part.is_some() {
             self.adopt_car(target, signals).await?;
@@ -163,7 +158,7 @@ impl Coordinator<'_> {
         }
         if kind == Some(FileKind::File) {
             let rows = self.store.files(id).await;
-            let rows = rows.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+            let rows = rows.map_err(|error| Stop::of_store(&error, id))?;
             // A part that proves itself only at its end holds no leaf that could be proved now. Of
             // such a file, and of one that failed, only a size is recorded that somebody claimed.
             let state = rows.first().map(|row| &row.state);
@@ -272,59 +267,28 @@ impl Coordinator<'_> {
         access: Access,
         signals: &mut Signals,
     ) -> Result<Recovered, Stop> {
-        let is_stopped = Arc::new(AtomicBool::new(false));
         let Some(root) = self.root() else {
             unreachable!("only content has something to recover");
         };
-        let recovery = Recovery {
-            id: self.job.id,
-            run: self.job.run,
-            root,
-            store: self.store.clone(),
-            output: self.output.clone(),
-            access,
-            max_block: self.options.limits.max_block,
-            is_stopped: is_stopped.clone(),
-        };
+        let (id, run, store) = (self.job.id, self.job.run, self.store.clone());
+        let (output, max_block) = (self.output.clone(), self.options.limits.max_block);
         let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
         let plan = self.with_links(plan, &root);
-        let mut work = tokio::task::spawn_blocking(move || recovery.run(plan));
-        let mut tick = tokio::time::interval(TICK);
-        let mut stop = None;
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut work => break outcome,
-                Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
-                _ = tick.tick() => stop = stop.or(self.look_for_stop().await),
-            }
-            is_stopped.store(stop.is_some(), Ordering::Relaxed);
+        let work = move |is_stopped: &AtomicBool| {
+            let recovery = Recovery {
+                id,
+                run,
+                root,
+                store,
+                output,
+                access,
+                max_block,
+                is_stopped,
+            };
+            recovery.run(plan)
         };
-        match (stop, outcome) {
-            (Some(stop), _) => Err(stop),
-            (None, Ok(Ok(recovered))) => Ok(recovered),
-            (None, Ok(Err(error))) => Err(error.into_stop(&self.job)),
-            (None, Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-        }
-    }
-
-    /// Whether another terminal or the time limit ends the download while files are being read.
-    pub(super) async fn look_for_stop(&self) -> Option<Stop> {
-        let limit = self.options.max_time;
-        if limit.is_some_and(|limit| self.started.elapsed() > limit) {
-            return Some(Stop::Failed(timed_out(&self.job)));
-        }
-        let (id, run) = (self.job.id, self.job.run);
-        match self.store.requested_action(id, run).await {
-            Ok(None) => None,
-            Ok(Some(Action::Checkpoint)) => {
-                // Nothing has come since the last one: what is recorded is all there is.
-                self.in_background(self.store.acknowledge(id, run, Action::Checkpoint));
-                None
-            }
-            Ok(Some(action)) => Some(Stop::Asked(action)),
-            Err(StoreError::LeaseLost { .. }) => Some(Stop::LeaseLost),
-            Err(error) => Some(Stop::Failed(store_failure(&error, id))),
-        }
+        let recovered = self.watched(signals, work).await?;
+        recovered.map_err(|error| error.into_stop(&self.job))
     }
 
     fn take_recovered(&mut self, recovered: Recovered) {

@@ -10,7 +10,6 @@ mod listing;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -107,8 +106,8 @@ impl Blocks {
             while running.len() < connections
                 && let Some(cid) = waiting.pop_front()
             {
-                if let Some(block) = inlined(&cid) {
-                    take(cid, block);
+                if cid::identity(&cid).is_some() {
+                    take(cid, VerifiedBlock::inlined(&cid));
                     continue;
                 }
                 match self.choose(&cid, &load) {
@@ -244,10 +243,4 @@ impl Blocks {
             hint: Some(hint.to_owned()),
         }
     }
-}
-
-/// The block of a CID that holds it.
-fn inlined(cid: &Cid) -> Option<Option<VerifiedBlock>> {
-    let data = Bytes::copy_from_slice(cid::identity(cid)?);
-    Some(VerifiedBlock::check(*cid, data).ok())
 }

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 
 use crate::content::cid::{self, Cid};
 use crate::content::path::Resolution;
-use crate::download::{Action, Failure, Proof};
+use crate::download::{Action, DownloadId, Failure, Proof};
 use crate::engine::checkpoint::Checkpointing;
 use crate::engine::discover::Search;
 use crate::engine::export::Saving;
-use crate::engine::failure::{chain, how_to_go_on, plan_failure, timed_out};
+use crate::engine::failure::{chain, how_to_go_on, plan_failure, store_failure, timed_out};
 use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
 use crate::engine::files::Hashing;
 use crate::engine::input::{Input, TaskId};
@@ -50,6 +50,16 @@ pub enum Stop {
     Signal(ExitKind),
     /// Another run owns the download now; nothing may be written any more.
     LeaseLost,
+}
+
+impl Stop {
+    /// The store refused: the download may have another owner by now.
+    pub fn of_store(error: &StoreError, id: DownloadId) -> Self {
+        match error {
+            StoreError::LeaseLost { .. } => Self::LeaseLost,
+            error => Self::Failed(store_failure(error, id)),
+        }
+    }
 }
 
 /// The network side: tasks under way and what they need.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::disk::{DiskError, inspect, install, tree};
 use crate::download::queue::Again;
 use crate::download::{Action, Failure, Proof, Receipt, Status, Trigger};
+use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop, TICK, random};
 use crate::engine::failure::{chain, exists_failure, how_to_go_on, store_failure, target_failure};
 use crate::engine::input::Input;
@@ -568,12 +569,4 @@ fn add_receipt(
     line.rungs.extend(&new.rungs);
     line.rungs.sort_unstable();
     line.rungs.dedup();
-}
-
-/// Runs work that blocks on a thread of its own.
-pub(super) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::input::TaskId;
-use crate::engine::plan::{EntryId, Piece, PieceKind};
+use crate::engine::plan::{EntryId, Piece, adjoining};
 use crate::engine::provider::{Provider, Transport};
 use crate::engine::schedule::piece_range;
 use crate::engine::task::{Aim, Task};
@@ -111,7 +111,10 @@ impl Coordinator<'_> {
         let keeps = ByteRange::new(range.start(), start);
         let form = self.providers[index].bulk_transport(Some(file.root()));
         let helped = match form {
-            Some(Transport::Range) => self.fetch_run(index, entry, adjoining(tail)),
+            Some(Transport::Range) => {
+                let run = adjoining(tail.iter()).cloned().collect();
+                self.fetch_run(index, entry, run)
+            }
             Some(Transport::Car) => {
                 let span = ByteRange::new(start, range.end());
                 span.is_some_and(|span| self.fetch_span(index, entry, span))
@@ -151,19 +154,4 @@ fn needs_help(task: &Task, helper: &Provider, part: f64, now: Instant) -> bool {
     // Who failed last would most likely leave a hole: it helps only where nobody else moves.
     let least = if helper.has_just_failed() { 10.0 } else { 0.25 };
     age > 2.0 * latency && remaining > least && remaining > 1.5 * helpers
-}
-
-/// The leaves from the first on that follow each other without a gap.
-fn adjoining(leaves: Vec<Piece>) -> Vec<Piece> {
-    let mut run: Vec<Piece> = Vec::new();
-    for leaf in leaves {
-        let adjoins = run
-            .last()
-            .is_none_or(|last| last.offset + last.len == leaf.offset);
-        if !adjoins || leaf.kind == PieceKind::Node {
-            break;
-        }
-        run.push(leaf);
-    }
-    run
 }

@@ -11,6 +11,7 @@
 //! a checkpoint claims only what was synced before it; a final name appears only for a file whose
 //! every byte is proved, and only once.
 
+mod aside;
 mod bad_car;
 mod begin;
 mod blocks;

@@ -9,7 +9,6 @@
 mod twins;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -23,7 +22,7 @@ use crate::disk::part::PartFile;
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
 use crate::engine::coordinator::{Stop, refusal};
-use crate::engine::failure::{disk_failure, store_failure};
+use crate::engine::failure::disk_failure;
 use crate::engine::files::FinishedFile;
 use crate::engine::output::Output;
 use crate::engine::plan::{
@@ -37,7 +36,7 @@ use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
 const PAGE: u32 = 4096;
 
 /// One pass over what is there.
-pub struct Recovery {
+pub struct Recovery<'a> {
     /// The download.
     pub id: DownloadId,
     /// The run that owns it.
@@ -53,7 +52,7 @@ pub struct Recovery {
     /// Largest block, in bytes.
     pub max_block: u64,
     /// Set when it is to stop early.
-    pub is_stopped: Arc<AtomicBool>,
+    pub is_stopped: &'a AtomicBool,
 }
 
 /// Whether the files are ours to change.
@@ -100,8 +99,7 @@ impl RecoveryError {
             RecoveryError::Stopped => Stop::Signal(ExitKind::Interrupted),
             RecoveryError::Plan(error) => refusal(&error, job),
             RecoveryError::Disk(error) => Stop::Failed(disk_failure(&error, job.id)),
-            RecoveryError::Store(StoreError::LeaseLost { .. }) => Stop::LeaseLost,
-            RecoveryError::Store(error) => Stop::Failed(store_failure(&error, job.id)),
+            RecoveryError::Store(error) => Stop::of_store(&error, job.id),
         }
     }
 }
@@ -124,7 +122,7 @@ impl From<StoreError> for RecoveryError {
     }
 }
 
-impl Recovery {
+impl Recovery<'_> {
     /// Fills an empty plan with what is recorded and with what the disk proves.
     ///
     /// # Errors
@@ -429,15 +427,12 @@ impl Recovery {
     }
 
     fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, RecoveryError> {
-        if let Some(data) = cid::identity(cid) {
-            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
-        }
-        if cid.codec() == codec::RAW {
-            return Ok(None);
+        if cid::identity(cid).is_some() || cid.codec() == codec::RAW {
+            return Ok(VerifiedBlock::inlined(cid));
         }
         let block = self.store.node(&cid.hash().to_bytes()).wait()?;
         // A node that does not prove right any more is fetched again.
-        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+        Ok(VerifiedBlock::kept(cid, block))
     }
 }
 

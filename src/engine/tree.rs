@@ -14,12 +14,12 @@ use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkE
 use crate::disk::{DiskError, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status};
 use crate::engine::Destination;
-use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::aside::on_a_thread;
+use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{
     chain, disk_failure, exists_failure, no_checksum, one_by_one, store_failure, target_failure,
 };
 use crate::engine::filter::Filter;
-use crate::engine::finish::on_a_thread;
 use crate::engine::output::{self, Output, SharedTree};
 use crate::engine::plan::{Expansion, FoundKind};
 use crate::exit::ExitKind;
@@ -29,14 +29,14 @@ use crate::store::{FileKind, FileRow, Store, StoreError};
 const PAGE: u32 = 4096;
 
 /// What completes a tree.
-struct Builder {
+struct Builder<'a> {
     id: DownloadId,
     run: RunId,
     store: Store,
     tree: SharedTree,
     preserves: bool,
     filter: Filter,
-    is_stopped: Arc<AtomicBool>,
+    is_stopped: &'a AtomicBool,
     hint: String,
 }
 
@@ -49,32 +49,26 @@ impl Coordinator<'_> {
         let Output::Tree(tree) = &self.output else {
             return;
         };
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let builder = Builder {
-            id: self.job.id,
-            run: self.job.run,
-            store: self.store.clone(),
-            tree: tree.clone(),
-            preserves: self.options.preserve,
-            filter: self.options.filter.clone(),
-            is_stopped: is_stopped.clone(),
-            hint: one_by_one(&self.job),
-        };
+        let (id, run, store) = (self.job.id, self.job.run, self.store.clone());
+        let (tree, preserves) = (tree.clone(), self.options.preserve);
+        let (filter, hint) = (self.options.filter.clone(), one_by_one(&self.job));
         self.write_journal();
-        let work = on_a_thread(move || builder.build());
-        tokio::pin!(work);
-        let mut tick = tokio::time::interval(TICK);
-        let outcome = loop {
-            tokio::select! {
-                outcome = &mut work => break outcome,
-                Some(kind) = signals.recv() => self.halt(Stop::Signal(kind)),
-                _ = tick.tick() => {
-                    if let Some(stop) = self.look_for_stop().await {
-                        self.halt(stop);
-                    }
-                }
-            }
-            is_stopped.store(self.stop.is_some(), Ordering::Relaxed);
+        let work = move |is_stopped: &AtomicBool| {
+            let builder = Builder {
+                id,
+                run,
+                store,
+                tree,
+                preserves,
+                filter,
+                is_stopped,
+                hint,
+            };
+            builder.build()
+        };
+        let outcome = match self.watched(signals, work).await {
+            Ok(outcome) => outcome,
+            Err(stop) => return self.halt(stop),
         };
         match outcome {
             Ok(()) => {}
@@ -272,7 +266,7 @@ fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
     }
 }
 
-impl Builder {
+impl Builder<'_> {
     fn build(&self) -> Result<(), Failure> {
         let mut links = Links::new(output::lock(&self.tree).folds_names());
         let mut count = 0;

@@ -48,7 +48,7 @@ impl<'a> Found<'a> {
     pub fn take(&mut self, cid: &Cid) -> Result<Option<VerifiedBlock>, ExportError> {
         let places = self.places.take(cid);
         let mut block = match cid.codec() {
-            codec::RAW => inlined(cid),
+            codec::RAW => VerifiedBlock::inlined(cid),
             _ => stored(&self.export.store, cid)?,
         };
         if let (None, Origin::Car(car)) = (&block, &self.export.origin) {
@@ -88,22 +88,23 @@ impl<'a> Found<'a> {
         let Some(bytes) = self.read(place)? else {
             return Ok(None);
         };
-        let len = bytes.len() as u64;
-        let (prefix, suffix) = match leaf::rebuild(cid, len, [bytes.as_slice()]) {
-            Some(form) => form.wrapping(len),
-            None => {
-                let wrapping = self.export.store.wrapping(&cid.hash().to_bytes()).wait()?;
-                let Some(wrapping) = wrapping else {
-                    return Ok(None);
-                };
-                (wrapping.prefix, wrapping.suffix)
-            }
+        let (len, bytes) = (bytes.len() as u64, Bytes::from(bytes));
+        let check = |prefix: &[u8], suffix: &[u8]| {
+            let block = match (prefix, suffix) {
+                ([], []) => bytes.clone(),
+                _ => [prefix, &bytes, suffix].concat().into(),
+            };
+            VerifiedBlock::check(*cid, block).ok()
         };
-        let block = match (prefix.is_empty(), suffix.is_empty()) {
-            (true, true) => bytes,
-            _ => [prefix, bytes, suffix].concat(),
-        };
-        Ok(VerifiedBlock::check(*cid, Bytes::from(block)).ok())
+        let usual = leaf::forms(cid.codec()).iter().find_map(|form| {
+            let (prefix, suffix) = form.wrapping(len);
+            check(&prefix, &suffix)
+        });
+        if usual.is_some() {
+            return Ok(usual);
+        }
+        let odd = self.export.store.wrapping(&cid.hash().to_bytes()).wait()?;
+        Ok(odd.and_then(|odd| check(&odd.prefix, &odd.suffix)))
     }
 
     /// The file bytes of a place, if they are there and no more than a block holds.
@@ -166,16 +167,11 @@ fn in_car(car: &CarFile, cid: &Cid, max: u64) -> Result<Option<VerifiedBlock>, E
     Ok(bytes.and_then(|bytes| VerifiedBlock::check(*cid, bytes).ok()))
 }
 
-fn inlined(cid: &Cid) -> Option<VerifiedBlock> {
-    let data = Bytes::copy_from_slice(cid::identity(cid)?);
-    VerifiedBlock::check(*cid, data).ok()
-}
-
 /// A block that is in the store, or in the CID itself.
 pub fn stored(store: &Store, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
     if cid::identity(cid).is_some() {
-        return Ok(inlined(cid));
+        return Ok(VerifiedBlock::inlined(cid));
     }
     let block = store.node(&cid.hash().to_bytes()).wait()?;
-    Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+    Ok(VerifiedBlock::kept(cid, block))
 }

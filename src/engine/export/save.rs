@@ -5,8 +5,7 @@
 //! from the part; a CAR that has its name already is recognised by its bytes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -16,10 +15,10 @@ use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect, install};
 use crate::download::Failure;
 use crate::engine::Destination;
-use crate::engine::coordinator::{Coordinator, Stop, TICK};
+use crate::engine::aside::on_a_thread;
+use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::export::{CarPart, Export, ExportError, Origin, is_car_of};
 use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
-use crate::engine::finish::on_a_thread;
 use crate::engine::output::Output;
 use crate::exit::ExitKind;
 
@@ -172,28 +171,6 @@ impl Coordinator<'_> {
             }
             remove(car);
         }
-    }
-
-    /// Runs work on a thread of its own; a signal, another terminal or the time limit stops it.
-    pub(in crate::engine) async fn watched<T: Send + 'static>(
-        &mut self,
-        signals: &mut UnboundedReceiver<ExitKind>,
-        work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
-    ) -> Result<T, Stop> {
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let flag = is_stopped.clone();
-        let mut work = Box::pin(on_a_thread(move || work(&flag)));
-        let mut tick = tokio::time::interval(TICK);
-        let mut stop = None;
-        let done = loop {
-            tokio::select! {
-                done = &mut work => break done,
-                Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
-                _ = tick.tick() => stop = stop.or(self.look_for_stop().await),
-            }
-            is_stopped.store(stop.is_some(), Ordering::Relaxed);
-        };
-        stop.map_or(Ok(done), Err)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::disk::part::PartFile;
 use crate::disk::place::Target;
 use crate::disk::tree::Tree;
 use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::failure::store_failure;
 use crate::engine::local::LocalFiles;
 use crate::engine::plan::{EntryId, State};
 use crate::engine::provider::{Place, Provider};
@@ -96,7 +95,7 @@ impl Coordinator<'_> {
     }
 
     fn look_failed(&mut self, error: &StoreError) {
-        self.halt(Stop::Failed(store_failure(error, self.job.id)));
+        self.halt(Stop::of_store(error, self.job.id));
     }
 
     fn add_places(&mut self, places: Vec<PathBuf>) {

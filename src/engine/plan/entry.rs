@@ -9,7 +9,8 @@ use crate::content::unixfs::Mtime;
 use crate::content::unixfs::hamt::Place;
 use crate::engine::input::TaskId;
 use crate::engine::plan::EntryId;
-use crate::engine::plan::file::{FilePlan, Inline};
+use crate::engine::plan::file::FilePlan;
+use crate::engine::plan::piece::Inline;
 
 /// Who takes care of an entry, and of everything that will be found below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,50 +13,16 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::content::cid::{self, Cid, codec};
-use crate::content::hash;
 use crate::content::leaf;
 use crate::content::ranges::{ByteRange, RangeSet};
 use crate::content::unixfs::{self, Child, FileNode, Node};
 use crate::engine::plan::index::{Index, Spot};
+use crate::engine::plan::piece::{Inline, Piece, PieceKind, adjoining};
 use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
 
 /// Pieces that may wait at once before repeated sub-trees are no longer expanded ahead of their
 /// turn: a DAG of a few blocks can unfold to billions of pieces.
 const MAX_PIECES_AHEAD: usize = 65_536;
-
-/// A consecutive part of the file that one link stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Piece {
-    /// The link.
-    pub cid: Cid,
-    /// Offset in the file.
-    pub offset: u64,
-    /// File bytes below the link.
-    pub len: u64,
-    /// What it is expected to be.
-    pub kind: PieceKind,
-    depth: u32,
-}
-
-/// What a piece is expected to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PieceKind {
-    /// File bytes, raw or in the usual dag-pb wrapping: provable from the bytes alone.
-    Leaf,
-    /// A node with children, or a leaf in an unusual wrapping: must come as a block.
-    Node,
-}
-
-/// File bytes that a verified block holds in itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inline {
-    /// The file.
-    pub entry: EntryId,
-    /// Where they belong in it.
-    pub offset: u64,
-    /// The bytes.
-    pub data: Bytes,
-}
 
 /// The plan of one file.
 #[derive(Debug)]
@@ -291,9 +257,19 @@ impl FilePlan {
 
     /// Pieces that nobody is fetching or proving, in file order.
     pub fn open_pieces(&self) -> impl Iterator<Item = &Piece> + '_ {
-        self.pieces.values().filter(|piece| {
-            let first = (piece.offset, piece.offset + 1);
-            !self.taken.contains(first.0, first.1) && !self.proving.contains(first.0, first.1)
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            loop {
+                let piece = self.first_piece_from(at)?;
+                let taken = self.taken.covered_until(piece.offset);
+                let behind = taken.max(self.proving.covered_until(piece.offset));
+                if behind == piece.offset {
+                    at = piece.offset + 1;
+                    return Some(piece);
+                }
+                // All that begin in between are somebody's.
+                at = behind;
+            }
         })
     }
 
@@ -323,19 +299,13 @@ impl FilePlan {
 
     /// Consecutive open leaves from the first open piece on, up to about `target` bytes.
     pub fn leaf_run(&self, target: u64) -> Vec<Piece> {
-        let mut run: Vec<Piece> = Vec::new();
         let mut len = 0;
-        for piece in self.open_pieces() {
-            let adjoins = run
-                .last()
-                .is_none_or(|last| last.offset + last.len == piece.offset);
-            if piece.kind == PieceKind::Node || !adjoins || len >= target {
-                break;
-            }
+        let run = adjoining(self.open_pieces()).take_while(|piece| {
+            let has_room = len < target;
             len += piece.len;
-            run.push(piece.clone());
-        }
-        run
+            has_room
+        });
+        run.cloned().collect()
     }
 
     /// The open range from the first open piece on, up to about `target` bytes, whatever its
@@ -454,7 +424,7 @@ impl FilePlan {
     }
 
     fn add_empty(&mut self, cid: &Cid, index: &mut Index) {
-        if !is_known_empty(cid) && !self.empties.contains(cid) {
+        if !leaf::is_known_empty(cid) && !self.empties.contains(cid) {
             index.insert(cid.hash(), Spot::Empty(self.id));
             self.empties.push(*cid);
         }
@@ -531,12 +501,4 @@ fn expected_kind(child: &Child, limits: &Limits) -> Result<PieceKind, PlanError>
     } else {
         PieceKind::Node
     })
-}
-
-/// The empty raw block, the empty dag-pb file and its old form, whatever their CID version.
-fn is_known_empty(cid: &Cid) -> bool {
-    let blocks: [&[u8]; 3] = [b"", &[0x0a, 4, 8, 2, 0x18, 0], &[0x0a, 2, 8, 2]];
-    blocks
-        .iter()
-        .any(|block| hash::matches(cid.hash(), [*block]))
 }

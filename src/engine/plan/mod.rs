@@ -1,6 +1,6 @@
 //! What is known and what is missing: the plan of a tree, and of each file in it.
 //!
-//! Pure: no I/O, no clock. `tree` knows what there is, `grow` what a block adds, `claims` who takes
+//! Pure: no I/O, no clock. `tree` knows what there is, `grow` and `names` what a block adds, `claims` who takes
 //! care of what, `links` where all links are followed, `restore` what an earlier run left; `file` knows the pieces of one file, `index`
 //! who waits for a block.
 
@@ -11,6 +11,8 @@ mod file;
 mod grow;
 mod index;
 mod links;
+mod names;
+mod piece;
 mod restore;
 mod tree;
 
@@ -19,8 +21,9 @@ mod tests;
 
 pub use entry::{Expansion, Expected, Found, FoundKind, State};
 pub use error::{Limits, PlanError};
-pub use file::{FilePlan, Inline, Piece, PieceKind};
+pub use file::FilePlan;
 pub use links::{followed, name_of};
+pub use piece::{Inline, Piece, PieceKind, adjoining};
 pub use tree::Plan;
 
 use crate::content::cid::{self, Cid};

@@ -19,9 +19,10 @@ use crate::content::unixfs::{self, Node};
 use crate::engine::filter::Filter;
 use crate::engine::input::TaskId;
 use crate::engine::plan::entry::{Claim, Directory, Entry, Expected, Found, State, Totals};
-use crate::engine::plan::file::{FilePlan, PieceKind};
+use crate::engine::plan::file::FilePlan;
 use crate::engine::plan::index::{Index, Spot};
 use crate::engine::plan::links::{self, Linked};
+use crate::engine::plan::piece::PieceKind;
 use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
 
 /// The first entry seen with a root: others with the same root need no fetching.

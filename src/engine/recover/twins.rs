@@ -7,7 +7,7 @@ use crate::engine::recover::{Recovery, RecoveryError, read};
 /// Bytes compared at once.
 const PIECE: u64 = 256 << 10;
 
-impl Recovery {
+impl Recovery<'_> {
     /// Finishes every file that holds what another one holds that is proved.
     pub(super) fn compare_twins(&self, plan: &mut Plan) -> Result<(), RecoveryError> {
         for (twin, first) in plan.twins() {

@@ -216,7 +216,7 @@ impl Walk<'_> {
         };
         let here = open.source.len();
         if part.len == 0 {
-            if is_known_empty(&part.cid) || !open.empties.insert(part.cid) {
+            if leaf::is_known_empty(&part.cid) || !open.empties.insert(part.cid) {
                 return Ok(());
             }
             // No size bounds how many of these there are.
@@ -475,9 +475,4 @@ impl Walk<'_> {
             self.report.fingerprints.push((path, fingerprint));
         }
     }
-}
-
-/// Whether this is one of the usual blocks without bytes.
-fn is_known_empty(cid: &Cid) -> bool {
-    leaf::rebuild(cid, 0, [&[][..]]).is_some()
 }

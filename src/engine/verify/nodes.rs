@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
 use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
 use crate::download::{DownloadId, Failure, RunId};
@@ -101,10 +99,10 @@ impl Nodes {
 
     /// A block that is in the store, or in the CID itself.
     async fn here(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
-        if let Some(data) = cid::identity(cid) {
-            return Ok(VerifiedBlock::check(*cid, Bytes::copy_from_slice(data)).ok());
+        if cid::identity(cid).is_some() {
+            return Ok(VerifiedBlock::inlined(cid));
         }
         let block = self.store.node(&cid.hash().to_bytes()).await?;
-        Ok(block.and_then(|block| VerifiedBlock::check(*cid, Bytes::from(block)).ok()))
+        Ok(VerifiedBlock::kept(cid, block))
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
+use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::finish::on_a_thread;
 use crate::engine::output::Output;
 use crate::engine::whole::progress::Progress;
 use crate::engine::whole::{Goal, Joins, Phase, Wanted, Whole, writer};

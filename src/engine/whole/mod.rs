@@ -24,7 +24,7 @@ use crate::content::cid::{Cid, codec};
 use crate::disk::{host, inspect, room};
 use crate::download::{Proof, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
-use crate::engine::failure::{self, chain, disk_failure, exists_failure, store_failure};
+use crate::engine::failure::{self, chain, disk_failure, exists_failure};
 use crate::engine::fetch;
 use crate::engine::input::{Input, Opened, TaskEnd, TaskId};
 use crate::engine::output::Output;
@@ -161,7 +161,7 @@ impl Coordinator<'_> {
             return Ok(());
         }
         let rows = self.store.files(id).await;
-        let rows = rows.map_err(|error| Stop::Failed(store_failure(&error, id)))?;
+        let rows = rows.map_err(|error| Stop::of_store(&error, id))?;
         let saved = rows
             .first()
             .and_then(|row| Saved::from_json(row.state.source.as_deref()?));

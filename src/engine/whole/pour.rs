@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::random_file::RandomFile;
 use crate::download::{DownloadId, Failure};
+use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::disk_failure;
-use crate::engine::finish::on_a_thread;
 use crate::exit::ExitKind;
 
 /// Bytes that are copied at once.
