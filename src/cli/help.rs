@@ -285,7 +285,8 @@ Examples:
 pub(super) const IMPORT: &str = "\
 Makes a download of each root of the CAR and asks nobody else. What is missing or damaged stays
 missing: then the exit code is 75, the download is paused, and 'fetchd resume ID' gets the rest
-from the configured gateways. Importing twice is harmless.
+from the configured gateways. Importing twice is harmless. With --json one document says what became
+of each root.
 
 Examples:
   fetchd import model.car

@@ -206,6 +206,8 @@ fn standard_output_gets_what_is_proved() {
         .collect();
     assert_eq!(statuses, ["success", "failed"]);
     assert_eq!(records(&sandbox)[0]["path"], Value::Null);
+    let shown = sandbox.run(["--json", "show", "1"]).document();
+    assert_eq!(shown["download"]["receipt"]["path"], Value::Null);
 
     let dag = Recipe::default().chunk(256 << 10).width(174).build(SIZE);
     let gateway = Gateway::of(&dag).features(Features::PLAIN_WHOLE).start();

@@ -1,6 +1,6 @@
 //! Downloads and what belongs to them: `list`, `show`, `history`, `prune`, `get --dry-run`, receipts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::content::hash::hex;
 use crate::download::{DownloadId, Failure, Proof, ProviderReceipt, Receipt, Status, Trigger};
 use crate::ui::human::Time;
 use crate::ui::view::gateway::CapabilitiesView;
-use crate::ui::view::{id, millis, path, path_or_null, paths, proof_or_null, status, trigger};
+use crate::ui::view::{id, millis, path_or_null, paths, proof_or_null, status, trigger};
 
 /// A download, in `list` and `show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -206,9 +206,9 @@ impl ReceiptView {
 pub struct ReceiptFacts {
     /// Root CID.
     pub cid: Option<String>,
-    /// Final path on disk, absolute.
-    #[serde(serialize_with = "path")]
-    pub path: PathBuf,
+    /// Final path on disk, absolute; `null` for standard output.
+    #[serde(serialize_with = "path_or_null")]
+    pub path: Option<PathBuf>,
     /// Size in bytes.
     pub size: u64,
     /// SHA-256 of the whole file, lower-case hexadecimal.
@@ -231,7 +231,7 @@ impl From<&Receipt> for ReceiptFacts {
     fn from(receipt: &Receipt) -> Self {
         Self {
             cid: receipt.cid.clone(),
-            path: receipt.path.clone(),
+            path: Some(receipt.path.clone()).filter(|path| path != Path::new("-")),
             size: receipt.size,
             sha256: receipt.sha256.map(|sum| hex(&sum)),
             proof: receipt.proof.name(),
