@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
+use crate::commands::select;
 use crate::commands::transfer::Transfer;
 use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
@@ -244,10 +245,7 @@ pub fn owner_of(
     let Some(path) = &new.path else {
         return Ok(None);
     };
-    let Some(id) = store.unfinished_at(path).wait()? else {
-        return Ok(None);
-    };
-    let row = store.download(id).wait()?.filter(|row| is_same(row, new));
+    let row = select::under_way_to(context, path)?.filter(|row| is_same(row, new));
     let owner = match row.as_ref().and_then(|row| row.owner) {
         Some(run) => store.live_run(run).wait()?,
         None => None,

@@ -17,7 +17,7 @@ use crate::download::{Failure, chain};
 use crate::engine::{Blocks, ListedKind, Listing, Place, Provider};
 use crate::exit::ExitKind;
 use crate::gateway::error::{Advice, GatewayError};
-use crate::ui::view::{CapabilitiesView, PlanView, PlannedProviderView};
+use crate::ui::view::{PlanView, PlannedProviderView};
 
 /// Says what `get` of one source would do.
 pub fn one(
@@ -130,14 +130,8 @@ fn action(context: &Context, get: &Get, wanted: &Wanted) -> Result<&'static str,
 }
 
 fn provider(provider: &Provider) -> PlannedProviderView {
-    let can = &provider.capabilities;
     PlannedProviderView {
         url: provider.url().to_owned(),
-        capabilities: CapabilitiesView {
-            raw: can.raw.answer(),
-            car: can.car.answer(),
-            entity_bytes: can.entity_bytes.answer(),
-            range: can.range.answer(),
-        },
+        capabilities: (&provider.capabilities).into(),
     }
 }

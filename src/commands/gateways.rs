@@ -13,7 +13,7 @@ use crate::gateway::defaults;
 use crate::settings::{BaseUrl, GatewayEntry};
 use crate::store::{GatewayRow, Origin};
 use crate::ui::table;
-use crate::ui::view::{CapabilitiesView, GatewayList, GatewayState, GatewayView};
+use crate::ui::view::{GatewayList, GatewayState, GatewayView};
 
 /// How long a gateway that nobody names is listed after it was asked.
 const LISTED: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -48,7 +48,7 @@ fn each(
     // All are checked before any is changed.
     let bases = urls
         .iter()
-        .map(|url| BaseUrl::new(url).map_err(bad_url))
+        .map(|url| BaseUrl::new(url).map_err(|reason| bad_url(url, &reason)))
         .collect::<Result<Vec<_>, _>>()?;
     bases.iter().try_for_each(|base| action(base.as_str()))
 }
@@ -103,8 +103,8 @@ fn configured<'a>(context: &'a Context, url: &str) -> Option<&'a GatewayEntry> {
     gateways.iter().find(|entry| entry.url == url)
 }
 
-fn bad_url(reason: String) -> CommandError {
-    CommandError::usage(reason).hint(A_URL)
+fn bad_url(url: &str, reason: &str) -> CommandError {
+    CommandError::usage(format!("{url:?} is no gateway: {reason}")).hint(A_URL)
 }
 
 fn unknown(url: &str) -> CommandError {
@@ -183,7 +183,6 @@ fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
     };
     // What a sound one did wrong once is no reason for anything.
     let last_error = row.last_error.clone().filter(|_| state != GatewayState::Ok);
-    let capabilities = row.capabilities(Timestamp::now());
     GatewayView {
         url: row.url.clone(),
         origin: row.origin.name().to_owned(),
@@ -198,12 +197,7 @@ fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
         bytes: row.bytes,
         errors: row.errors,
         rejected: row.rejected,
-        capabilities: CapabilitiesView {
-            raw: capabilities.raw.answer(),
-            car: capabilities.car.answer(),
-            entity_bytes: capabilities.entity_bytes.answer(),
-            range: capabilities.range.answer(),
-        },
+        capabilities: (&row.capabilities(Timestamp::now())).into(),
         latency: row.latency,
         throughput: row.throughput,
     }

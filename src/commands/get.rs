@@ -11,20 +11,18 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{catalog, claim, dry_run, enqueue, in_place, input, sums, wait};
+use crate::commands::{catalog, claim, dry_run, enqueue, in_place, input, select, sums, wait};
 use crate::content::cid::{self, Cid};
-use crate::content::hash::{FileSha256, hex};
+use crate::content::hash::hex;
 use crate::content::names::Resolved;
 use crate::content::source::{self, ContentSource, Root, Source};
 use crate::disk::place::{self, Nonce, SafeName, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::{DiskError, host, inspect};
 use crate::download::{Status, chain};
+use crate::engine;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Looked, NewDownload};
-
-/// Bytes hashed at once.
-const PIECE: usize = 256 << 10;
 
 /// What one source on the command line asks for.
 pub struct Wanted {
@@ -442,19 +440,9 @@ pub fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(
 }
 
 fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {
-    let unreadable = |error: DiskError| CommandError::new(ExitKind::Disk, chain(&error));
-    let file = RandomFile::open(path).map_err(unreadable)?;
-    let mut hasher = FileSha256::new();
-    let mut piece = vec![0; PIECE];
-    loop {
-        let len = file
-            .read_at(hasher.position(), &mut piece)
-            .map_err(unreadable)?;
-        if len == 0 {
-            return Ok(hasher.finish());
-        }
-        hasher.update(&piece[..len]);
-    }
+    let sum = RandomFile::open(path).and_then(|file| engine::sha256_of(&file, &mut |_| true));
+    let sum = sum.map_err(|error| CommandError::new(ExitKind::Disk, chain(&error)))?;
+    sum.ok_or_else(|| CommandError::new(ExitKind::Internal, "nothing was summed up"))
 }
 
 /// Whether something could be put there, as far as looking can tell.
@@ -486,11 +474,7 @@ pub fn check_target(
 
 /// Whether a download of this very directory to this place has not ended.
 fn is_under_way(context: &Context, wanted: &Wanted, path: &Path) -> Result<bool, CommandError> {
-    let Some(id) = context.store.unfinished_at(path).wait()? else {
-        return Ok(false);
-    };
-    let row = context.store.download(id).wait()?;
-    Ok(row.is_some_and(|row| {
+    Ok(select::under_way_to(context, path)?.is_some_and(|row| {
         row.kind == "directory"
             && row.root_cid == wanted.root.as_ref().map(cid::text)
             && row.content_path == wanted.names.join("/")

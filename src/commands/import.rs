@@ -8,8 +8,8 @@ use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
-use crate::commands::show;
 use crate::commands::transfer::Transfer;
+use crate::commands::{select, show};
 use crate::content::cid::{self, Cid};
 use crate::download::quoted_path;
 use crate::engine::{Place, Provider};
@@ -165,10 +165,7 @@ fn under_way(context: &Context, wanted: &Wanted) -> Result<Recorded, CommandErro
     let Some(path) = &wanted.path else {
         return Ok(Recorded::default());
     };
-    let row = match context.store.unfinished_at(path).wait()? {
-        Some(id) => context.store.download(id).wait()?,
-        None => None,
-    };
+    let row = select::under_way_to(context, path)?;
     Ok(row.map_or_else(Recorded::default, |row| {
         Recorded::from_json(&row.options_json)
     }))

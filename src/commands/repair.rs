@@ -16,6 +16,7 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers;
+use crate::commands::select;
 use crate::commands::subject::{self, Should, Subject};
 use crate::commands::transfer::{self, Ended, Tally, Transfer};
 use crate::commands::verify::{self, Verified};
@@ -231,11 +232,8 @@ impl Repair<'_, '_> {
     /// A repair that was killed between its last step and the record of it: all is right, and only
     /// the record lacks.
     fn complete(&mut self) -> Result<(), CommandError> {
-        let store = &self.context.store;
-        let Some(id) = store.unfinished_at(&self.subject.path).wait()? else {
-            return Ok(());
-        };
-        let row = store.download(id).wait()?.filter(|row| {
+        let under_way = select::under_way_to(self.context, &self.subject.path)?;
+        let row = under_way.filter(|row| {
             let root = row.root_cid.as_deref().map(cid::parse);
             let is_same = match (root, self.subject.should) {
                 (Some(Ok(root)), Should::Content(wanted)) => root == wanted,

@@ -50,6 +50,14 @@ fn find(context: &Context, text: &str) -> Result<DownloadId, CommandError> {
     }
 }
 
+/// The download that is under way to this path.
+pub fn under_way_to(context: &Context, path: &Path) -> Result<Option<DownloadRow>, CommandError> {
+    match context.store.unfinished_at(path).wait()? {
+        Some(id) => Ok(context.store.download(id).wait()?),
+        None => Ok(None),
+    }
+}
+
 /// The downloads of a path: the one that it belongs to now, if it does to one. That is what is under
 /// way to it, else what made that which is there, whatever was there before.
 fn of_path(context: &Context, path: &Path) -> Result<Vec<DownloadId>, CommandError> {

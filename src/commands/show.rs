@@ -2,9 +2,9 @@
 
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
-use crate::commands::select;
+use crate::commands::{select, transfer};
 use crate::content::hash::hex;
-use crate::download::{Receipt, Trigger};
+use crate::download::Trigger;
 use crate::exit::ExitKind;
 use crate::store::{CheckpointRow, DownloadRow, FileRow};
 use crate::ui::text;
@@ -24,7 +24,7 @@ pub fn run(context: &Context, id: &str) -> Result<ExitKind, CommandError> {
         .map(|run| context.store.live_run(run).wait())
         .transpose()?
         .flatten();
-    let receipt = row.receipt_json.as_deref().and_then(Receipt::from_json);
+    let receipt = transfer::receipt(&row);
     let detail = DownloadDetail {
         download: view(&row),
         files: files.iter().map(file).collect(),

@@ -38,7 +38,7 @@ use crate::ui::Reporter;
 use crate::ui::view::PlanView;
 
 pub use active::Ended;
-pub use record::{part_path, remove_parts};
+pub use record::{part_path, receipt, remove_parts};
 pub use shop::Shop;
 pub use supply::{Supplied, Supply, Task};
 

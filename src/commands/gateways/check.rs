@@ -76,7 +76,7 @@ pub(super) fn run(context: &Context, wanted: &CheckGateways) -> Result<ExitKind,
 /// What the user named, with what is configured for it.
 fn named(context: &Context, urls: &[String]) -> Result<Vec<GatewayEntry>, CommandError> {
     let entry = |url: &String| {
-        let url = BaseUrl::http(url).map_err(bad_url)?;
+        let url = BaseUrl::http(url).map_err(|reason| bad_url(url, &reason))?;
         let entry = configured(context, url.as_str()).cloned();
         Ok(entry.unwrap_or_else(|| GatewayEntry::plain(url.as_str().to_owned(), Origin::Flag)))
     };

@@ -13,7 +13,7 @@ use crate::commands::options::Recorded;
 use crate::commands::sync::plan::{Expected, Fetch, Step};
 use crate::commands::sync::project::Project;
 use crate::commands::sync::{Item, Outcome};
-use crate::commands::transfer::{Ended, Transfer};
+use crate::commands::transfer::{self, Ended, Transfer};
 use crate::content::cid::{self, Cid};
 use crate::disk::place;
 use crate::download::{DownloadId, Receipt, Status};
@@ -161,7 +161,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         // Only its resolving may have told what it is, and another process may have put it there.
         if let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
             && (expected.sha256.is_none() || expected.sha256 == row.sha256)
-            && let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json)
+            && let Some(receipt) = transfer::receipt(&row)
         {
             self.items[index].outcome = Some(Outcome::in_place(Fate::Kept, pin_of(&receipt)));
             self.transfer.found_in_place(
@@ -349,7 +349,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         let rows = ids.into_iter().map(|id| store.download(id).wait());
         let mut rows = rows.filter_map(|row| row.ok().flatten());
         let row = rows.find(|row| row.status == Status::Success)?;
-        let receipt = Receipt::from_json(row.receipt_json.as_deref()?)?;
+        let receipt = transfer::receipt(&row)?;
         let path = path.to_owned();
         Some((row.id, Receipt { path, ..receipt }))
     }

@@ -11,7 +11,7 @@ use crate::commands::in_place::{self, TreeFound, Wrong};
 use crate::commands::options::Recorded;
 use crate::commands::sync::project::Project;
 use crate::commands::sync::{Item, Outcome};
-use crate::commands::transfer::Transfer;
+use crate::commands::transfer::{self, Transfer};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::hex;
 use crate::disk::inspect::{self, Seen};
@@ -355,7 +355,7 @@ fn keep(
         return Ok(());
     }
     let row = ledger.record(&item.path)?;
-    let receipt = row.and_then(|row| Receipt::from_json(row.receipt_json.as_deref()?));
+    let receipt = row.and_then(transfer::receipt);
     // The record may be forgotten; the ledger has what counts, and as proof the least that holds.
     let receipt = receipt.unwrap_or_else(|| Receipt {
         path: item.path.clone(),

@@ -11,7 +11,7 @@ use crate::content::cid;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::{DiskError, inspect, private, tree};
-use crate::download::{RunId, Status};
+use crate::download::{Receipt, RunId, Status};
 use crate::engine::{Destination, Job, Saved, Subject};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, FileKind};
@@ -107,6 +107,13 @@ fn check_part(part: &Path) -> Result<(), CommandError> {
         // Whatever else is wrong with it the engine finds, and knows what to do.
         _ => Ok(()),
     }
+}
+
+/// What a finished download can show for itself, with its path as the file system has it.
+pub fn receipt(row: &DownloadRow) -> Option<Receipt> {
+    let receipt = Receipt::from_json(row.receipt_json.as_deref()?)?;
+    let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
+    Some(Receipt { path, ..receipt })
 }
 
 /// The part file of a download. What is on its way to standard output has one among the state.

@@ -1,17 +1,15 @@
 //! Sources that end without the engine, told as the engine would.
 
 use crate::commands::error::CommandError;
-use crate::download::Receipt;
+use crate::commands::transfer::record::receipt;
 use crate::event::{Event, What};
 use crate::store::DownloadRow;
 
 /// A source that needs no work: it is there already, as its record says.
 pub fn there(row: &DownloadRow) -> Option<Event> {
-    let receipt = Receipt::from_json(row.receipt_json.as_deref()?)?;
-    let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
     let what = What::Finished {
         source: row.source.clone(),
-        receipt: Box::new(Receipt { path, ..receipt }),
+        receipt: Box::new(receipt(row)?),
         was_there: true,
     };
     Some(Event {

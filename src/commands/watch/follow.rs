@@ -1,6 +1,7 @@
 //! From one look at a record to the next: what must have happened in between. Pure.
 
-use crate::download::{Failure, Receipt, Status};
+use crate::commands::transfer;
+use crate::download::{Failure, Status};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
 use crate::store::DownloadRow;
@@ -120,14 +121,12 @@ fn end(row: &DownloadRow, say: &mut impl FnMut(What)) {
     let source = row.source.clone();
     match row.status {
         Status::Success => {
-            let Some(receipt) = row.receipt_json.as_deref().and_then(Receipt::from_json) else {
+            let Some(receipt) = transfer::receipt(row).map(Box::new) else {
                 return;
             };
-            let path = row.path.clone().unwrap_or_else(|| receipt.path.clone());
-            if row.path.is_some() {
-                say(What::Installed { path: path.clone() });
+            if let Some(path) = row.path.clone() {
+                say(What::Installed { path });
             }
-            let receipt = Box::new(Receipt { path, ..receipt });
             say(What::Finished {
                 source,
                 receipt,

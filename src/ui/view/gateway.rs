@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::gateway::capability::Capabilities;
 use crate::ui::human::Time;
 
 /// A gateway, in `gateways list`.
@@ -75,6 +76,17 @@ pub struct CapabilitiesView {
     pub entity_bytes: Option<bool>,
     /// `Range` on plain bytes.
     pub range: Option<bool>,
+}
+
+impl From<&Capabilities> for CapabilitiesView {
+    fn from(known: &Capabilities) -> Self {
+        Self {
+            raw: known.raw.answer(),
+            car: known.car.answer(),
+            entity_bytes: known.entity_bytes.answer(),
+            range: known.range.answer(),
+        }
+    }
 }
 
 /// The document of `gateways list`.
