@@ -1,19 +1,19 @@
 //! Running downloads that this invocation owns, one or several at a time, each to its ending.
 
 mod active;
+mod aside;
 mod drain;
 mod order;
 mod record;
 mod shop;
 mod supply;
+mod tally;
 pub mod told;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -38,9 +38,11 @@ use crate::ui::Reporter;
 use crate::ui::view::PlanView;
 
 pub use active::Ended;
+pub use aside::Watch;
 pub use record::{part_path, receipt, remove_parts};
 pub use shop::Shop;
 pub use supply::{Supplied, Supply, Task};
+pub use tally::Tally;
 
 /// One invocation that transfers: its run, its connections, and what it shows.
 pub struct Transfer<'a> {
@@ -59,89 +61,6 @@ pub struct Transfer<'a> {
     max_time: Option<Duration>,
     started: Instant,
     tally: Tally,
-}
-
-/// How often work on a thread is looked at.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Work on a thread, seen from outside.
-#[derive(Debug, Default)]
-pub struct Watch {
-    /// Whether it is to stop.
-    pub is_stopped: AtomicBool,
-    bytes: AtomicU64,
-}
-
-impl Watch {
-    /// Whether it is to stop.
-    pub fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Relaxed)
-    }
-
-    /// The work is done with so many bytes.
-    pub fn note(&self, bytes: u64) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-    }
-}
-
-/// How the sources of one invocation ended.
-#[derive(Debug, Default)]
-pub struct Tally {
-    finished: u64,
-    failures: Vec<ExitKind>,
-}
-
-impl Tally {
-    /// A source that is in place.
-    pub fn finished(&mut self) {
-        self.finished += 1;
-    }
-
-    /// A source that is not.
-    pub fn failed(&mut self, kind: ExitKind) {
-        self.failures.push(kind);
-    }
-
-    /// How many are in place.
-    pub fn count_finished(&self) -> u64 {
-        self.finished
-    }
-
-    /// How many are not.
-    pub fn count_failed(&self) -> u64 {
-        self.failures.len() as u64
-    }
-
-    /// What ends the whole invocation, if it has happened.
-    fn urgent(&self) -> Option<ExitKind> {
-        let is_urgent = |kind: &&ExitKind| {
-            matches!(
-                kind,
-                ExitKind::Interrupted | ExitKind::Terminated | ExitKind::Closed
-            )
-        };
-        self.failures.iter().find(is_urgent).copied()
-    }
-
-    /// Whether a signal, or a reader that went away, ends all of it.
-    pub fn is_over(&self) -> bool {
-        self.urgent().is_some()
-    }
-
-    /// The exit code of all together.
-    pub fn outcome(&self) -> ExitKind {
-        let Some(first) = self.failures.first() else {
-            return ExitKind::Success;
-        };
-        if let Some(kind) = self.urgent() {
-            return kind;
-        }
-        if self.failures.iter().all(|kind| kind == first) {
-            *first
-        } else {
-            ExitKind::Partial
-        }
-    }
 }
 
 impl<'a> Transfer<'a> {
@@ -327,60 +246,6 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Runs work on a thread of its own and shows how far it is. A signal tells it to stop.
-    ///
-    /// # Errors
-    /// A signal came first.
-    pub fn on_a_thread<T: Send + 'static>(
-        &mut self,
-        total: Option<u64>,
-        work: impl FnOnce(&Watch) -> T + Send + 'static,
-    ) -> Result<T, CommandError> {
-        let watch = Arc::new(Watch::default());
-        let watched = watch.clone();
-        let mut work = self.runtime.spawn_blocking(move || work(&watched));
-        match self.watched(total, &watch, &mut work) {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(panicked)) => std::panic::resume_unwind(panicked.into_panic()),
-            Err(interrupted) => {
-                watch.is_stopped.store(true, Ordering::Relaxed);
-                // What it has begun it tidies up.
-                let _ = self.runtime.block_on(work);
-                Err(interrupted)
-            }
-        }
-    }
-
-    /// Waits for work and shows how far it is.
-    ///
-    /// # Errors
-    /// A signal came first: then the work goes no further.
-    pub fn watched<T>(
-        &mut self,
-        total: Option<u64>,
-        watch: &Watch,
-        work: impl Future<Output = T>,
-    ) -> Result<T, CommandError> {
-        let (signals, reporter) = (&mut self.signals, &mut self.reporter);
-        self.runtime.block_on(async {
-            let mut work = pin!(work);
-            let mut tick = tokio::time::interval(LOOK);
-            loop {
-                tokio::select! {
-                    done = &mut work => return Ok(done),
-                    asked = signals.next() => if let Asked::End(kind) = asked {
-                        return Err(CommandError::new(kind, "interrupted"));
-                    },
-                    _ = tick.tick() => {
-                        let bytes = watch.bytes.load(Ordering::Relaxed);
-                        let what = What::Progress { bytes, total, files: None, is_proved: true };
-                        let _ = reporter.event(&Event { id: None, what }, Instant::now());
-                    }
-                }
-            }
-        })
-    }
-
     /// Runs a download that this run has claimed.
     pub fn run(&mut self, row: &DownloadRow, providers: Providers) {
         self.start(row, providers);
@@ -532,8 +397,8 @@ impl<'a> Transfer<'a> {
             heartbeat.abort();
         }
         let mut outcome = judge(self.tally.outcome(), self.signals.end());
-        let failed = self.tally.failures.len() as u64;
-        self.reporter.done(outcome, self.tally.finished, failed);
+        let (finished, failed) = (self.tally.count_finished(), self.tally.count_failed());
+        self.reporter.done(outcome, finished, failed);
         if let Some(closed) = self.reporter.closed() {
             outcome = closed.kind();
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::dag::{Dag, Dir, Recipe};
+use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::Sandbox;
 use crate::support::scenario::{get_args, get_json, sha256};
@@ -144,17 +144,6 @@ fn bytes_for_standard_output_are_asked_for_alone() {
         .run(["resume", "1", "--gateway", gateway.url()])
         .exits(0);
     assert_eq!(output.stdout, b"hello");
-}
-
-/// Code 2 leaves nothing behind, also where only the root says that it was a mistake.
-#[test]
-fn a_directory_for_standard_output_leaves_no_record() {
-    let dag = Dir::new().entry("file", &Dag::single(b"hello")).build();
-    let (sandbox, gateway) = (Sandbox::new(), Gateway::of(&dag).start());
-    let args = ["get", &dag.source(), "-o", "-", "--gateway", gateway.url()];
-    let output = sandbox.run(args).exits(2);
-    assert!(output.stdout.is_empty() && output.stderr.contains("-o PATH"));
-    assert_eq!(downloads(&sandbox), Vec::<Value>::new());
 }
 
 #[test]

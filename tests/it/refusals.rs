@@ -1,6 +1,6 @@
 //! `get` of what cannot or must not be had: each refusal has its exit code and leaves no wrong file.
 
-use crate::support::dag::{Dag, Recipe};
+use crate::support::dag::{Dag, Dir, Recipe};
 use crate::support::gateway::Gateway;
 use crate::support::pb::{Cid, Multihash, RAW};
 use crate::support::sandbox::Sandbox;
@@ -200,4 +200,16 @@ fn a_proxy_that_cannot_be_used_is_not_passed_by() {
         assert!(!output.stderr.contains("secret"), "{}", output.stderr);
     }
     assert!(gateway.requests().is_empty());
+}
+
+/// Code 2 leaves nothing behind, also where only the root says that it was a mistake.
+#[test]
+fn a_directory_for_standard_output_leaves_no_record() {
+    let dag = Dir::new().entry("file", &Dag::single(b"hello")).build();
+    let (sandbox, gateway) = (Sandbox::new(), Gateway::of(&dag).start());
+    let args = ["get", &dag.source(), "-o", "-", "--gateway", gateway.url()];
+    let output = sandbox.run(args).exits(2);
+    assert!(output.stdout.is_empty() && output.stderr.contains("-o PATH"));
+    let listed = sandbox.run(["--json", "list", "--all"]).document();
+    assert_eq!(listed["downloads"], serde_json::json!([]));
 }

@@ -247,6 +247,7 @@ fn paths_come_in_the_order_asked_for_whoever_is_done_first() {
     while !sandbox.target("1").exists() {
         std::thread::yield_now();
     }
+    gateways[0].held();
     go(&gateways[0]);
     let output = resumed.wait().exits(0);
     let paths = ["0", "1"].map(|name| sandbox.target(name));
