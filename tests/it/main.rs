@@ -4,6 +4,7 @@ mod car_files;
 mod catalog;
 mod catalogs;
 mod cid_command;
+mod completions;
 mod control;
 mod crash;
 mod crash_many;
