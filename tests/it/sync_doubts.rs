@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::support::dag::{Leaf, Recipe, Version};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::sha256;
@@ -141,4 +142,41 @@ fn a_signal_is_heard_while_a_large_file_is_proved() {
     running.signal("INT");
     let output = running.wait().exits(130);
     assert_eq!(done(&output)["failed"], 2);
+}
+
+/// The right checksum is no proof of a CID that somebody wrote beside it.
+#[test]
+fn a_cid_is_not_believed_for_a_checksum() {
+    let gateway = Gateway::of(&one()).dag(&two()).start();
+    let sum = format!("sha256 = '{}'", sha256(&one().data));
+    let sandbox = project(&gateway, &file(&two().source(), "x", &sum));
+    std::fs::write(sandbox.target("x"), &one().data).expect("a file");
+    sandbox.run(["sync"]).exits(73);
+    assert!(sandbox.read("x") == one().data);
+    sandbox.run(["cancel", "x"]).exits(0);
+    write(&sandbox, &file(&one().source(), "x", &sum));
+    sync(&sandbox);
+    sandbox.run(["verify", "x"]).exits(0);
+}
+
+/// The same bytes have a CID for each way to import them.
+#[test]
+fn the_same_bytes_may_get_another_name() {
+    let classic = Recipe::default()
+        .seed(1)
+        .leaf(Leaf::File)
+        .version(Version::V0);
+    let classic = classic.build(100_000);
+    assert!(classic.data == one().data);
+    let gateway = Gateway::of(&one()).dag(&classic).start();
+    let sum = format!("sha256 = '{}'", sha256(&classic.data));
+    let sandbox = project(&gateway, "");
+    for source in [classic.source(), one().source(), classic.source()] {
+        write(&sandbox, &file(&source, "x", &sum));
+        for _ in 0..2 {
+            sync(&sandbox);
+            sandbox.run(["sync", "--locked"]).exits(0);
+        }
+        sandbox.run(["verify", "x"]).exits(0);
+    }
 }

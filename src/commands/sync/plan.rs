@@ -51,6 +51,8 @@ pub(super) struct Expected {
     pub(super) cid: Option<Cid>,
     pub(super) sha256: Option<[u8; 32]>,
     pub(super) size: Option<u64>,
+    /// Whether CID and checksum are known to be those of one content: the lock has both.
+    pub(super) is_pinned: bool,
 }
 
 impl Expected {
@@ -60,12 +62,14 @@ impl Expected {
                 cid: pin.cid,
                 sha256: entry.sha256.or(pin.sha256),
                 size: Some(pin.size),
+                is_pinned: true,
             };
         }
         Self {
             cid: entry.named_cid(),
             sha256: entry.sha256,
             size: None,
+            is_pinned: false,
         }
     }
 
@@ -247,7 +251,10 @@ fn same(expected: &Expected, install: &Install) -> Result<Option<bool>, CommandE
     Ok(match (has_cid, has_sum) {
         // Nobody has looked at its checksum yet.
         (Some(true), None) if expected.sha256.is_some() => None,
-        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(true), _) => Some(true),
+        // The same bytes, and what their CIDs are is not known: a file has many.
+        (_, Some(true)) if expected.cid.is_some() => None,
+        (_, Some(true)) => Some(true),
         (Some(false), _) | (_, Some(false)) => Some(false),
         (None, None) => None,
     })

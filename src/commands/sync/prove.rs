@@ -87,11 +87,16 @@ fn one(
     Ok(Some(proved.pin))
 }
 
-/// What is at `path`, if it is what is expected. A checksum is believed where there is one.
+/// What is at `path`, if it is what is expected. A checksum is believed where there is one; but a
+/// CID that only the manifest puts beside it has to be that of the file as well.
 fn prove(path: &Path, expected: &Expected) -> Result<Option<Proved>, CommandError> {
     let is_directory = inspect::is_directory(path);
     let found = match (expected.sha256, expected.cid) {
         (Some(_), _) if is_directory => Ok(None),
+        (Some(sha256), Some(cid)) if !expected.is_pinned => {
+            let found = file_with_root(path, expected.size, &cid);
+            found.map(|names| names.filter(|names| names.sha256 == Some(sha256)))
+        }
         (Some(sha256), _) => file_with_sum(path, expected.size, sha256),
         (None, Some(cid)) if is_directory => tree_with_root(path, &cid),
         (None, Some(cid)) => file_with_root(path, expected.size, &cid),
