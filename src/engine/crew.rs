@@ -17,7 +17,7 @@ use crate::content::importer::{Importer, Profile, Root};
 /// Fewer bytes than this are hashed where they come: threads would cost more than they save.
 const WORTH_THREADS: u64 = 4 << 20;
 /// Bytes that are handed on together.
-const BATCH: usize = 512 << 10;
+const BATCH: usize = 256 << 10;
 /// Batches that wait for each thread.
 const QUEUE: usize = 3;
 

@@ -88,6 +88,7 @@ make_content() {
   say "making $((size >> 20)) MiB and adding it to Kubo three times"
   make_file
   mkdir -p "$disk"/www/{plain,raw,car}/ipfs
+  ln -s "$disk/file" "$disk/www/plain/file"
   "$ipfs" init --profile=test,flatfs > /dev/null 2>&1 || "$ipfs" init --profile=test > /dev/null
   "$ipfs" config --json Addresses.Swarm '[]'
   "$ipfs" config Routing.Type none
@@ -264,7 +265,7 @@ section_whole() {
   table "nginx that has plain bytes only → new file in memory"
   compare "$memory" \
     "\`curl -o && sha256sum\` | | curl -sfo \$OUT $unproved/ipfs/$raw && sha256sum \$OUT" \
-    "fetchd, URL with \`--sha256\` | ≤ 0.5 | exec '$fetchd' --progress none get $unproved/ipfs/$raw --sha256 $sum -o \$OUT" \
+    "fetchd, URL with \`--sha256\` | ≤ 0.5 | exec '$fetchd' --progress none get $unproved/file --sha256 $sum -o \$OUT" \
     "fetchd, CID by importer profile | ≤ 1.0 | $(get "$raw" "$unproved")" \
     "${more[@]}"
 }
