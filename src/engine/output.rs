@@ -181,21 +181,18 @@ impl Writer {
         Ok(is_shared)
     }
 
-    /// Copies a finished file of `size` bytes to another place in the tree.
+    /// Copies a finished file of `size` bytes to another place in the tree, by sharing its blocks
+    /// where the disk can.
     pub(super) fn copy(&mut self, from: &str, to: &str, size: u64) -> Result<(), DiskError> {
-        let from = self.output.open(from)?;
+        let from = self.output.open(from)?.reader()?;
         let to = self.output.open(to)?;
-        let mut buffer = vec![0; 256 << 10];
-        let mut at = 0;
-        while at < size {
-            let len = buffer
-                .len()
-                .min(usize::try_from(size - at).unwrap_or(usize::MAX));
-            from.read_at(at, &mut buffer[..len])?;
-            to.write_at(at, &buffer[..len])?;
-            at += len as u64;
+        if let Some(last) = size.checked_sub(1) {
+            // One that was cut meanwhile is nothing to copy.
+            from.read_exact_at(last, &mut [0])?;
         }
-        Ok(())
+        to.set_len(0)?;
+        to.copy_from(&from)?;
+        to.set_len(size)
     }
 }
 
