@@ -13,9 +13,8 @@ use crate::disk::private::{create_private_dir, ensure_private_file};
 use crate::store::StoreError;
 use crate::store::schema;
 
-/// How long a statement waits for a lock of another process: long enough for a hundred of them that
-/// begin at once on a busy machine.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a statement waits for a lock of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries of what SQLite's own busy timeout does not cover.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Distinct statements of this module, roughly; all stay prepared.
