@@ -1,6 +1,7 @@
 //! What stands at a path already, without changing anything.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::error::DiskError;
 use crate::disk::random_file::{self, RandomFile};
@@ -169,11 +170,11 @@ pub(super) fn nanoseconds((seconds, nanos): (i64, u32)) -> Option<i64> {
         .checked_add(i64::from(nanos))
 }
 
-/// Whether two files hold the same bytes.
+/// Whether two files hold the same bytes; `false` if it is told to stop before that is known.
 ///
 /// # Errors
 /// When one of them cannot be read.
-pub fn same_content(one: &Path, other: &Path) -> Result<bool, DiskError> {
+pub fn same_content(one: &Path, other: &Path, is_stopped: &AtomicBool) -> Result<bool, DiskError> {
     let (one, other) = (RandomFile::open(one)?, RandomFile::open(other)?);
     if one.len() != other.len() {
         return Ok(false);
@@ -184,7 +185,7 @@ pub fn same_content(one: &Path, other: &Path) -> Result<bool, DiskError> {
         let len = PIECE.min(usize::try_from(one.len() - at).unwrap_or(PIECE));
         one.read_exact_at(at, &mut left[..len])?;
         other.read_exact_at(at, &mut right[..len])?;
-        if left[..len] != right[..len] {
+        if left[..len] != right[..len] || is_stopped.load(Ordering::Relaxed) {
             return Ok(false);
         }
         at += len as u64;
@@ -203,8 +204,10 @@ mod tests {
         std::fs::write(path("a"), vec![7; PIECE + 1]).expect("write");
         std::fs::write(path("b"), vec![7; PIECE + 1]).expect("write");
         std::fs::write(path("c"), vec![8; PIECE + 1]).expect("write");
-        assert!(same_content(&path("a"), &path("b")).expect("read"));
-        assert!(!same_content(&path("a"), &path("c")).expect("read"));
+        let [goes_on, is_stopped] = [false, true].map(AtomicBool::new);
+        assert!(same_content(&path("a"), &path("b"), &goes_on).expect("read"));
+        assert!(!same_content(&path("a"), &path("c"), &goes_on).expect("read"));
+        assert!(!same_content(&path("a"), &path("b"), &is_stopped).expect("read"));
         assert_eq!(file_len(&path("a")).expect("read"), Some(PIECE as u64 + 1));
         assert_eq!(file_len(&path("none")).expect("read"), None);
         assert!(file_len(dir.path()).is_err());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::download::Action;
+use crate::download::{Action, Failure};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::timed_out;
 use crate::exit::ExitKind;
@@ -21,9 +21,30 @@ impl Coordinator<'_> {
         signals: &mut UnboundedReceiver<ExitKind>,
         work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
     ) -> Result<T, Stop> {
+        let (done, stop) = self.done_or_stopped(signals, |flag| work(&flag)).await;
+        stop.map_or(Ok(done), Err)
+    }
+
+    /// The same of work that gives something its final name: once that is done, it is too late to
+    /// stop.
+    pub(in crate::engine) async fn installing<T: Send + 'static>(
+        &mut self,
+        signals: &mut UnboundedReceiver<ExitKind>,
+        work: impl FnOnce(&AtomicBool) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Stop> {
+        let (done, stop) = self.done_or_stopped(signals, |flag| work(&flag)).await;
+        done.map_err(|failure| stop.unwrap_or(Stop::Failed(failure)))
+    }
+
+    /// What the work came to, and why it was to stop, if it was.
+    pub(in crate::engine) async fn done_or_stopped<T: Send + 'static>(
+        &mut self,
+        signals: &mut UnboundedReceiver<ExitKind>,
+        work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
+    ) -> (T, Option<Stop>) {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let flag = is_stopped.clone();
-        let mut work = Box::pin(on_a_thread(move || work(&flag)));
+        let mut work = Box::pin(on_a_thread(move || work(flag)));
         let mut tick = tokio::time::interval(TICK);
         let mut stop = None;
         let done = loop {
@@ -34,7 +55,7 @@ impl Coordinator<'_> {
             }
             is_stopped.store(stop.is_some(), Ordering::Relaxed);
         };
-        stop.map_or(Ok(done), Err)
+        (done, stop)
     }
 
     /// Whether another terminal or the time limit ends the download while files are being read.

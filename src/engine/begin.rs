@@ -43,7 +43,7 @@ impl Coordinator<'_> {
             }
             self.tally.resumed_from = self.plan.proved_bytes();
         } else {
-            self.begin_file().await?;
+            self.begin_file(signals).await?;
         }
         self.count_what_is_here();
         self.announce(What::Started {

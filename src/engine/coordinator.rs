@@ -222,7 +222,7 @@ impl<'a> Coordinator<'a> {
             self.transfer(&mut receiver, &mut signals).await;
         }
         if std::mem::take(&mut self.falls_back) && self.stop.is_none() {
-            self.fall_back().await;
+            self.fall_back(&mut signals).await;
         }
         if self.whole.is_some() {
             self.transfer_whole(&mut receiver, &mut signals).await;

@@ -3,6 +3,7 @@
 mod compare;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -57,7 +58,7 @@ impl Coordinator<'_> {
             self.write_car(signals).await;
         }
         if self.stop.is_none() && self.move_to(Status::Installing).await {
-            self.install().await;
+            self.install(signals).await;
         }
     }
 
@@ -73,7 +74,7 @@ impl Coordinator<'_> {
     }
 
     /// Gives the part its final name, on a thread of its own.
-    async fn install(&mut self) {
+    async fn install(&mut self, signals: &mut UnboundedReceiver<ExitKind>) {
         let destination = self.job.destination.clone();
         let is_streamed = matches!(destination, Destination::Stdout { .. }) && self.whole.is_none();
         if self.is_in_place || is_streamed {
@@ -100,42 +101,50 @@ impl Coordinator<'_> {
                 return;
             }
         };
-        let failure = match output {
-            _ if self.job.car_part.is_some() => self.install_car(target, overwrite).await,
-            Output::Tree(tree) => self.install_tree(tree, target, overwrite).await,
+        let installed = match output {
+            _ if self.job.car_part.is_some() => self.install_car(target, overwrite, signals).await,
+            Output::Tree(tree) => self
+                .install_tree(tree, target, overwrite)
+                .await
+                .map_err(Stop::Failed),
             _ if let Some(text) = self.plan.root_link() => {
                 let text = text.clone();
-                self.install_link(text, part, target, overwrite).await
+                let installed = self.install_link(text, part, target, overwrite).await;
+                installed.map_err(Stop::Failed)
             }
-            _ => self.install_file(part, target, overwrite).await,
+            _ => self.install_file(part, target, overwrite, signals).await,
         };
-        if let Err(failure) = failure {
-            self.fail(failure);
+        if let Err(stop) = installed {
+            self.halt(stop);
         }
     }
 
     async fn install_file(
-        &self,
+        &mut self,
         part: PathBuf,
         target: PathBuf,
         overwrite: bool,
-    ) -> Result<(), Failure> {
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) -> Result<(), Stop> {
         let id = self.job.id;
-        on_a_thread(move || match install::install(&part, &target, overwrite) {
+        let work = move |is_stopped: &AtomicBool| match install::install(&part, &target, overwrite)
+        {
             Ok(()) => Ok(()),
-            Err(DiskError::Exists { .. }) => match inspect::same_content(&part, &target) {
-                // Somebody else put the very same bytes there: installs may race.
-                Ok(true) => {
-                    if let Err(error) = install::remove(&part) {
-                        tracing::warn!(error = %chain(&error), "cannot remove the part file");
+            Err(DiskError::Exists { .. }) => {
+                match inspect::same_content(&part, &target, is_stopped) {
+                    // Somebody else put the very same bytes there: installs may race.
+                    Ok(true) => {
+                        if let Err(error) = install::remove(&part) {
+                            tracing::warn!(error = %chain(&error), "cannot remove the part file");
+                        }
+                        Ok(())
                     }
-                    Ok(())
+                    _ => Err(exists_failure(&target, id)),
                 }
-                _ => Err(exists_failure(&target, id)),
-            },
+            }
             Err(error) => Err(target_failure(&error, id)),
-        })
-        .await
+        };
+        self.installing(signals, work).await
     }
 
     /// Records how the run ended, and says so.

@@ -68,9 +68,8 @@ impl Coordinator<'_> {
         let id = self.job.id;
         part.distrust()
             .map_err(|error| Stop::Failed(disk_failure(&error, id)))?;
-        if let Some(whole) = &self.whole {
-            let is_right = whole.is_right_on_disk(part.clone()).await;
-            return is_right.map_err(|error| Stop::Failed(disk_failure(&error, id)));
+        if self.whole.is_some() {
+            return self.is_right_on_disk(part.clone(), signals).await;
         }
         let found = self.recover(Access::Read, signals).await?;
         let file = found.plan.file(0);

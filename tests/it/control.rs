@@ -191,6 +191,33 @@ fn an_owner_that_ends_by_itself_is_an_answer() {
     assert_eq!(record(&it.sandbox, "1")["status"], "cancelled");
 }
 
+/// What stands at the target is compared with the checksum, which would take minutes.
+#[test]
+fn what_is_hashed_for_minutes_is_left_at_once() {
+    for (command, code, status) in [("pause", 81, "paused"), ("cancel", 81, "cancelled")] {
+        let sandbox = Sandbox::new();
+        let there = std::fs::File::create(sandbox.target("file")).expect("a writable sandbox");
+        there.set_len(1 << 38).expect("a sparse file");
+        let sum = "0".repeat(64);
+        let args = [
+            "get",
+            "http://127.0.0.1:1/file",
+            "--sha256",
+            &sum,
+            "-o",
+            "file",
+        ];
+        let mut owner = sandbox.fetchd(["--json"].iter().chain(&args)).spawn();
+        while sandbox.fetchd(["show", "1"]).run().code != Some(0) {
+            assert!(owner.is_running(), "{}", owner.wait().transcript());
+        }
+        sandbox.fetchd([command, "1"]).run().exits(0);
+        owner.wait().exits(code);
+        assert_eq!(record(&sandbox, "1")["status"], status);
+        assert_eq!(there.metadata().expect("the file").len(), 1 << 38);
+    }
+}
+
 /// The first interrupt cannot be obeyed, since somebody keeps the database locked.
 #[test]
 fn a_second_interrupt_leaves_at_once() {

@@ -15,7 +15,6 @@ use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect, install};
 use crate::download::Failure;
 use crate::engine::Destination;
-use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::export::{CarPart, Export, ExportError, Origin, is_car_of};
 use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
@@ -141,20 +140,20 @@ impl Coordinator<'_> {
         &mut self,
         target: PathBuf,
         overwrite: bool,
-    ) -> Result<(), Failure> {
+        signals: &mut UnboundedReceiver<ExitKind>,
+    ) -> Result<(), Stop> {
         let Saving::Written(car) = std::mem::take(&mut self.saving) else {
             return Ok(());
         };
         let (id, root, len) = (self.job.id, self.saved_root(), car.position());
         let max_block = self.options.limits.max_block;
-        let installed = on_a_thread(move || match car.install(&target, overwrite) {
+        let work = move |is_stopped: &AtomicBool| match car.install(&target, overwrite) {
             Ok(sha256) => Ok((len, sha256)),
-            Err(DiskError::Exists { .. }) => {
-                same(&target, &root, max_block).ok_or_else(|| exists_failure(&target, id))
-            }
+            Err(DiskError::Exists { .. }) => is_car_of(&target, &root, max_block, is_stopped)
+                .ok_or_else(|| exists_failure(&target, id)),
             Err(error) => Err(target_failure(&error, id)),
-        });
-        let (len, sha256) = installed.await?;
+        };
+        let (len, sha256) = self.installing(signals, work).await?;
         self.saving = Saving::Done(len, sha256);
         self.output = Output::Undecided;
         self.remove_parts();
@@ -172,10 +171,6 @@ impl Coordinator<'_> {
             remove(car);
         }
     }
-}
-
-fn same(target: &Path, root: &Cid, max_block: u64) -> Option<(u64, [u8; 32])> {
-    is_car_of(target, root, max_block, &AtomicBool::new(false))
 }
 
 fn remove(path: &Path) {

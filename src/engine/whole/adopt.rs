@@ -3,28 +3,54 @@
 //! fetched.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
-use crate::engine::aside::on_a_thread;
+use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
+use crate::engine::failure::disk_failure;
 use crate::engine::output::Output;
 use crate::engine::whole::progress::Progress;
-use crate::engine::whole::{Goal, Joins, Phase, Wanted, Whole, writer};
-
-impl Whole {
-    /// Whether a file on the disk is what is wanted.
-    pub async fn is_right_on_disk(&self, file: PartFile) -> Result<bool, DiskError> {
-        let wanted = Wanted::of(&self.goal);
-        let sums = on_a_thread(move || writer::sums_of(file, wanted, Arc::default())).await?;
-        Ok(sums.is_some_and(|sums| self.goal.is_met(&sums)))
-    }
-}
+use crate::engine::whole::{Goal, Joins, Phase, Sums, Wanted, Whole, writer};
 
 impl Coordinator<'_> {
+    /// What a file on the disk comes to, if it is what is wanted.
+    pub(super) async fn sums_if_right(
+        &mut self,
+        file: PartFile,
+        goal: &Goal,
+        signals: &mut Signals,
+    ) -> Result<Result<Option<Sums>, DiskError>, Stop> {
+        let wanted = Wanted::of(goal);
+        let work = move |is_stopped| writer::sums_of(file, wanted, is_stopped);
+        let (sums, stop) = self.done_or_stopped(signals, work).await;
+        if let Some(stop) = stop {
+            return Err(stop);
+        }
+        Ok(sums.map(|sums| sums.filter(|sums| goal.is_met(sums))))
+    }
+
+    /// Whether a file on the disk is what this download wants, which is known by its sums alone.
+    pub(in crate::engine) async fn is_right_on_disk(
+        &mut self,
+        file: PartFile,
+        signals: &mut Signals,
+    ) -> Result<bool, Stop> {
+        let Some(goal) = self.whole.as_ref().map(|whole| whole.goal.clone()) else {
+            return Ok(false);
+        };
+        let sums = self.sums_if_right(file, &goal, signals).await?;
+        let sums = sums.map_err(|error| Stop::Failed(disk_failure(&error, self.job.id)))?;
+        Ok(sums.is_some())
+    }
+
     /// Takes what is at the target for the download, if its sums say that it is that.
-    pub(super) async fn adopt_whole(&mut self, goal: &Goal, target: &Path) -> Result<bool, Stop> {
+    pub(super) async fn adopt_whole(
+        &mut self,
+        goal: &Goal,
+        target: &Path,
+        signals: &mut Signals,
+    ) -> Result<bool, Stop> {
         // Without anything to compare with, no file is the one that is wanted.
         if *goal == Goal::Nothing {
             return Ok(false);
@@ -36,11 +62,9 @@ impl Coordinator<'_> {
         let Ok(size) = file.len() else {
             return Ok(false);
         };
-        let (there, wanted) = (file.clone(), Wanted::of(goal));
-        let sums = on_a_thread(move || writer::sums_of(there, wanted, Arc::default()));
-        let sums = match sums.await {
-            Ok(Some(sums)) if goal.is_met(&sums) => sums,
-            _ => return Ok(false),
+        let sums = self.sums_if_right(file.clone(), goal, signals).await?;
+        let Ok(Some(sums)) = sums else {
+            return Ok(false);
         };
         self.is_in_place = true;
         self.output = Output::File(file);

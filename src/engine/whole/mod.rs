@@ -23,6 +23,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::content::cid::{Cid, codec};
 use crate::disk::{host, inspect, room};
 use crate::download::{Proof, Trigger};
+use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{self, chain, disk_failure, exists_failure};
 use crate::engine::fetch;
@@ -150,13 +151,17 @@ impl Whole {
 
 impl Coordinator<'_> {
     /// Takes up a file that proves itself only at its end.
-    pub(super) async fn begin_whole(&mut self, goal: Goal) -> Result<(), Stop> {
+    pub(super) async fn begin_whole(
+        &mut self,
+        goal: Goal,
+        signals: &mut Signals,
+    ) -> Result<(), Stop> {
         let id = self.job.id;
         let destination = self.job.destination.clone();
         let path = destination.part();
         if let Destination::Disk { target, .. } = &destination
             && !inspect::exists(path)
-            && self.adopt_whole(&goal, target).await?
+            && self.adopt_whole(&goal, target, signals).await?
         {
             return Ok(());
         }
@@ -212,7 +217,7 @@ impl Coordinator<'_> {
     }
 
     /// Takes up a plain file: what proves it, the user said.
-    pub(super) async fn begin_file(&mut self) -> Result<(), Stop> {
+    pub(super) async fn begin_file(&mut self, signals: &mut Signals) -> Result<(), Stop> {
         let sha256 = self.job.expected_sha256.map(Checksum::sha256);
         let goal = match self.job.checksum.clone().or(sha256) {
             Some(checksum) => Goal::Checksum(checksum),
@@ -222,12 +227,12 @@ impl Coordinator<'_> {
         if let Goal::Checksum(checksum) = &goal {
             self.look_for_sum(checksum).await;
         }
-        self.begin_whole(goal).await
+        self.begin_whole(goal, signals).await
     }
 
     /// Nobody serves the content in a form that proves itself: those who may have it as a plain
     /// file are asked for that.
-    pub(super) async fn fall_back(&mut self) {
+    pub(super) async fn fall_back(&mut self, signals: &mut Signals) {
         let Some(root) = self.root() else { return };
         (self.prover, self.hashing.sender) = (None, None);
         let is_there = self.providers.iter().any(Provider::sends_no_blocks);
@@ -243,7 +248,7 @@ impl Coordinator<'_> {
             let message = message.to_owned();
             self.announce(What::Notice { message });
         }
-        if let Err(stop) = self.begin_whole(Goal::Profile(root)).await {
+        if let Err(stop) = self.begin_whole(Goal::Profile(root), signals).await {
             self.halt(stop);
         }
     }
