@@ -12,7 +12,6 @@ use crate::commands::{select, transfer};
 use crate::disk::inspect;
 use crate::disk::part::PartFile;
 use crate::disk::tree::Tree;
-use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, StoreError};
 use crate::ui::text;
@@ -104,9 +103,8 @@ enum Part {
 }
 
 fn part(context: &Context, row: &DownloadRow) -> Part {
-    let path = match transfer::part_path(context, row) {
-        Some(path) if row.status != Status::Success => path,
-        _ => return Part::None,
+    let Some(path) = transfer::part_path(context, row) else {
+        return Part::None;
     };
     if inspect::is_directory(&path) {
         return match Tree::open(&path) {

@@ -386,7 +386,7 @@ impl Coordinator<'_> {
     }
 
     fn say_recorded(
-        self,
+        mut self,
         recorded: Result<(), StoreError>,
         mut failure: Failure,
         is_unsound: bool,
@@ -412,7 +412,7 @@ impl Coordinator<'_> {
     }
 
     /// A part that holds nothing is litter: the next run makes a new one.
-    fn drop_empty_part(&self) {
+    fn drop_empty_part(&mut self) {
         let is_empty = match &self.output {
             _ if self.is_in_place => false,
             // Only a part whose lock is ours, and which the disk says is empty.
@@ -425,21 +425,29 @@ impl Coordinator<'_> {
             _ => false,
         };
         if is_empty {
-            self.remove_part(self.job.destination.part());
+            self.remove_own_part();
         }
     }
 
     /// Nothing of what is proved is worth keeping.
-    fn drop_part(&self) {
+    fn drop_part(&mut self) {
         let is_ours = matches!(self.output, Output::File(_) | Output::Tree(_));
         if is_ours && !self.is_in_place {
-            self.remove_part(self.job.destination.part());
+            self.remove_own_part();
         }
     }
 
-    pub(super) fn remove_part(&self, part: &Path) {
+    fn remove_own_part(&mut self) {
+        let part = self.job.destination.part().to_path_buf();
+        self.remove_part(&part);
+    }
+
+    /// Removes what has served. That it stays harms nothing, but somebody has to know of it.
+    pub(super) fn remove_part(&mut self, part: &Path) {
         if let Err(error) = tree::remove_tree(part) {
-            tracing::warn!(error = %chain(&error), "cannot remove the part");
+            let (error, id) = (chain(&error), self.job.id);
+            let message = format!("{error}; it may be removed by hand, or with: fetchd prune {id}");
+            self.announce(What::Notice { message });
         }
     }
 
@@ -490,7 +498,7 @@ impl Coordinator<'_> {
         }
         self.output = Output::Undecided;
         if !keep_partial {
-            self.remove_part(self.job.destination.part());
+            self.remove_own_part();
             self.remove_parts();
         }
         let source = self.job.source.clone();

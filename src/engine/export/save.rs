@@ -161,14 +161,12 @@ impl Coordinator<'_> {
     }
 
     /// Removes what was only on the way to the CAR.
-    pub(in crate::engine) fn remove_parts(&self) {
+    pub(in crate::engine) fn remove_parts(&mut self) {
         if let (Destination::Disk { part, .. }, Some(car)) =
             (&self.job.destination, &self.job.car_part)
         {
-            if inspect::exists(part) {
-                self.remove_part(part);
-            }
-            remove(car);
+            let parts = [part.clone(), car.clone()];
+            parts.iter().for_each(|part| self.remove_part(part));
         }
     }
 }
