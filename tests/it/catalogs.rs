@@ -421,6 +421,18 @@ fn one_that_cannot_be_had_does_not_stop_the_others() {
 }
 
 #[test]
+fn the_state_directory_may_be_relative() {
+    let catalog = published(&entry("theirs", ""));
+    let gateway = Gateway::of(&catalog).start();
+    let sandbox = asking(&gateway);
+    write(&sandbox, &named("team", &catalog.source()));
+    let update = ["--state-dir", "../state", "catalog", "update"];
+    sandbox.run(update).exits(0);
+    assert_eq!(entries(&sandbox)[0][0], "theirs");
+    is_tidy(&sandbox);
+}
+
+#[test]
 fn what_was_kept_and_is_not_understood_is_fetched_again() {
     let catalog = published(&entry("theirs", ""));
     let gateway = Gateway::of(&catalog).features(Features::default()).start();

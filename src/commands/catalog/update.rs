@@ -22,6 +22,7 @@ use crate::content::cid;
 use crate::content::hash::{FileSha256, hex};
 use crate::content::names::{Name, Resolved, Step, Target};
 use crate::content::source::{self, Root, Source};
+use crate::disk::place::Target as Place;
 use crate::disk::private;
 use crate::disk::tree;
 use crate::disk::whole_file::read_small;
@@ -370,7 +371,9 @@ fn arrival(settings: &Settings, remote: &RemoteCatalog) -> Result<PathBuf, Comma
     key.update(remote.source.as_bytes());
     key.update(&remote.sha256.unwrap_or_default());
     let key = &hex(&key.finish())[..8];
-    Ok(directory.join(format!("{name}-{key}.toml")))
+    // Absolute, as the records have it: the state directory may be given relative to where we are.
+    let place = Place::at(&directory.join(format!("{name}-{key}.toml")))?;
+    Ok(place.path().to_path_buf())
 }
 
 /// What was fetched, if it is a catalogue.
