@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::content::ranges::RangeSet;
 use crate::disk::DiskError;
 use crate::download::{Action, ProviderReceipt, Trigger};
 use crate::engine::coordinator::Coordinator;
-use crate::engine::failure::disk_failure;
+use crate::engine::failure::target_failure;
 use crate::engine::input::Input;
 use crate::engine::plan::EntryId;
 use crate::engine::prove::ShaJob;
@@ -27,6 +28,8 @@ pub struct Checkpointing {
     last: Instant,
     last_bytes: u64,
     stage: Stage,
+    /// Held while no more bytes are let in.
+    gate: Option<OwnedSemaphorePermit>,
     /// Asked for while another one was under way.
     again: Option<Trigger>,
     /// Files of which more is proved than the last checkpoint says.
@@ -70,6 +73,7 @@ impl Checkpointing {
             last: now,
             last_bytes: 0,
             stage: Stage::Idle,
+            gate: None,
             again: None,
             changed: BTreeSet::new(),
             finished: BTreeSet::new(),
@@ -84,6 +88,11 @@ impl Checkpointing {
     /// Whether none is under way.
     pub fn is_idle(&self) -> bool {
         matches!(self.stage, Stage::Idle)
+    }
+
+    /// Whether no more bytes are let in for now.
+    pub fn is_holding_back(&self) -> bool {
+        self.gate.is_some()
     }
 
     /// What was received before this run counts as reported.
@@ -135,6 +144,18 @@ impl Coordinator<'_> {
             && let Some(trigger) = state.due(now, new_bytes, bytes, interval)
         {
             self.checkpoint(trigger);
+        }
+        self.hold_back();
+    }
+
+    /// Lets no more in while a checkpoint is under way and the next one is due already: a disk that
+    /// is slower than the network would otherwise owe more and more of what was received.
+    fn hold_back(&mut self) {
+        let fresh = self.tally.new_bytes - self.checkpointing.last_bytes;
+        if self.checkpointing.is_idle() || fresh < self.options.checkpoint_bytes {
+            self.checkpointing.gate = None;
+        } else if self.checkpointing.gate.is_none() {
+            self.checkpointing.gate = self.net.close_gate();
         }
     }
 
@@ -268,7 +289,8 @@ impl Coordinator<'_> {
         };
         let fingerprints = match result {
             Ok(fingerprints) => fingerprints,
-            Err(error) => return self.fail(disk_failure(&error, self.job.id)),
+            // Its directory may have been taken away.
+            Err(error) => return self.fail(target_failure(&error, self.job.id)),
         };
         for (state, fingerprint) in checkpoint.files.iter_mut().zip(fingerprints) {
             state.fingerprint = fingerprint;

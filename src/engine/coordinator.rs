@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::content::cid::{self, Cid};
@@ -73,6 +73,8 @@ pub struct Net {
     /// When to look again, if nothing happens before.
     pub wake: Option<Instant>,
     budget: Arc<Semaphore>,
+    /// One permit: that bytes may come in at all.
+    gate: Arc<Semaphore>,
     next_task: TaskId,
 }
 
@@ -83,9 +85,14 @@ impl Net {
         running.filter_map(|task| task.aim.block()).collect()
     }
 
-    /// Bytes that may still be received before something is proved and written.
-    pub fn free_budget(&self) -> usize {
-        self.budget.available_permits()
+    /// Whether tasks wait for a slow disk, or for a reader who takes his time.
+    pub fn is_held_back(&self) -> bool {
+        self.gate.available_permits() == 0 || self.budget.available_permits() < BYTES_IN_FLIGHT / 2
+    }
+
+    /// Lets no more bytes in until what is returned is dropped; `None` if it is closed already.
+    pub fn close_gate(&self) -> Option<OwnedSemaphorePermit> {
+        self.gate.clone().try_acquire_owned().ok()
     }
 }
 
@@ -195,6 +202,7 @@ impl<'a> Coordinator<'a> {
                 jobs: 0,
                 wake: None,
                 budget: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
+                gate: Arc::new(Semaphore::new(1)),
                 next_task: 0,
             },
             threads: prove::Threads::default(),
@@ -283,6 +291,7 @@ impl<'a> Coordinator<'a> {
             self.accept(input);
         }
         while self.net.set.try_join_next().is_some() {}
+        self.checkpoint_if_due(Instant::now());
     }
 
     /// Waits for the next input alone: what is left to do when the download stops.
@@ -325,7 +334,7 @@ impl<'a> Coordinator<'a> {
         }
     }
 
-    /// What the passing of time brings: requests, limits, checkpoints, progress.
+    /// What the passing of time brings: requests, limits, progress.
     fn on_tick(&mut self) {
         let now = Instant::now();
         let limit = self.options.max_time;
@@ -334,7 +343,6 @@ impl<'a> Coordinator<'a> {
         }
         self.poll_requests();
         self.write_journal();
-        self.checkpoint_if_due(now);
         self.drop_idle_tasks();
         self.drop_slow_tasks(now);
         self.announce_progress();
@@ -458,6 +466,7 @@ impl<'a> Coordinator<'a> {
             task: self.net.next_task,
             inputs: self.inputs.clone(),
             budget: self.net.budget.clone(),
+            gate: self.net.gate.clone(),
             turn: self.providers[provider].turn.clone(),
         }
     }

@@ -43,6 +43,8 @@ pub struct Line {
     pub inputs: UnboundedSender<Input>,
     /// The common byte budget.
     pub budget: Arc<Semaphore>,
+    /// One permit, of all tasks: who finds it may take from the budget.
+    pub gate: Arc<Semaphore>,
     /// One permit: which long answer of the provider is read. A window that was asked for early
     /// waits for the end of the one before, so that bytes come in order and few are in flight.
     pub turn: Arc<Semaphore>,
@@ -52,6 +54,7 @@ impl Line {
     /// A share of the byte budget.
     pub async fn permit(&self, bytes: u64) -> Permit {
         let wanted = u32::try_from(bytes.clamp(1, BYTES_IN_FLIGHT as u64)).unwrap_or(1);
+        drop(self.gate.acquire().await);
         // The semaphore is never closed; without a permit the bytes are only not counted.
         self.budget.clone().acquire_many_owned(wanted).await.ok()
     }

@@ -6,7 +6,6 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::coordinator::Coordinator;
-use crate::engine::fetch::BYTES_IN_FLIGHT;
 use crate::engine::input::TaskId;
 use crate::engine::task::Task;
 use crate::gateway::error::Advice;
@@ -20,8 +19,8 @@ impl Coordinator<'_> {
         let Some(least) = self.options.min_speed else {
             return;
         };
-        // Whoever waits for a slow disk, or for a reader who takes his time, is not slow himself.
-        let is_held_back = self.net.free_budget() < BYTES_IN_FLIGHT / 2;
+        // Who waits for us is not slow himself.
+        let is_held_back = self.net.is_held_back();
         let mut slow: Vec<TaskId> = Vec::new();
         for (&id, task) in &mut self.net.tasks {
             let is_read = task.first_byte.is_some();

@@ -90,7 +90,9 @@ impl Coordinator<'_> {
         if ranking.iter().any(|&index| self.hand_out(index)) {
             return true;
         }
-        ranking.iter().any(|&index| self.help_slowest(index, now))
+        // Who waits for our disk needs no help.
+        !self.checkpointing.is_holding_back()
+            && ranking.iter().any(|&index| self.help_slowest(index, now))
     }
 
     /// Nothing can be handed out now: waits for what is under way or for a provider that rests,

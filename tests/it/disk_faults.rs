@@ -12,6 +12,7 @@ use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
 use crate::support::skipped;
+use crate::torture::disk;
 
 const LEAF: u64 = 256 << 10;
 const SIZE: u64 = 6 << 20;
@@ -267,6 +268,41 @@ fn files_may_not_grow() {
         let output = stuck.sandbox.run(again).exits(0);
         stuck.arrived(&output);
     }
+}
+
+/// A disk that takes its time to sync: what a power cut would take stays one interval and what is
+/// in flight, however fast the network is.
+#[test]
+fn a_slow_sync_holds_the_network_back() {
+    const INTERVAL: u64 = 1 << 20;
+    if !disk::is_possible() {
+        return skipped("strace is not here or may not trace");
+    }
+    let dag = Recipe::default().build(16 << 20);
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    sandbox.config("checkpoint_bytes = \"1M\"\n");
+    let log = sandbox.root().join("calls");
+    let slow = disk::slow("fdatasync,fsync", "60ms", &log);
+    let source = dag.source();
+    let get = [
+        "--json",
+        "get",
+        &source,
+        "-o",
+        "file",
+        "--gateway",
+        gateway.url(),
+    ];
+    let output = sandbox.fetchd_under(&slow, get).run().exits(0);
+    let saved = output.events_of("checkpoint").into_iter();
+    let mut saved: Vec<u64> = saved.filter_map(|event| event["bytes"].as_u64()).collect();
+    saved.insert(0, 0);
+    let gaps = saved.windows(2).map(|pair| pair[1] - pair[0]);
+    // The budget of what is in flight, once being received and once being proved.
+    let most = INTERVAL + 2 * (4 << 20);
+    assert!(gaps.max() <= Some(most), "{}", output.transcript());
+    assert!(sandbox.read("file") == dag.data);
 }
 
 #[test]

@@ -150,6 +150,14 @@ impl fmt::Display for Fault {
     }
 }
 
+/// Runs a command with calls of these kinds that take so much longer.
+pub fn slow(calls: &str, delay: &str, log: &Path) -> Vec<String> {
+    let mut wrapper = strace(log);
+    wrapper.push(format!("--trace={calls}"));
+    wrapper.push(format!("--inject={calls}:delay_exit={delay}"));
+    wrapper
+}
+
 /// Whether strace is here and may trace.
 pub fn is_possible() -> bool {
     let probe = Command::new("strace")
