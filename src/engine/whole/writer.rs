@@ -132,6 +132,8 @@ impl Writer {
 
     fn take(&mut self, work: Work) -> Result<Option<Report>, DiskError> {
         match work {
+            // What it belongs behind may not have been read to its end.
+            Work::Write(..) | Work::Copy { .. } if self.is_stopped() => Ok(None),
             Work::Begin { position, number } => {
                 self.begin(number);
                 self.part.set_len(position)?;
@@ -194,5 +196,33 @@ impl Writer {
 
     fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::whole::Goal;
+
+    /// What came behind bytes that were not read to their end has no place.
+    #[test]
+    fn a_stopped_thread_writes_nothing_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("part");
+        std::fs::write(&path, b"what is here").expect("a part");
+        let part = PartFile::open(&path).expect("readable").expect("a part");
+        let is_stopped = Arc::new(AtomicBool::new(true));
+        let mut writer = Writer::new(part, Wanted::of(&Goal::Nothing), is_stopped);
+        let works = [
+            Work::Begin {
+                position: 12,
+                number: 1,
+            },
+            Work::Write(Bytes::from_static(b" and more"), None),
+        ];
+        for work in works {
+            writer.take(work).expect("no failure of the disk");
+        }
+        assert_eq!(std::fs::read(&path).expect("readable"), b"what is here");
     }
 }
