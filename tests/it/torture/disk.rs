@@ -118,6 +118,15 @@ impl Fault {
         }
     }
 
+    /// Whether it took place in a run that ended like this: with other threads than in the recording
+    /// there may have been no such call.
+    pub fn took_place(&self, log: &Path, code: Option<i32>) -> bool {
+        if self.harm == Kill {
+            return code.is_none();
+        }
+        std::fs::read_to_string(log).is_ok_and(|log| log.contains("(INJECTED)"))
+    }
+
     /// The command that runs another one with this fault.
     pub fn wrapper(&self, log: &Path) -> Vec<String> {
         let Self { call, nth, harm } = self;

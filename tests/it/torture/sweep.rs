@@ -98,14 +98,14 @@ impl Sweep {
             .collect()
     }
 
-    /// As many at once as there are processors, and some more, since many only wait.
+    /// More at once than there are processors, since many only wait.
     fn torture(&self, points: &[(&Recording, &Point)]) -> Tally {
         let tally = Mutex::new(Tally {
             traces: self.traces,
             ..Tally::default()
         });
         let next = AtomicUsize::new(0);
-        let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = 4 * std::thread::available_parallelism().map_or(1, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
@@ -180,6 +180,7 @@ pub fn run(place: &Place, wrapper: &[String]) -> Output {
 
 /// What one point cost.
 struct Cost {
+    took_place: bool,
     killed: bool,
     /// Bytes that were sent beyond those that the scenario takes anyway.
     again: u64,
@@ -188,20 +189,23 @@ struct Cost {
 /// One scenario with one fault, and on until it is done.
 fn torture(recording: &Recording, point: &Point) -> Cost {
     let place = Place::new(&recording.scenario);
-    let output = match point {
+    let (output, took_place) = match point {
         Point::Disk(fault) => {
             let log = place.sandbox.root().join("calls");
             let wrapper = fault.wrapper(&log);
-            run(&place, &wrapper)
+            let output = run(&place, &wrapper);
+            let took_place = fault.took_place(&log, output.code);
+            (output, took_place)
         }
         Point::Network(fault) => {
             let (on, wrong) = fault.rule();
             place.gateways[0].add(on, wrong);
             let running = place.sandbox.fetchd(place.command());
-            match fault.act() {
+            let output = match fault.act() {
                 Some(act) => place.disturb(running.spawn(), act),
                 None => running.run(),
-            }
+            };
+            (output, place.gateways[0].has_applied_a_rule())
         }
     };
     place.gateways[0].heal();
@@ -220,6 +224,7 @@ fn torture(recording: &Recording, point: &Point) -> Cost {
     let killed = output.code.is_none();
     finish(&place, output);
     Cost {
+        took_place,
         killed,
         again: place.sent().saturating_sub(recording.sent),
     }
@@ -264,6 +269,7 @@ pub struct Tally {
     traces: bool,
     seed: Option<u64>,
     points: usize,
+    took_place: usize,
     kills: usize,
     wrong_bytes: usize,
     dead_ends: usize,
@@ -277,6 +283,7 @@ impl Tally {
         self.points += 1;
         match result {
             Ok(cost) => {
+                self.took_place += usize::from(cost.took_place);
                 self.kills += usize::from(cost.killed);
                 self.again += cost.again;
                 self.most_again = self.most_again.max(cost.again);
@@ -313,8 +320,9 @@ impl fmt::Display for Tally {
         }
         write!(
             f,
-            "{} faults, {} kills: {} wrong bytes, {} dead ends, {} failures; fetched again: {} KiB, at most {} KiB after one fault",
+            "{} points, {} faults took place, {} kills: {} wrong bytes, {} dead ends, {} failures; fetched again: {} KiB, at most {} KiB after one fault",
             self.points,
+            self.took_place,
             self.kills,
             self.wrong_bytes,
             self.dead_ends,

@@ -229,6 +229,7 @@ pub(super) struct Rule {
     on: On,
     fault: Fault,
     seen: usize,
+    pub(super) has_applied: bool,
     /// When a request that it matches was last spared.
     passed: Option<Instant>,
 }
@@ -239,6 +240,7 @@ impl Rule {
             on,
             fault,
             seen: 0,
+            has_applied: false,
             passed: None,
         }
     }
@@ -253,6 +255,7 @@ pub(super) fn choose(rules: &mut [Rule], request: &Request) -> Option<Fault> {
         if !rule.on.counts(rule.seen, since_passed) {
             rule.passed = Some(Instant::now());
         } else if chosen.is_none() {
+            rule.has_applied = true;
             chosen = Some(rule.fault.clone());
         }
     }

@@ -345,6 +345,11 @@ impl Gateway {
         lock(&self.shared.rules).push(Rule::new(on, fault));
     }
 
+    /// Whether a request met one of the rules.
+    pub fn has_applied_a_rule(&self) -> bool {
+        lock(&self.shared.rules).iter().any(|rule| rule.has_applied)
+    }
+
     /// Forgets all rules: honest from now on.
     pub fn heal(&self) {
         lock(&self.shared.rules).clear();
