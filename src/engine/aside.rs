@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
 
 use crate::download::{Action, Failure};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
@@ -83,5 +85,20 @@ pub async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+/// Runs work on a thread for which nobody waits once nobody wants its answer: a large file takes
+/// longer to read than a user waits for the end.
+pub async fn detached<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (answer, answered) = oneshot::channel();
+    let thread = thread::spawn(move || drop(answer.send(work())));
+    match answered.await {
+        Ok(done) => done,
+        // Only a panic takes the sender away without an answer.
+        Err(_) => match thread.join() {
+            Err(panicked) => std::panic::resume_unwind(panicked),
+            Ok(()) => unreachable!("the thread answers before it ends"),
+        },
     }
 }

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use crate::content::cid;
 use crate::content::path::PathError;
 use crate::content::unixfs::Fault;
+use crate::content::{cid, hash};
 use crate::disk::DiskError;
 pub use crate::download::chain;
 use crate::download::{DownloadId, Failure, quoted, quoted_path};
 use crate::engine::plan::PlanError;
+use crate::engine::prove::SinkError;
 use crate::engine::{Destination, Job, Subject};
 use crate::exit::ExitKind;
 use crate::store::StoreError;
@@ -40,6 +41,20 @@ pub fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
         kind: ExitKind::Disk,
         message: chain(error),
         hint: Some(format!("{hint}: fetchd resume {id}")),
+    }
+}
+
+/// Where proved bytes go took no more of them.
+pub fn sink_failure(error: &SinkError, id: DownloadId) -> Failure {
+    let kind = match error {
+        SinkError::Disk(error) => return disk_failure(error, id),
+        SinkError::Closed => ExitKind::Closed,
+        SinkError::Stream(_) => ExitKind::Disk,
+    };
+    Failure {
+        kind,
+        message: chain(error),
+        hint: None,
     }
 }
 
@@ -239,6 +254,21 @@ pub fn wrong_size(size: u64, expected: u64) -> Failure {
         hint: Some(
             "its content and the size that is written down contradict each other: ask where they come from"
                 .to_owned(),
+        ),
+    }
+}
+
+/// The file that a CID names has another checksum than the user was told.
+pub fn wrong_checksum(name: &str, found: &[u8], expected: &[u8]) -> Failure {
+    Failure {
+        kind: ExitKind::Verification,
+        message: format!(
+            "the file that the CID names has the {name} {}, not {}",
+            hash::hex(found),
+            hash::hex(expected)
+        ),
+        hint: Some(
+            "the CID and the checksum contradict each other: ask where they come from".to_owned(),
         ),
     }
 }

@@ -425,28 +425,38 @@ impl Coordinator<'_> {
             _ => false,
         };
         if is_empty {
-            self.remove_own_part();
+            let part = self.job.destination.part().to_path_buf();
+            self.remove_part(&part);
         }
     }
 
-    /// Nothing of what is proved is worth keeping.
+    /// Nothing of what is proved is worth keeping, now that the record is over.
     fn drop_part(&mut self) {
         let is_ours = matches!(self.output, Output::File(_) | Output::Tree(_));
         if is_ours && !self.is_in_place {
-            self.remove_own_part();
+            self.remove_own_parts();
         }
     }
 
-    fn remove_own_part(&mut self) {
-        let part = self.job.destination.part().to_path_buf();
-        self.remove_part(&part);
+    /// Removes what this download leaves beside its target, now that its record is over.
+    pub(super) fn remove_own_parts(&mut self) {
+        let part = Some(self.job.destination.part().to_path_buf());
+        let or_else = format!(", or with: fetchd prune {}", self.job.id);
+        for part in part.into_iter().chain(self.job.car_part.clone()) {
+            self.remove(&part, &or_else);
+        }
     }
 
-    /// Removes what has served. That it stays harms nothing, but somebody has to know of it.
+    /// Removes a part that serves nothing any more.
     pub(super) fn remove_part(&mut self, part: &Path) {
+        self.remove(part, "");
+    }
+
+    /// That it stays harms nothing, but somebody has to know of it.
+    fn remove(&mut self, part: &Path, or_else: &str) {
         if let Err(error) = tree::remove_tree(part) {
-            let (error, id) = (chain(&error), self.job.id);
-            let message = format!("{error}; it may be removed by hand, or with: fetchd prune {id}");
+            let error = chain(&error);
+            let message = format!("{error}; it may be removed by hand{or_else}");
             self.announce(What::Notice { message });
         }
     }
@@ -498,8 +508,7 @@ impl Coordinator<'_> {
         }
         self.output = Output::Undecided;
         if !keep_partial {
-            self.remove_own_part();
-            self.remove_parts();
+            self.remove_own_parts();
         }
         let source = self.job.source.clone();
         self.announce(What::Cancelled { source });

@@ -61,10 +61,10 @@ use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
 use crate::store::Store;
 
-pub use coordinator::random;
-
+pub use aside::detached;
 pub use blocks::{Blocks, Listed, ListedKind, Listing};
 pub use connections::Connections;
+pub use coordinator::random;
 pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
@@ -73,9 +73,7 @@ pub use naming::{CarOf, Namer, Names, NamingError, find};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 pub use tempo::Tempo;
-pub use verify::{
-    Finding, Flaw, Known, Report, Verification, VerifyError, aside, is_sum, sha256_of,
-};
+pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};
 
 /// One download, as the engine needs to know it. The caller has claimed it for `run`.
 pub struct Job {

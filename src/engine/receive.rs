@@ -6,16 +6,14 @@ use bytes::Bytes;
 
 use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
-use crate::download::Failure;
 use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::failure::{chain, disk_failure, path_failure};
+use crate::engine::failure::{path_failure, sink_failure};
 use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::input::{Done, Leaf, TaskId};
 use crate::engine::plan::{Expected, FilePlan, Inline};
-use crate::engine::prove::{self, Outcome, Permit, Place, Shape, SinkError, Work};
+use crate::engine::prove::{self, Outcome, Permit, Place, Shape, Work};
 use crate::engine::task::Aim;
 use crate::event::What;
-use crate::exit::ExitKind;
 
 /// Blocks that came before their parents may wait up to this many bytes in each answer.
 pub const EARLY_LIMIT: u64 = 4 << 20;
@@ -407,7 +405,7 @@ impl Coordinator<'_> {
             }
             Outcome::Node(block) => self.on_node_instead(id, &cid, &places, &block),
             Outcome::Dropped => self.waste(id, len),
-            Outcome::SinkFailed(error) => self.sink_failed(&error),
+            Outcome::SinkFailed(error) => self.fail(sink_failure(&error, self.job.id)),
         }
         self.retire(id);
     }
@@ -460,23 +458,6 @@ impl Coordinator<'_> {
         }
         self.tell(index, "its bytes did not prove right", consequence);
         self.abort(id);
-    }
-
-    fn sink_failed(&mut self, error: &SinkError) {
-        let failure = match error {
-            SinkError::Disk(error) => disk_failure(error, self.job.id),
-            SinkError::Closed => Failure {
-                kind: ExitKind::Closed,
-                message: chain(error),
-                hint: None,
-            },
-            SinkError::Stream(_) => Failure {
-                kind: ExitKind::Disk,
-                message: chain(error),
-                hint: None,
-            },
-        };
-        self.halt(Stop::Failed(failure));
     }
 
     /// Reads blocks that an earlier run, or this one, has put into the store, as far as there is

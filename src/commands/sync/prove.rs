@@ -71,7 +71,7 @@ fn one(
 ) -> Result<Option<Pin>, CommandError> {
     let (path, wanted) = (item.path.clone(), expected.clone());
     let before = inspect::look(&path);
-    let proving = engine::aside(move || prove(&path, &wanted));
+    let proving = engine::detached(move || prove(&path, &wanted));
     let proved = transfer.watched(expected.size, &Watch::default(), proving)??;
     // What changed while it was read is not what was proved.
     let Some(proved) = proved.filter(|_| inspect::look(&item.path) == before) else {

@@ -4,7 +4,7 @@
 //! The part stays until the CAR has its final name, so a run that is killed at any moment goes on
 //! from the part; a CAR that has its name already is recognised by its bytes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -12,9 +12,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::content::cid::Cid;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
-use crate::disk::{DiskError, inspect, install};
+use crate::disk::{DiskError, inspect};
 use crate::download::Failure;
-use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::export::{CarPart, Export, ExportError, Origin, is_car_of};
 use crate::engine::failure::{chain, disk_failure, exists_failure, store_failure, target_failure};
@@ -60,7 +59,7 @@ impl Coordinator<'_> {
         if let Some((len, sha256)) = self.watched(signals, look).await? {
             self.saving = Saving::Done(len, sha256);
             self.is_in_place = true;
-            self.remove_parts();
+            self.remove_own_parts();
         }
         Ok(())
     }
@@ -107,14 +106,11 @@ impl Coordinator<'_> {
             Ok(Err(failure)) => self.fail(failure),
             Err(stop) => self.halt(stop),
         }
-        remove(&path);
+        self.remove_part(&path);
     }
 
     fn export(&self) -> Result<Export, DiskError> {
-        let part = match &self.job.destination {
-            Destination::Disk { part, .. } => part.as_path(),
-            Destination::Stdout { .. } => Path::new(""),
-        };
+        let part = self.job.destination.part();
         let origin = match &self.output {
             Output::File(_) => Origin::File(RandomFile::open(part)?),
             Output::Tree(_) => TreeView::open(part)?.map_or(Origin::Nothing, Origin::Tree),
@@ -156,23 +152,7 @@ impl Coordinator<'_> {
         let (len, sha256) = self.installing(signals, work).await?;
         self.saving = Saving::Done(len, sha256);
         self.output = Output::Undecided;
-        self.remove_parts();
+        self.remove_own_parts();
         Ok(())
-    }
-
-    /// Removes what was only on the way to the CAR.
-    pub(in crate::engine) fn remove_parts(&mut self) {
-        if let (Destination::Disk { part, .. }, Some(car)) =
-            (&self.job.destination, &self.job.car_part)
-        {
-            let parts = [part.clone(), car.clone()];
-            parts.iter().for_each(|part| self.remove_part(part));
-        }
-    }
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = install::remove(path) {
-        tracing::warn!(error = %chain(&error), "cannot remove the part of the CAR");
     }
 }

@@ -8,9 +8,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::content::hash;
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
-use crate::download::Failure;
 use crate::engine::coordinator::Coordinator;
-use crate::engine::failure::{disk_failure, wrong_size};
+use crate::engine::failure::{disk_failure, wrong_checksum, wrong_size};
 use crate::engine::output::Output;
 use crate::exit::ExitKind;
 
@@ -28,18 +27,7 @@ impl Coordinator<'_> {
             return;
         };
         if expected != digest {
-            self.fail(Failure {
-                kind: ExitKind::Verification,
-                message: format!(
-                    "the file that the CID names has the SHA-256 {}, not {}",
-                    hash::hex(&digest),
-                    hash::hex(&expected)
-                ),
-                hint: Some(
-                    "the CID and the checksum contradict each other: ask where they come from"
-                        .to_owned(),
-                ),
-            });
+            self.fail(wrong_checksum("SHA-256", &digest, &expected));
         }
     }
 
@@ -72,18 +60,7 @@ impl Coordinator<'_> {
         };
         match digest {
             Ok(digest) if digest == checksum.digest => {}
-            Ok(digest) => self.fail(Failure {
-                kind: ExitKind::Verification,
-                message: format!(
-                    "the file that the CID names has the digest {}, not {}",
-                    hash::hex(&digest),
-                    hash::hex(&checksum.digest)
-                ),
-                hint: Some(
-                    "the CID and the checksum contradict each other: ask where they come from"
-                        .to_owned(),
-                ),
-            }),
+            Ok(digest) => self.fail(wrong_checksum("digest", &digest, &checksum.digest)),
             Err(error) => self.fail(disk_failure(&error, self.job.id)),
         }
     }

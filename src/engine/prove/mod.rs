@@ -174,6 +174,16 @@ pub enum SinkError {
     Closed,
 }
 
+impl SinkError {
+    /// Of a stream that cannot be written.
+    pub fn of_stream(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Stream(error),
+        }
+    }
+}
+
 /// Starts the thread that proves and, behind it, the one that writes. They end when the sender is
 /// dropped.
 ///

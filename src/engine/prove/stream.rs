@@ -1,7 +1,7 @@
 //! Proved bytes on their way to standard output, put in order.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::engine::input::Input;
 use crate::engine::prove::{Job, Outcome, ProvedJob, Shape, SinkError, done};
@@ -63,9 +63,6 @@ impl Stream {
             .try_for_each(|piece| self.out.write_all(piece))
             .and_then(|()| self.out.flush());
         self.next += proved.job.len;
-        report(proved.written(written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => SinkError::Closed,
-            _ => SinkError::Stream(error),
-        })));
+        report(proved.written(written.map_err(SinkError::of_stream)));
     }
 }

@@ -1,9 +1,6 @@
 //! Proofs of whole files: by their SHA-256, or by the root that an importer would give them.
 
 use std::path::Path;
-use std::thread;
-
-use tokio::sync::oneshot;
 
 use crate::content::cid::Cid;
 use crate::content::hash::FileSha256;
@@ -11,6 +8,7 @@ use crate::content::importer::Profile;
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
+use crate::engine::aside::detached;
 use crate::engine::naming::{self, Namer, NamingError};
 
 /// Bytes read at once.
@@ -42,7 +40,7 @@ pub fn sha256_of(
 /// When it cannot be read.
 pub async fn is_sum(file: &RandomFile, sha256: [u8; 32]) -> Result<bool, DiskError> {
     let file = file.clone();
-    let found = aside(move || sha256_of(&file, &mut |_| true)).await?;
+    let found = detached(move || sha256_of(&file, &mut |_| true)).await?;
     Ok(found == Some(sha256))
 }
 
@@ -52,7 +50,7 @@ pub async fn is_sum(file: &RandomFile, sha256: [u8; 32]) -> Result<bool, DiskErr
 /// When it cannot be read.
 pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
     let file = file.clone();
-    match aside(move || naming::find(&file, &root, false)).await {
+    match detached(move || naming::find(&file, &root, false)).await {
         Ok(names) => Ok(names.is_some()),
         Err(NamingError::Disk(error)) => Err(error),
         Err(_) => Ok(false),
@@ -62,7 +60,7 @@ pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
 /// Whether an importer would give the tree at `path` this root.
 pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
     let path = path.to_path_buf();
-    let names = aside(move || match TreeView::open(&path)? {
+    let names = detached(move || match TreeView::open(&path)? {
         Some(view) => Namer::new(Profile::ALL, None).tree(&view, &path).map(Some),
         None => Ok(None),
     });
@@ -73,20 +71,5 @@ pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
         }
         Err(NamingError::Disk(error)) => Err(error),
         Err(_) => Ok(false),
-    }
-}
-
-/// Runs work on a thread for which nobody waits once nobody wants its answer: a large file takes
-/// longer to read than a user waits for the end.
-pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let (answer, answered) = oneshot::channel();
-    let thread = thread::spawn(move || drop(answer.send(work())));
-    match answered.await {
-        Ok(done) => done,
-        // Only a panic takes the sender away without an answer.
-        Err(_) => match thread.join() {
-            Err(panicked) => std::panic::resume_unwind(panicked),
-            Ok(()) => unreachable!("the thread answers before it ends"),
-        },
     }
 }
