@@ -76,7 +76,7 @@ fn look(mut conn: Connection, path: &Path) -> Result<Connection, StoreError> {
     let version: i64 = conn
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .map_err(located)?;
-    if version < schema::latest() {
+    if version < schema::LATEST {
         let path = path.to_owned();
         return Err(StoreError::Older { path });
     }
@@ -123,7 +123,7 @@ fn recognise(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         header(conn).map_err(|error| StoreError::from(error).at(path))?;
     let path = path.to_owned();
     if mark == schema::APPLICATION_ID {
-        let known = schema::latest();
+        let known = schema::LATEST;
         return match version {
             found if found > known => Err(StoreError::Newer { path, found, known }),
             _ => Ok(()),

@@ -2,35 +2,37 @@
 //!
 //! `user_version` counts the migrations that a database has seen. They run in one transaction.
 //! Two programs may start at once on an old database, and both believe that they must migrate:
-//! every migration therefore holds a statement that fails the second time (`CREATE TABLE`,
-//! `ADD COLUMN`), so that the later one changes nothing, looks again and goes on.
+//! every migration therefore either holds a statement that fails the second time (`CREATE TABLE`,
+//! `ADD COLUMN`), so that the later one changes nothing, looks again and goes on, or does nothing
+//! the second time.
 //!
 //! Conventions: times are microseconds since 1970 UTC; sizes are bytes; paths on disk are text
 //! where they are Unicode and blobs of the system's own encoding where not (hence `ANY`);
 //! hashes are raw bytes; CIDs are canonical text, multihashes raw bytes.
 
+use rusqlite::Connection;
 use rusqlite_migration::{M, Migrations};
 
 /// Marks a database as one of this program: "ftch".
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
-const MIGRATIONS: &[M<'static>] = &[
-    M::up(FIRST),
-    M::up(SECOND),
-    M::up(THIRD),
-    M::up(FOURTH),
-    M::up(FIFTH),
-];
+/// How many migrations there are: the schema version that this program writes.
+pub(super) const LATEST: i64 = 6;
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
-    Migrations::from_slice(MIGRATIONS)
+    let sixth = M::up_with_hook("", |tx| Ok(add_elapsed(tx)?));
+    let plain = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
+    Migrations::from_iter(plain.map(M::up).into_iter().chain([sixth]))
 }
 
-/// The schema version that this program writes.
-pub(super) fn latest() -> i64 {
-    // A literal list: its length always fits.
-    MIGRATIONS.len() as i64
+/// How long all runs of a download took together, in microseconds. Some databases of the fifth
+/// version have it, and others, which came from an older one, do not.
+fn add_elapsed(conn: &Connection) -> rusqlite::Result<()> {
+    if conn.column_exists(None, "downloads", "elapsed_us")? {
+        return Ok(());
+    }
+    conn.execute_batch("ALTER TABLE downloads ADD COLUMN elapsed_us INTEGER NOT NULL DEFAULT 0")
 }
 
 const FIRST: &str = "
@@ -67,7 +69,6 @@ CREATE TABLE downloads (
     bytes_total      INTEGER,
     bytes_fetched    INTEGER NOT NULL DEFAULT 0,
     bytes_wasted     INTEGER NOT NULL DEFAULT 0,
-    elapsed_us       INTEGER NOT NULL DEFAULT 0, -- of all runs
     expected_sha256  BLOB CHECK (length(expected_sha256) = 32),
     sha256           BLOB CHECK (length(sha256) = 32),
     proof            TEXT,
@@ -309,17 +310,21 @@ mod tests {
     #[test]
     fn migrations_apply_and_mark_the_database() {
         migrations().validate().expect("valid migrations");
-        let mut conn = rusqlite::Connection::open_in_memory().expect("memory");
+        let mut conn = Connection::open_in_memory().expect("memory");
         migrations().to_latest(&mut conn).expect("migrate");
         let marked: i32 = conn
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .expect("pragma");
         assert_eq!(marked, APPLICATION_ID);
+        let version: i64 = conn
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("pragma");
+        assert_eq!(version, LATEST);
     }
 
     #[test]
     fn what_an_older_version_knew_of_a_gateway_stays_but_for_what_had_no_time() {
-        let mut conn = rusqlite::Connection::open_in_memory().expect("memory");
+        let mut conn = Connection::open_in_memory().expect("memory");
         migrations()
             .to_version(&mut conn, 1)
             .expect("the first schema");
@@ -341,5 +346,20 @@ mod tests {
             })
             .expect("a count");
         assert_eq!(learnt, 0);
+    }
+
+    /// Databases of the fifth version had the column from their beginning, or never got it.
+    #[test]
+    fn every_database_gets_the_time_of_all_runs_once() {
+        for had in [false, true] {
+            let mut conn = Connection::open_in_memory().expect("memory");
+            migrations().to_version(&mut conn, 5).expect("the fifth");
+            if had {
+                add_elapsed(&conn).expect("added");
+            }
+            migrations().to_latest(&mut conn).expect("migrate");
+            let has = conn.column_exists(None, "downloads", "elapsed_us");
+            assert!(has.expect("a look at the schema"));
+        }
     }
 }
