@@ -114,9 +114,17 @@ impl Appender {
     }
 
     /// Makes it durable and gives it its final name.
+    ///
+    /// # Errors
+    /// [`DiskError::Locked`] if another process makes one at the same place by now, as it can where
+    /// the file system has no locks.
     pub fn install(mut self, target: &Path, overwrite: bool) -> Result<(), DiskError> {
         self.flush()?;
         self.part.sync()?;
+        if self.part.is_replaced()? {
+            let path = self.part.path().into();
+            return Err(DiskError::Locked { path });
+        }
         install::install(self.part.path(), target, overwrite)
     }
 }
@@ -157,4 +165,26 @@ pub fn is_car_of(
     let is_whole = dfs.next_wanted().is_none() && parser.finish().is_ok();
     let (found, canonical) = (found.finish(), canonical.finish());
     (is_whole && found == canonical).then_some((len, found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the file system has no locks, two processes may make the same CAR at once.
+    #[test]
+    fn what_somebody_else_makes_at_the_same_place_is_not_installed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (part, target) = (dir.path().join("part"), dir.path().join("out.car"));
+        let mut ours = Appender::create(&part).expect("a part");
+        ours.append(b"ours, and whole").expect("written");
+        std::fs::remove_file(&part).expect("removed");
+        std::fs::write(&part, b"theirs, not yet").expect("another part");
+        let refused = ours.install(&target, false);
+        assert!(
+            matches!(refused, Err(DiskError::Locked { .. })),
+            "{refused:?}"
+        );
+        assert!(part.exists() && !target.exists());
+    }
 }
