@@ -7,7 +7,7 @@
 //!
 //! The order of a build: [`Tree::create`], then directories, files and last symlinks (judged by
 //! [`Links`] first), with a [`Tree::full_sync`] at each checkpoint; at the end
-//! [`Tree::preserve`] from the leaves up, [`Tree::sync_all`], [`Tree::install`].
+//! [`Tree::preserve`] from the leaves up, the last [`Tree::full_sync`], [`Tree::install`].
 
 pub(in crate::disk) mod entry;
 mod install;

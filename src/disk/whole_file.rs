@@ -8,6 +8,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::disk::error::DiskError;
+use crate::disk::inspect;
 use crate::disk::install::{parent, remove, sync_dir};
 use crate::disk::place::{Nonce, sibling};
 use crate::disk::private::private_file_options;
@@ -67,7 +68,9 @@ pub fn rewrite(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
             let metadata = std::fs::metadata(&real).map_err(DiskError::of("examine", &real))?;
             (real, Some(metadata.permissions()))
         }
-        Err(_) => (path.to_path_buf(), None),
+        Err(_) if !inspect::exists(path) => (path.to_path_buf(), None),
+        // A link that leads nowhere, or through what is closed, is not replaced by a file.
+        Err(error) => return Err(DiskError::of("examine", path)(error)),
     };
     let mut file = NewFile::create(&path, Access::Umask)?;
     if let Some(permissions) = permissions {
@@ -183,6 +186,16 @@ mod tests {
         let mode = fs::metadata(&real).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
         assert_eq!(names(dir.path()), ["link", "real"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("gone", &link).unwrap();
+        rewrite(&link, b"two").unwrap_err();
+        assert_eq!(fs::read_link(&link).unwrap(), Path::new("gone"));
     }
 
     fn names(dir: &Path) -> Vec<String> {

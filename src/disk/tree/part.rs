@@ -186,7 +186,7 @@ impl Tree {
     ///
     /// # Errors
     /// When it is there and stays.
-    pub fn remove_file(&mut self, path: &TreePath) -> Result<(), DiskError> {
+    pub fn remove_file(&self, path: &TreePath) -> Result<(), DiskError> {
         match self.root.at("remove", path, Dir::remove_file) {
             Err(error) if !error.is_missing() => Err(error),
             _ => Ok(()),
@@ -227,14 +227,6 @@ impl Tree {
     /// and it must be opened again.
     pub fn full_sync(&self) -> TreeSync {
         TreeSync(Arc::clone(&self.root))
-    }
-
-    /// Makes everything in the tree durable, at once; see [`Tree::full_sync`].
-    ///
-    /// # Errors
-    /// When the system says that it failed.
-    pub fn sync_all(&self) -> Result<(), DiskError> {
-        self.full_sync().run()
     }
 
     /// The value of a creation that succeeded; `None` if that very name is taken.

@@ -67,8 +67,7 @@ fn a_tree_is_built_and_looked_at() {
             .is_missing()
     );
     assert!(place.tree.open_file(&path("no/f")).unwrap().is_none());
-    place.tree.sync_all().unwrap();
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
 
     let again = place.tree.open_file(&path("a/b/f")).unwrap().unwrap();
     let mut bytes = [0; 5];
@@ -85,7 +84,7 @@ fn a_tree_is_built_and_looked_at() {
     place.tree.remove_file(&path("g")).unwrap();
     place.tree.remove_file(&path("g")).unwrap();
     assert_eq!(place.tree.inspect(&path("g")).unwrap(), None);
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
 }
 
 #[test]
@@ -98,7 +97,7 @@ fn one_owner_at_a_time() {
     drop(tree);
     let mut tree = Tree::open(&part).unwrap().unwrap();
     tree.make_dir(&path("a")).unwrap();
-    tree.sync_all().unwrap();
+    tree.full_sync().run().unwrap();
     drop(tree);
     remove_tree(&part).unwrap();
     assert!(Tree::open(&part).unwrap().is_none());
@@ -178,7 +177,7 @@ fn deep_trees_and_long_names() {
     }
     let file = format!("{at}/{name}");
     place.write(&file, b"deep");
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     let facts = place.tree.inspect(&path(&file)).unwrap().unwrap();
     assert_eq!(facts.len, 4);
     assert_eq!(place.tree.walk().filter(Result::is_ok).count(), 128);
@@ -202,7 +201,7 @@ fn many_files() {
             place.write(&format!("d{dir}/f{file}"), b"x");
         }
     }
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     assert_eq!(place.tree.walk().count(), 100 * 101);
     place.tree.install(&place.dir.path().join("tree")).unwrap();
 }

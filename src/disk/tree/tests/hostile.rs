@@ -88,7 +88,7 @@ fn no_link_is_followed_anywhere() {
     assert_eq!(fs::metadata(&victim).unwrap().mode(), mode);
     assert!(fs::metadata(&victim).unwrap().mtime() > 1);
     assert_eq!(fs::read(&victim).unwrap(), b"untouched");
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn pipes_are_never_waited_for() {
             .preserve(Some(&path("p")), &Preserved::default())
             .is_err()
     );
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     drop(place.tree);
     remove_tree(&part_in(place.dir.path())).unwrap();
 }
@@ -173,7 +173,7 @@ fn mode_and_time_are_preserved() {
             .unwrap();
     };
     set(&place);
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     // Killed here: what is closed can be opened again, and finished.
     let Place { dir, tree } = place;
     drop(tree);
@@ -182,7 +182,7 @@ fn mode_and_time_are_preserved() {
     let file = place.tree.open_file(&path("d/f")).unwrap().unwrap();
     file.write_at(0, b"y").unwrap();
     set(&place);
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     set(&place);
     let target = place.target();
     place.tree.install(&target).unwrap();

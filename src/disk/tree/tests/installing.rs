@@ -6,7 +6,7 @@ fn built() -> Place {
     let mut place = Place::new();
     place.tree.make_dir(&path("a")).unwrap();
     place.write("a/new", b"new");
-    place.tree.sync_all().unwrap();
+    place.tree.full_sync().run().unwrap();
     place
 }
 
