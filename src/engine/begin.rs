@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::cid::{self, Cid};
+use crate::content::cid::Cid;
 use crate::content::hash::VerifiedBlock;
 use crate::content::links;
 use crate::disk::part::PartFile;
@@ -23,6 +23,7 @@ use crate::engine::output::{Output, Writer};
 use crate::engine::plan::{FilePlan, Plan};
 use crate::engine::prove::{self, FileSum, ShaJob, Sink, Stream};
 use crate::engine::recover::{Access, Recovered, Recovery};
+use crate::engine::stored;
 use crate::event::What;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, Resolved};
@@ -127,13 +128,8 @@ impl Coordinator<'_> {
 
     /// A block that is in the store, or in the CID itself.
     pub(super) async fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, Stop> {
-        if cid::identity(cid).is_some() {
-            return Ok(VerifiedBlock::inlined(cid));
-        }
-        let block = self.store.node(&cid.hash().to_bytes()).await;
-        let block = block.map_err(|error| Stop::of_store(&error, self.job.id))?;
-        // A node that does not prove right any more is fetched again.
-        Ok(VerifiedBlock::kept(cid, block))
+        let block = stored::block(&self.store, cid).await;
+        block.map_err(|error| Stop::of_store(&error, self.job.id))
     }
 
     /// Takes up what earlier runs left, and what somebody else put at the target.

@@ -17,6 +17,7 @@ use crate::content::hash::VerifiedBlock;
 use crate::content::path::Resolution;
 use crate::disk::DiskError;
 use crate::engine::export::blocks::Found;
+use crate::engine::stored;
 use crate::store::{Store, StoreError};
 
 pub use blocks::Origin;
@@ -78,7 +79,7 @@ pub fn content_root(
 ) -> Result<Option<Cid>, StoreError> {
     let mut way = Resolution::new(root, names);
     while let Some(wanted) = way.wanted() {
-        let Some(block) = blocks::stored(store, &wanted)? else {
+        let Some(block) = stored::block_now(store, &wanted)? else {
             return Ok(None);
         };
         if way.feed(block.data()).is_err() {

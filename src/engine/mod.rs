@@ -42,6 +42,7 @@ mod provider;
 mod receive;
 mod recover;
 mod schedule;
+mod stored;
 mod task;
 mod tempo;
 mod tree;

@@ -29,6 +29,7 @@ use crate::engine::plan::{
     EntryId, Expansion, FilePlan, Inline, Piece, PieceKind, Plan, PlanError,
 };
 use crate::engine::prove::FileSum;
+use crate::engine::stored;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
 
@@ -427,12 +428,11 @@ impl Recovery<'_> {
     }
 
     fn stored_node(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, RecoveryError> {
-        if cid::identity(cid).is_some() || cid.codec() == codec::RAW {
-            return Ok(VerifiedBlock::inlined(cid));
+        match cid.codec() {
+            // A leaf, which the store keeps in no download.
+            codec::RAW => Ok(VerifiedBlock::inlined(cid)),
+            _ => Ok(stored::block_now(&self.store, cid)?),
         }
-        let block = self.store.node(&cid.hash().to_bytes()).wait()?;
-        // A node that does not prove right any more is fetched again.
-        Ok(VerifiedBlock::kept(cid, block))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::content::cid::{self, Cid, codec};
+use crate::content::cid::{Cid, codec};
 use crate::content::hash::VerifiedBlock;
 use crate::content::leaf;
 use crate::disk::DiskError;
@@ -12,8 +12,8 @@ use crate::disk::random_file::RandomFile;
 use crate::disk::tree::{TreePath, TreeView};
 use crate::engine::export::places::{Place, Places};
 use crate::engine::export::{Export, ExportError};
+use crate::engine::stored;
 use crate::gateway::car_file::{CarFile, CarFileError};
-use crate::store::{Store, StoreError};
 
 /// Where the bytes of a download are.
 pub enum Origin {
@@ -49,7 +49,7 @@ impl<'a> Found<'a> {
         let places = self.places.take(cid);
         let mut block = match cid.codec() {
             codec::RAW => VerifiedBlock::inlined(cid),
-            _ => stored(&self.export.store, cid)?,
+            _ => stored::block_now(&self.export.store, cid)?,
         };
         if let (None, Origin::Car(car)) = (&block, &self.export.origin) {
             block = in_car(car, cid, self.export.max_block)?;
@@ -165,13 +165,4 @@ fn in_car(car: &CarFile, cid: &Cid, max: u64) -> Result<Option<VerifiedBlock>, E
         found => found.ok().flatten(),
     };
     Ok(bytes.and_then(|bytes| VerifiedBlock::check(*cid, bytes).ok()))
-}
-
-/// A block that is in the store, or in the CID itself.
-pub fn stored(store: &Store, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
-    if cid::identity(cid).is_some() {
-        return Ok(VerifiedBlock::inlined(cid));
-    }
-    let block = store.node(&cid.hash().to_bytes()).wait()?;
-    Ok(VerifiedBlock::kept(cid, block))
 }

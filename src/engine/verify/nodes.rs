@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::content::cid::{self, Cid};
+use crate::content::cid::Cid;
 use crate::content::hash::VerifiedBlock;
 use crate::download::{DownloadId, Failure, RunId};
 use crate::engine::blocks::Blocks;
+use crate::engine::stored;
 use crate::store::{Kept, Store, StoreError};
 
 /// Nodes that are asked for at once where the network has them: enough to hide its latency, few
@@ -52,7 +53,7 @@ impl Nodes {
         if let Some(block) = self.ahead.remove(cid) {
             return Ok(Some(block));
         }
-        if let Some(block) = self.here(cid).await? {
+        if let Some(block) = stored::block(&self.store, cid).await? {
             return Ok(Some(block));
         }
         if self.blocks.is_none() {
@@ -61,7 +62,7 @@ impl Nodes {
         let mut wanted = vec![*cid];
         for other in upcoming {
             let is_new = !wanted.contains(&other) && !self.ahead.contains_key(&other);
-            if is_new && self.here(&other).await?.is_none() {
+            if is_new && stored::block(&self.store, &other).await?.is_none() {
                 wanted.push(other);
             }
             if wanted.len() + self.ahead.len() >= AHEAD {
@@ -95,14 +96,5 @@ impl Nodes {
             self.nobody = Some(blocks.nobody());
         }
         Ok(found)
-    }
-
-    /// A block that is in the store, or in the CID itself.
-    async fn here(&self, cid: &Cid) -> Result<Option<VerifiedBlock>, StoreError> {
-        if cid::identity(cid).is_some() {
-            return Ok(VerifiedBlock::inlined(cid));
-        }
-        let block = self.store.node(&cid.hash().to_bytes()).await?;
-        Ok(VerifiedBlock::kept(cid, block))
     }
 }
