@@ -66,11 +66,7 @@ impl Bars {
         }
         self.drawn = Some(now);
         let shown = shown(state, now);
-        let signs = Signs {
-            percent: Sum::of(&shown).percent(),
-            title: title(&shown),
-        };
-        self.screen.draw(lines, &signs);
+        self.screen.draw(lines, &signs(&shown));
     }
 
     /// Does something else with the terminal, with no bar in the way.
@@ -142,9 +138,15 @@ pub fn render(state: &State, width: usize, rows: usize, now: Instant) -> Vec<Str
     lines
 }
 
-/// What the title of the window says of these: `45% name`, or `45% of 3 downloads`.
-fn title(shown: &[&Download]) -> String {
+/// What the window as a whole says of these.
+fn signs(shown: &[&Download]) -> Signs {
     let percent = Sum::of(shown).percent();
+    let title = title(shown, percent);
+    Signs { percent, title }
+}
+
+/// The title of the window: `45% name`, or `45% of 3 downloads`.
+fn title(shown: &[&Download], percent: Option<u64>) -> String {
     let what = match shown {
         [one] => fit::cut_middle(&name(one), TITLE),
         all => format!("{} downloads", all.len()),

@@ -14,7 +14,7 @@ use crate::cli::{Get, Global, UpdateCatalogs};
 use crate::commands::catalog::library::{self, CatalogFile, Shelf};
 use crate::commands::catalog::{notice, remote_view};
 use crate::commands::claim::{self, Refused};
-use crate::commands::context::Context;
+use crate::commands::context::{self, Context};
 use crate::commands::error::CommandError;
 use crate::commands::get;
 use crate::commands::transfer::{Tally, Transfer};
@@ -131,7 +131,8 @@ fn with_transfer<T>(
 
 fn show_updates(global: &Global, updates: &[UpdatedView]) -> Result<ExitKind, CommandError> {
     let document = UpdatesView { catalogs: updates };
-    crate::commands::context::show(global, &document, || table::updated_catalogs(updates))?;
+    let table = || table::updated_catalogs(updates, context::width());
+    context::show(global, &document, table)?;
     Ok(ExitKind::Success)
 }
 

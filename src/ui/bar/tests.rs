@@ -182,7 +182,10 @@ fn several_stand_under_their_sum() {
             fold(&mut state, id as i64, progress, now);
         }
     }
-    assert_eq!(title(&shown(&state, now)), "14% of 2 downloads – fetchd");
+    assert_eq!(
+        signs(&shown(&state, now)).title,
+        "14% of 2 downloads – fetchd"
+    );
     let lines = [80, 40].map(|width| render(&state, width, 23, now).join("\n"));
     insta::assert_snapshot!(lines.join("\n\n"), @r"
     2 downloads   14% ━─────────────  300 MiB/2 GiB 30.3 MiB/s    58s
@@ -200,14 +203,14 @@ fn a_title_is_short_and_safe() {
     let long = "a-name-that-is-much-too-long-for-any-title-of-a-window.gguf";
     let (download, _) = half_way(long);
     assert_eq!(
-        title(&[&download]),
+        signs(&[&download]).title,
         "45% a-name-that-is-much-…le-of-a-window.gguf – fetchd"
     );
     let (download, _) = half_way("\u{1b}]2;x\u{7}");
-    assert_eq!(title(&[&download]), "45% \\u{1b}]2;x\\u{7} – fetchd");
+    assert_eq!(signs(&[&download]).title, "45% \\u{1b}]2;x\\u{7} – fetchd");
     let mut unknown = Download::new(DownloadId::new(3), Instant::now());
     unknown.path = Some("model.bin".into());
-    assert_eq!(title(&[&unknown]), "model.bin – fetchd");
+    assert_eq!(signs(&[&unknown]).title, "model.bin – fetchd");
 }
 
 proptest! {

@@ -29,7 +29,10 @@ pub fn catalog(rows: &[EntryView], with_origins: bool, width: Option<u16>) -> St
         ];
         cells.extend(with_origins.then(|| escape::text(&view.origin).into_owned()));
         cells.push(match &view.hidden_by {
-            Some(by) => format!("hidden by that of {by}; get it with @{}", full_name(view)),
+            Some(by) => {
+                let full = format!("{}/{}", view.origin, view.name);
+                escape::text(&format!("hidden by that of {by}; get it with @{full}")).into_owned()
+            }
             None => text(&view.note),
         });
         cells
@@ -42,7 +45,7 @@ pub fn catalog(rows: &[EntryView], with_origins: bool, width: Option<u16>) -> St
 }
 
 /// The table of `catalog update`, without a line feed at its end.
-pub fn updated_catalogs(rows: &[UpdatedView]) -> String {
+pub fn updated_catalogs(rows: &[UpdatedView], width: Option<u16>) -> String {
     let columns = vec![
         name("CATALOG"),
         column("RESULT", 0),
@@ -67,12 +70,6 @@ pub fn updated_catalogs(rows: &[UpdatedView]) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
     match rows.as_slice() {
         [] => String::new(),
-        _ => draw(Draft { columns, rows }, None),
+        _ => draw(Draft { columns, rows }, width),
     }
-}
-
-/// By which an entry is found whoever else has one of that name.
-fn full_name(view: &EntryView) -> String {
-    let name = format!("{}/{}", view.origin, view.name);
-    escape::text(&name).into_owned()
 }
