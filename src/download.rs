@@ -339,7 +339,7 @@ pub struct ProviderReceipt {
 /// What a finished download can show for itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Final path, absolute.
+    /// Final path, absolute; `-` for standard output.
     pub path: PathBuf,
     /// Root CID in canonical text; `None` for a plain file.
     pub cid: Option<String>,

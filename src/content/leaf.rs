@@ -79,15 +79,12 @@ pub fn is_canonical(len: u64, tsize: Option<u64>) -> bool {
 /// Whether this is one of the usual blocks of a file without bytes: raw, dag-pb in either form,
 /// and its old form, whatever the CID version.
 pub fn is_known_empty(cid: &Cid) -> bool {
-    let blocks: [&[u8]; 4] = [
-        b"",
-        &[0x0a, 4, 8, 2, 0x18, 0],
-        &[0x0a, 4, 8, 0, 0x18, 0],
-        &[0x0a, 2, 8, 2],
-    ];
-    blocks
-        .iter()
-        .any(|block| hash::matches(cid.hash(), [*block]))
+    let forms = [LeafForm::Raw, LeafForm::DagPbFile, LeafForm::DagPbRaw];
+    let is_form = |form: &LeafForm| {
+        let (prefix, suffix) = form.wrapping(0);
+        hash::matches(cid.hash(), [&prefix[..], &suffix])
+    };
+    forms.iter().any(is_form) || hash::matches(cid.hash(), [&[0x0a, 2, 8, 2][..]])
 }
 
 /// The file bytes of a dag-pb leaf whose block has this many; `None` if no usual one has.

@@ -48,12 +48,8 @@ pub(super) fn add(tx: &Connection, id: DownloadId, traffic: &Traffic) -> rusqlit
                             bytes_wasted = bytes_wasted + ?3,
                             elapsed_us = elapsed_us + ?4 WHERE id = ?1";
     let elapsed = u64::try_from(traffic.elapsed.as_micros()).unwrap_or(u64::MAX);
-    let fetched = (int(traffic.fetched), int(traffic.wasted));
-    sql::execute(
-        tx,
-        statement,
-        (id.get(), fetched.0, fetched.1, int(elapsed)),
-    )?;
+    let (fetched, wasted) = (int(traffic.fetched), int(traffic.wasted));
+    sql::execute(tx, statement, (id.get(), fetched, wasted, int(elapsed)))?;
     for provider in &traffic.providers {
         add_provider(tx, id, provider)?;
     }

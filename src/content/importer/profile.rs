@@ -296,15 +296,12 @@ impl Profile {
     /// The [`candidates`](Self::candidates): those by which most content was made, and the
     /// others, which cost many times as much to try.
     pub fn tiers(cid: &Cid) -> [Vec<Profile>; 2] {
-        let version = |profile: &Profile| match cid.codec() {
-            codec::RAW => cid.version(),
-            _ => profile.naming.version,
+        let fits = |profile: &&Profile| {
+            cid.codec() == codec::RAW || profile.naming.version == cid.version()
         };
         let is_usual = |profile: &Profile| {
-            let is_it = |usual: &Profile| {
-                usual.shape() == profile.shape() && version(usual) == version(profile)
-            };
-            version(profile) == cid.version() && Self::ALL[..USUAL].iter().any(is_it)
+            let mut usual = Self::ALL[..USUAL].iter().filter(fits);
+            fits(&profile) && usual.any(|usual| usual.shape() == profile.shape())
         };
         let (usual, rest) = Self::candidates(cid).into_iter().partition(is_usual);
         [usual, rest]
