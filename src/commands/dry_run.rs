@@ -110,7 +110,7 @@ fn claimed(listing: &Listing) -> Option<u64> {
 /// What would become of it.
 fn action(context: &Context, get: &Get, wanted: &Wanted) -> Result<&'static str, CommandError> {
     let recorded = get::recorded(get, wanted);
-    if get::in_place(context, wanted, &recorded)?.is_some() {
+    if get::there(context, get, wanted, &recorded)?.is_some() {
         return Ok("none");
     }
     // A directory that is missing would be made.

@@ -106,10 +106,7 @@ impl Queue<'_> {
         let (get, text) = &catalog::look_up(self.context, get, text)?;
         let wanted = get::wanted_offline(self.context, get, text)?;
         let recorded = get::recorded(get, &wanted);
-        if let Some((row, path)) = get::in_place(self.context, &wanted, &recorded)? {
-            if let Some(expected) = get::expected_sha256(get) {
-                get::check_sum(&row, &path, expected)?;
-            }
+        if let Some(row) = get::there(self.context, get, &wanted, &recorded)? {
             return Ok(Wish::There(row.id));
         }
         get::check_target(self.context, &wanted, get.force)?;

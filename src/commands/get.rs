@@ -2,7 +2,7 @@
 
 mod wanted;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -19,12 +19,20 @@ use crate::content::hash::hex;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::{host, inspect};
-use crate::download::{Status, chain};
+use crate::download::{DownloadId, Status, chain};
 use crate::engine;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Looked, NewDownload};
 
 pub use wanted::{Wanted, listed_names, wanted, wanted_offline};
+
+/// What stands where something is wanted.
+pub enum Seen {
+    /// What is wanted, by this download.
+    There(Box<DownloadRow>),
+    /// Nothing that is in its way; this was seen.
+    Free(Looked),
+}
 
 /// Fetches every source; one failure does not stop the others.
 pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
@@ -74,7 +82,7 @@ fn one(
         return dry_run::one(context, transfer, get, text);
     }
     let wanted = wanted(context, transfer, get, text)?;
-    let Some(looked) = look(context, transfer, get, &wanted)? else {
+    let Seen::Free(looked) = look(context, transfer, get, &wanted)? else {
         return Ok(());
     };
     let recorded = recorded(get, &wanted);
@@ -82,38 +90,28 @@ fn one(
     let providers = transfer.providers(&recorded)?;
     begin(
         context, transfer, get, &wanted, &recorded, providers, looked,
-    )
+    )?;
+    Ok(())
 }
 
-/// Looks whether it is in place already, which is said then: `None`. If not, it could be put there,
-/// and this is what was seen.
+/// Looks whether it is in place already, which is said then; if not, it could be put there.
 pub fn look(
     context: &Context,
     transfer: &mut Transfer<'_>,
     get: &Get,
     wanted: &Wanted,
-) -> Result<Option<Looked>, CommandError> {
+) -> Result<Seen, CommandError> {
     // What is finished from now on is noticed when it is recorded that this is wanted.
     let looked = context.store.look_at(wanted.path.as_deref()).wait()?;
-    let found = in_place(context, wanted, &recorded(get, wanted))?;
-    let expected = expected_sha256(get);
-    // A URL may lead to another file by now: with --force the checksum says which one is wanted.
-    let is_outdated = |row: &DownloadRow| {
-        let is_other = expected.is_some_and(|expected| row.sha256 != Some(expected));
-        get.force && row.root_cid.is_none() && is_other
-    };
-    if let Some((row, path)) = found.filter(|(row, _)| !is_outdated(row)) {
-        if let Some(expected) = expected {
-            check_sum(&row, &path, expected)?;
-        }
+    if let Some(row) = there(context, get, wanted, &recorded(get, wanted))? {
         transfer.already_there(&row);
-        return Ok(None);
+        return Ok(Seen::There(Box::new(row)));
     }
     check_target(context, wanted, get.force)?;
-    Ok(Some(looked))
+    Ok(Seen::Free(looked))
 }
 
-/// Records what is wanted, and fetches it.
+/// Records what is wanted, and fetches it; which download that is, or was.
 pub fn begin(
     context: &Context,
     transfer: &mut Transfer<'_>,
@@ -122,23 +120,25 @@ pub fn begin(
     recorded: &Recorded,
     providers: Providers,
     mut looked: Looked,
-) -> Result<(), CommandError> {
+) -> Result<DownloadId, CommandError> {
     let new = new_download(get, wanted, recorded);
     loop {
-        if get.wait && wait::for_other(context, transfer, &new)? {
-            return Ok(());
+        if get.wait
+            && let Some(id) = wait::for_other(context, transfer, &new)?
+        {
+            return Ok(id);
         }
         match claim::take(context, transfer, new.clone(), looked) {
             Err(Refused::DoneMeanwhile) => match look(context, transfer, get, wanted)? {
-                Some(again) => looked = again,
-                None => return Ok(()),
+                Seen::Free(again) => looked = again,
+                Seen::There(row) => return Ok(row.id),
             },
             // Somebody took it a moment ago.
             Err(_) if get.wait && claim::owner_of(context, &new)?.is_some() => {}
             Err(error) => return Err(error.into()),
             Ok(row) => {
                 transfer.run(&row, providers);
-                return Ok(());
+                return Ok(row.id);
             }
         }
     }
@@ -161,42 +161,64 @@ pub fn claimed(
     )
 }
 
-/// The record of an earlier download of the same thing to the same place, if what it installed is
-/// still there unchanged.
-pub fn in_place(
+/// The download that put in place what is wanted.
+///
+/// # Errors
+/// What is in place has another checksum than the one that is demanded.
+pub fn there(
     context: &Context,
+    get: &Get,
     wanted: &Wanted,
     recorded: &Recorded,
-) -> Result<Option<(DownloadRow, PathBuf)>, CommandError> {
+) -> Result<Option<DownloadRow>, CommandError> {
+    let row = in_place(context, get, wanted, recorded)?;
+    if let (Some(row), Some(path)) = (&row, &wanted.path)
+        && let Some(expected) = expected_sha256(get)
+    {
+        check_sum(row, path, expected)?;
+    }
+    Ok(row)
+}
+
+/// The record of an earlier download of the same thing to the same place, if what it installed is
+/// still there unchanged. Its checksum is for the caller to judge.
+pub fn in_place(
+    context: &Context,
+    get: &Get,
+    wanted: &Wanted,
+    recorded: &Recorded,
+) -> Result<Option<DownloadRow>, CommandError> {
     let Some(path) = &wanted.path else {
         return Ok(None);
     };
     let root = wanted.root.as_ref().map(cid::text);
-    for id in context.store.find_by_path(path).wait()? {
-        if let Some(row) = context.store.download(id).wait()?
-            && row.status == Status::Success
+    // A URL may lead to another file by now: with --force the checksum says which one is wanted.
+    let demanded = expected_sha256(get).filter(|_| get.force && root.is_none());
+    let found = select::at_path(context, path, |row| {
+        row.status == Status::Success
             && row.root_cid == root
             && (root.is_some() || row.source == wanted.source)
             && row.content_path == wanted.names.join("/")
             && (row.kind == "car") == wanted.is_car
-        {
-            let is_unchanged = match row.kind.as_str() {
-                "directory" => {
-                    Recorded::from_json(&row.options_json).takes_the_same(recorded)
-                        && in_place::is_tree_unchanged(&context.store, &row, path)?
-                }
-                "symlink" => in_place::is_link_unchanged(&context.store, row.id, path)?,
-                _ => in_place::is_file_unchanged(&context.store, &row, path)?,
-            };
-            return Ok(is_unchanged.then(|| (row, path.clone())));
+            && demanded.is_none_or(|demanded| row.sha256 == Some(demanded))
+    })?;
+    let Some(row) = found else {
+        return Ok(None);
+    };
+    let is_unchanged = match row.kind.as_str() {
+        "directory" => {
+            Recorded::from_json(&row.options_json).takes_the_same(recorded)
+                && in_place::is_tree_unchanged(&context.store, &row, path)?
         }
-    }
-    Ok(None)
+        "symlink" => in_place::is_link_unchanged(&context.store, row.id, path)?,
+        _ => in_place::is_file_unchanged(&context.store, &row, path)?,
+    };
+    Ok(is_unchanged.then_some(row))
 }
 
 /// A checksum that contradicts what is in place: nothing is fetched again for it, and what is
 /// there stays.
-pub fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), CommandError> {
+fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), CommandError> {
     let found = match row.sha256 {
         Some(sum) => sum,
         None => sha256_of(path)?,

@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use crate::cli::{Get, Import};
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
-use crate::commands::get::{self, Wanted};
+use crate::commands::get::{self, Seen, Wanted};
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
 use crate::commands::{select, show};
 use crate::content::cid::{self, Cid};
-use crate::download::quoted_path;
+use crate::download::{DownloadId, quoted_path};
 use crate::engine::{Place, Provider};
 use crate::exit::ExitKind;
-use crate::store::DownloadRow;
 use crate::ui::view::{ErrorView, ImportView, ImportedView};
 
 /// Makes a download of each root of a CAR; one failure does not stop the others.
@@ -57,7 +56,8 @@ pub fn run(context: Context, import: &Import) -> Result<ExitKind, CommandError> 
         if !transfer.is_over(&source, None) {
             let from_car = transfer.providers(&from_car);
             let taken = from_car
-                .and_then(|from_car| one(&context, &mut transfer, &get, root, &car, from_car));
+                .and_then(|from_car| one(&context, &mut transfer, &get, root, &car, from_car))
+                .and_then(|id| Ok(context.store.download(id).wait()?));
             match taken {
                 Ok(row) => view.download = row.as_ref().map(show::view),
                 Err(error) => {
@@ -119,6 +119,7 @@ fn check(roots: Vec<Cid>, import: &Import) -> Result<Vec<Cid>, CommandError> {
     }
 }
 
+/// Takes one root from the CAR; which download that is, or was.
 fn one(
     context: &Context,
     transfer: &mut Transfer<'_>,
@@ -126,10 +127,11 @@ fn one(
     root: Cid,
     car: &str,
     from_car: Providers,
-) -> Result<Option<DownloadRow>, CommandError> {
+) -> Result<DownloadId, CommandError> {
     let wanted = Wanted::of_root(context, get, root)?;
-    let Some(looked) = get::look(context, transfer, get, &wanted)? else {
-        return record(context, &wanted);
+    let looked = match get::look(context, transfer, get, &wanted)? {
+        Seen::There(row) => return Ok(row.id),
+        Seen::Free(looked) => looked,
     };
     let mut recorded = under_way(context, &wanted)?;
     recorded.force |= get.force;
@@ -141,23 +143,7 @@ fn one(
         asks_others_later: true,
         ..from_car
     };
-    get::begin(context, transfer, get, &wanted, &recorded, from_car, looked)?;
-    record(context, &wanted)
-}
-
-/// The newest record of the same to the same place, as it is now.
-fn record(context: &Context, wanted: &Wanted) -> Result<Option<DownloadRow>, CommandError> {
-    let Some(path) = &wanted.path else {
-        return Ok(None);
-    };
-    let root = wanted.root.as_ref().map(cid::text);
-    for id in context.store.find_by_path(path).wait()? {
-        let row = context.store.download(id).wait()?;
-        if let Some(row) = row.filter(|row| row.root_cid == root) {
-            return Ok(Some(row));
-        }
-    }
-    Ok(None)
+    get::begin(context, transfer, get, &wanted, &recorded, from_car, looked)
 }
 
 /// What a download of the same to the same place was asked for with, if it is under way.

@@ -58,6 +58,21 @@ pub fn under_way_to(context: &Context, path: &Path) -> Result<Option<DownloadRow
     }
 }
 
+/// The newest download to this path of which this is true.
+pub fn at_path(
+    context: &Context,
+    path: &Path,
+    is_it: impl Fn(&DownloadRow) -> bool,
+) -> Result<Option<DownloadRow>, CommandError> {
+    for id in context.store.find_by_path(path).wait()? {
+        let row = context.store.download(id).wait()?;
+        if let Some(row) = row.filter(&is_it) {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
 /// The downloads of a path: the one that it belongs to now, if it does to one. That is what is under
 /// way to it, else what made that which is there, whatever was there before.
 fn of_path(context: &Context, path: &Path) -> Result<Vec<DownloadId>, CommandError> {

@@ -6,15 +6,15 @@ use crate::commands::claim;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Transfer;
-use crate::download::{Status, quoted};
+use crate::download::{DownloadId, Status, quoted};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, NewDownload, RunRow};
 
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits as long as another process works on what is wanted. Whether it is in place then, which is
-/// said; if not, it can be taken up.
+/// Waits as long as another process works on what is wanted: its download, if that has put it in
+/// place, which is said; if not, it can be taken up.
 ///
 /// # Errors
 /// The other process ended it for good, with that error; it was cancelled; or a signal came.
@@ -22,9 +22,9 @@ pub fn for_other(
     context: &Context,
     transfer: &mut Transfer<'_>,
     new: &NewDownload,
-) -> Result<bool, CommandError> {
+) -> Result<Option<DownloadId>, CommandError> {
     let Some((row, owner)) = claim::owner_of(context, new)? else {
-        return Ok(false);
+        return Ok(None);
     };
     let id = row.id;
     transfer.reporter.notice(&format!(
@@ -54,12 +54,15 @@ fn is_dead(context: &Context, row: &DownloadRow, owner: &RunRow) -> Result<bool,
     Ok(is_dead)
 }
 
-fn ended(transfer: &mut Transfer<'_>, row: &DownloadRow) -> Result<bool, CommandError> {
+fn ended(
+    transfer: &mut Transfer<'_>,
+    row: &DownloadRow,
+) -> Result<Option<DownloadId>, CommandError> {
     let id = row.id;
     match (row.status, &row.failure) {
         (Status::Success, _) => {
             transfer.already_there(row);
-            Ok(true)
+            Ok(Some(id))
         }
         (Status::Failed, Some(failure)) => Err(CommandError::from(failure.clone()).about(id)),
         (Status::Cancelled, _) => Err(CommandError::new(
@@ -70,6 +73,6 @@ fn ended(transfer: &mut Transfer<'_>, row: &DownloadRow) -> Result<bool, Command
             "fetch it anew with: fetchd get {}",
             quoted(&row.source)
         ))),
-        _ => Ok(false),
+        _ => Ok(None),
     }
 }

@@ -167,6 +167,26 @@ fn a_car_becomes_what_it_holds_without_a_request() {
 }
 
 #[test]
+fn the_download_that_an_import_names_is_the_one_that_it_found() {
+    let dag = Dag::single(b"one block");
+    let sandbox = Sandbox::new();
+    import(&sandbox, &dag.car()).exits(0);
+    let (file, aside) = (sandbox.target("file"), sandbox.target("aside"));
+    std::fs::rename(&file, &aside).expect("a file");
+    // A newer record of the same to the same place, which came to nothing.
+    let queue = ["get", "--queue", &dag.source(), "-o", "file"];
+    assert_eq!(sandbox.run(queue).exits(0).text().trim(), "2");
+    sandbox.run(["cancel", "2"]).exits(0);
+    std::fs::rename(&aside, &file).expect("a file");
+    let document = import(&sandbox, &dag.car()).exits(0).document();
+    let download = &document["imported"][0]["download"];
+    assert_eq!(
+        (&download["id"], &download["status"]),
+        (&1.into(), &"success".into())
+    );
+}
+
+#[test]
 fn half_of_a_car_is_taken_and_the_rest_fetched_once() {
     let dag = Recipe::default().chunk(1000).width(174).build(400_000);
     let sandbox = Sandbox::new();

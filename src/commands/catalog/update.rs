@@ -323,7 +323,7 @@ impl Work<'_, '_> {
         let recorded = get::recorded(&get, &wanted);
         let (providers, row) = loop {
             let looked = self.context.store.look_at(Some(path)).wait()?;
-            if let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)? {
+            if let Some(row) = get::in_place(self.context, &get, &wanted, &recorded)? {
                 return Ok(row);
             }
             let providers = self.transfer.providers(&recorded)?;

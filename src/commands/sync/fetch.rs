@@ -10,6 +10,7 @@ use crate::commands::error::CommandError;
 use crate::commands::get::{self, Wanted};
 use crate::commands::in_place::{Wrong, WrongFile};
 use crate::commands::options::Recorded;
+use crate::commands::select;
 use crate::commands::sync::plan::{Expected, Fetch, Step};
 use crate::commands::sync::project::Project;
 use crate::commands::sync::{Item, Outcome};
@@ -20,7 +21,7 @@ use crate::download::{DownloadId, Receipt, Status};
 use crate::engine::Ending;
 use crate::exit::ExitKind;
 use crate::settings::manifest::Pin;
-use crate::store::{Looked, StoreError};
+use crate::store::{DownloadRow, Looked, StoreError};
 use crate::ui::view::Fate;
 
 /// Downloads that are under way at once. Each asks all its providers, so that more of them serve
@@ -159,19 +160,13 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             ..get::recorded(&get, &wanted)
         };
         // Only its resolving may have told what it is, and another process may have put it there.
-        if let Some((row, _)) = get::in_place(self.context, &wanted, &recorded)?
+        if let Some(row) = get::in_place(self.context, &get, &wanted, &recorded)?
             && (expected.sha256.is_none() || expected.sha256 == row.sha256)
             && let Some(receipt) = transfer::receipt(&row)
         {
             self.items[index].outcome = Some(Outcome::in_place(Fate::Kept, pin_of(&receipt)));
-            self.transfer.found_in_place(
-                Some(row.id),
-                &entry.source,
-                Receipt {
-                    path: self.items[index].path.clone(),
-                    ..receipt
-                },
-            );
+            self.transfer
+                .found_in_place(Some(row.id), &entry.source, receipt);
             return Ok(None);
         }
         let headers = &entry.headers;
@@ -344,14 +339,9 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
 
     /// What the download of a whole tree could show for itself.
     fn receipt_of(&self, path: &Path) -> Option<(DownloadId, Receipt)> {
-        let store = &self.context.store;
-        let ids = store.find_by_path(path).wait().ok()?;
-        let rows = ids.into_iter().map(|id| store.download(id).wait());
-        let mut rows = rows.filter_map(|row| row.ok().flatten());
-        let row = rows.find(|row| row.status == Status::Success)?;
-        let receipt = transfer::receipt(&row)?;
-        let path = path.to_owned();
-        Some((row.id, Receipt { path, ..receipt }))
+        let is_done = |row: &DownloadRow| row.status == Status::Success;
+        let row = select::at_path(self.context, path, is_done).ok()??;
+        Some((row.id, transfer::receipt(&row)?))
     }
 
     fn refuse(&mut self, index: usize, error: CommandError) {

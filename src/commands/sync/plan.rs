@@ -380,10 +380,6 @@ fn keep(
         elapsed: 0.0,
         providers: Vec::new(),
     });
-    let receipt = Receipt {
-        path: item.path.clone(),
-        ..receipt
-    };
     transfer.found_in_place(row.map(|row| row.id), &item.entry.source, receipt);
     Ok(())
 }

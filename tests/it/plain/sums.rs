@@ -1,9 +1,9 @@
 //! Lists of checksums, and what is said of files and their sums.
 
-use super::{SIZE, data, failed, server, url};
-use crate::support::dag::Recipe;
+use super::{SIZE, data, failed, finished, server, url};
+use crate::support::dag::{Recipe, seeded};
 use crate::support::gateway::{Fault, Gateway, On};
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::{get_args, sha256};
 
 fn listed(sandbox: &Sandbox, list: &str) -> String {
@@ -69,6 +69,33 @@ fn what_a_list_does_not_name_is_refused() {
         "{}",
         output.stderr
     );
+}
+
+/// With --force the checksum says which file of a URL is wanted, however it is asked for.
+#[test]
+fn a_new_sum_asks_for_a_new_file() {
+    let (old, new) = (seeded(1, 5_000), seeded(2, 6_000));
+    let server = server(&old, None).start();
+    let sandbox = Sandbox::new();
+    let sum = sha256(&old);
+    finished(
+        &sandbox,
+        super::get(&sandbox, &server, &["--sha256", &sum]),
+        &old,
+    );
+    server.put("/file", new.clone(), None);
+    let sum = sha256(&new);
+    let wish = ["--force", "--sha256", &sum];
+    let dry = super::get(&sandbox, &server, &[&wish[..], &["--dry-run"]].concat()).exits(0);
+    assert_eq!(dry.events_of("planned")[0]["action"], "fetch");
+    let queued = super::get(&sandbox, &server, &[&wish[..], &["--queue"]].concat()).exits(0);
+    assert_eq!(queued.events_of("queued").len(), 1);
+    finished(&sandbox, sandbox.run(["--json", "run"]), &new);
+    let unforced = super::get(&sandbox, &server, &["--sha256", &sha256(&old)]).exits(65);
+    let dry = ["--dry-run", "--sha256", &sha256(&old)];
+    let dry = super::get(&sandbox, &server, &dry).exits(65);
+    let said = |output: &Output| output.events_of("failed")[0]["error"]["message"].clone();
+    assert_eq!(said(&unforced), said(&dry));
 }
 
 /// With a CID the list is one more promise, which is not to be broken either.
