@@ -78,9 +78,11 @@ async fn size_of_first(providers: &[Provider]) -> Result<Option<u64>, CommandErr
 /// Why a plain file could not be looked at, as `get` would end.
 fn unseen(error: &GatewayError) -> CommandError {
     let (kind, hint) = match error.advice() {
-        Advice::Absent | Advice::Never | Advice::Retired => {
+        Advice::Absent | Advice::Never => {
             (ExitKind::NotFound, "check the URL, or name another place")
         }
+        // No login helps there.
+        Advice::Unsupported | Advice::Unprovable => (ExitKind::Refused, "name another place"),
         Advice::Credentials | Advice::Withheld => (
             ExitKind::Refused,
             "give a login with --netrc or --header, or name another place",

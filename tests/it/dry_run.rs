@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::dag::{Dag, Dir, Recipe};
-use crate::support::gateway::Gateway;
+use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 
 fn dry_run(sandbox: &Sandbox, source: &str, gateway: &Gateway) -> Output {
@@ -84,6 +84,28 @@ fn people_read_it_on_stderr() {
             .stderr
             .contains(&format!("would ask {}", gateway.url()))
     );
+}
+
+#[test]
+fn a_plain_file_that_cannot_be_had_ends_as_get_would() {
+    let faults = [
+        (Fault::status(400), 77),
+        (Fault::status(401), 77),
+        (Fault::status(405), 77),
+        (Fault::status(410), 69),
+        (Fault::status(416), 77),
+        (Fault::status(451), 77),
+        (Fault::sunset("Sat, 01 Feb 2020 00:00:00 GMT"), 75),
+    ];
+    for (fault, code) in faults {
+        let server = Gateway::empty().on(On::any(), fault).start();
+        let url = format!("{}/file", server.url());
+        let sandbox = Sandbox::new();
+        let get = ["get", &url, "--allow-unverified"];
+        let dry = sandbox.run(get.iter().chain(&["--dry-run"])).exits(code);
+        assert!(dry.stderr.contains("--mirror"), "{}", dry.transcript());
+        sandbox.run(get).exits(code);
+    }
 }
 
 #[test]
