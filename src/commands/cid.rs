@@ -15,11 +15,12 @@ use crate::commands::signals::{Asked, Signals};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::content::importer::{Profile, Root};
+use crate::disk::inspect;
 use crate::disk::part::PartFile;
 use crate::disk::place::{Nonce, Target};
+use crate::disk::private::{self, Privacy};
 use crate::disk::random_file::RandomFile;
-use crate::disk::tree::TreeView;
-use crate::disk::{inspect, install};
+use crate::disk::tree::{self, TreeView};
 use crate::download::chain;
 use crate::engine::{CarOf, Namer, Names, NamingError};
 use crate::exit::ExitKind;
@@ -101,7 +102,11 @@ fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, Comman
     let work = {
         let (path, profile, force) = (args.path.clone(), *profile, args.force);
         let (part, is_stopped) = (part.clone(), is_stopped.clone());
-        move || write_car(&path, &profile, &part, &target, force, is_stopped)
+        move || {
+            let (car, names) = write_car(&path, &profile, &part, is_stopped)?;
+            car.install(target.path(), force)?;
+            Ok(names)
+        }
     };
     let written = or_signal(work, &is_stopped);
     if written.is_err() {
@@ -111,24 +116,29 @@ fn with_car(args: &CidOf, profile: &Profile, car: &Path) -> Result<Names, Comman
 }
 
 /// The root stands at the beginning of a CAR and is known at the end: the CAR is made whole among
-/// the temporary files, then copied to standard output.
+/// the temporary files, where nobody else can read it, then copied to standard output.
 fn car_to_stdout(args: &CidOf, profile: &Profile) -> Result<Names, CommandError> {
-    let name = format!("fetchd-{}.car", Nonce::random());
-    let target = Target::at(&std::env::temp_dir().join(name))?;
-    let (path, part) = (target.path().to_owned(), target.scratch_path());
+    let dir = std::env::temp_dir().join(format!("fetchd-{}", Nonce::random()));
+    if private::create_private_dir(&dir)? != Privacy::Private {
+        tree::remove_tree(&dir)?;
+        let message = format!("{} would be open to others", dir.display());
+        return Err(CommandError::new(ExitKind::Disk, message)
+            .hint("name a place for temporary files that keeps permissions, with TMPDIR"));
+    }
     let is_stopped = Arc::new(AtomicBool::new(false));
     let work = {
-        let (source, profile) = (args.path.clone(), *profile);
-        let (part, is_stopped) = (part.clone(), is_stopped.clone());
+        let (source, profile, part) = (args.path.clone(), *profile, dir.join("car"));
+        let is_stopped = is_stopped.clone();
         move || {
-            let names = write_car(&source, &profile, &part, &target, false, is_stopped.clone())?;
-            print_file(target.path(), &is_stopped)?;
+            let (car, names) = write_car(&source, &profile, &part, is_stopped.clone())?;
+            // Its lock keeps readers away on some systems.
+            drop(car);
+            print_file(&part, &is_stopped)?;
             Ok(names)
         }
     };
     let written = or_signal(work, &is_stopped);
-    install::remove(&part)?;
-    install::remove(&path)?;
+    tree::remove_tree(&dir)?;
     written
 }
 
@@ -145,14 +155,13 @@ fn print_file(path: &Path, is_stopped: &AtomicBool) -> Result<(), CommandError> 
     }
 }
 
+/// Names it, and writes its blocks to a part, whole but not durable.
 fn write_car(
     path: &Path,
     profile: &Profile,
     part: &Path,
-    target: &Target,
-    force: bool,
     is_stopped: Arc<AtomicBool>,
-) -> Result<Names, CommandError> {
+) -> Result<(CarOf, Names), CommandError> {
     let mut car = CarOf::create(part, profile, is_stopped)?;
     let profiles = std::slice::from_ref(profile);
     let names = names(path, profiles, Some(&mut car)).map_err(failed)?;
@@ -160,8 +169,8 @@ fn write_car(
         let message = format!("it is more than {} can hold", profile.name());
         return Err(CommandError::new(ExitKind::Refused, message).hint("choose another profile"));
     };
-    car.install(root, target.path(), force)?;
-    Ok(names)
+    car.finish(root)?;
+    Ok((car, names))
 }
 
 /// Waits for the work or for a signal. The work hears of the signal; work that waits for its

@@ -206,6 +206,33 @@ fn a_car_goes_to_standard_output() {
     assert!(!sandbox.target("-").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn nobody_else_can_read_what_is_on_its_way_to_standard_output() {
+    use std::io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("file"), [7; 700_000]).expect("written");
+    let temporary = sandbox.root().join("temporary");
+    std::fs::create_dir(&temporary).expect("a folder");
+    let entries = || std::fs::read_dir(&temporary).expect("a folder");
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let running = sandbox
+        .fetchd(["cid", "file", "--car", "-"])
+        .env("TMPDIR", &temporary)
+        .spawn_with(writer.into());
+    // More than a pipe holds is on its way.
+    reader.read_exact(&mut [0]).expect("the beginning of a CAR");
+    let modes: Vec<u32> = entries()
+        .map(|entry| entry.and_then(|entry| entry.metadata()))
+        .map(|facts| facts.expect("an entry").permissions().mode() & 0o077)
+        .collect();
+    assert_eq!(modes, [0]);
+    drop(reader);
+    running.wait();
+    assert_eq!(entries().count(), 0);
+}
+
 #[test]
 fn a_car_takes_no_name_that_is_taken_and_leaves_nothing_behind() {
     let sandbox = Sandbox::new();

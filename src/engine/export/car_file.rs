@@ -106,7 +106,8 @@ impl Appender {
         self.part.set_len(0)
     }
 
-    fn flush(&mut self) -> Result<(), DiskError> {
+    /// Writes what was gathered.
+    pub fn flush(&mut self) -> Result<(), DiskError> {
         self.part.write_at(self.written, &self.buffer)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();

@@ -101,18 +101,11 @@ impl CarOf {
         }
     }
 
-    /// Writes the root into the header, makes the CAR durable and gives it its final name; its
-    /// length.
+    /// Writes the root into the header: the part is the CAR then.
     ///
     /// # Errors
-    /// [`DiskError::Exists`] if the name is taken and `overwrite` is false; then, as after any
-    /// other failure, the part stays.
-    pub fn install(
-        mut self,
-        root: &Root,
-        target: &Path,
-        overwrite: bool,
-    ) -> Result<u64, DiskError> {
+    /// It cannot be written.
+    pub fn finish(&mut self, root: &Root) -> Result<(), DiskError> {
         let header = writer::header(&root.cid);
         if header.len() == self.header_len {
             self.file.rewrite_head(&header)?;
@@ -125,9 +118,16 @@ impl CarOf {
                 self.append(&block)?;
             }
         }
-        let len = self.file.position();
-        self.file.install(target, overwrite)?;
-        Ok(len)
+        self.file.flush()
+    }
+
+    /// Makes a finished CAR durable and gives it its final name.
+    ///
+    /// # Errors
+    /// [`DiskError::Exists`] if the name is taken and `overwrite` is false; then, as after any
+    /// other failure, the part stays.
+    pub fn install(self, target: &Path, overwrite: bool) -> Result<(), DiskError> {
+        self.file.install(target, overwrite)
     }
 }
 
