@@ -198,13 +198,7 @@ impl Repair<'_, '_> {
             );
             return Err(error.hint(hint).about(row.id));
         }
-        if !self.transfer.start(&row, providers) {
-            return Err(CommandError::new(
-                ExitKind::Retry,
-                format!("the repair of {} could not be begun", path.display()),
-            )
-            .about(row.id));
-        }
+        self.transfer.start(&row, providers)?;
         match self.transfer.next_ended() {
             Some(ended) => self.count(ended, path),
             None => Ok(()),
@@ -249,9 +243,8 @@ impl Repair<'_, '_> {
         let run = self.transfer.run_id();
         let claimed = claim::resume(self.context, run, row.id);
         let row = self.transfer.block_on(claimed)?;
-        if self.transfer.start(&row, providers)
-            && let Some(ended) = self.transfer.next_ended()
-        {
+        self.transfer.start(&row, providers)?;
+        if let Some(ended) = self.transfer.next_ended() {
             let path = self.subject.path.clone();
             self.count(ended, &path)?;
         }

@@ -248,7 +248,9 @@ impl<'a> Transfer<'a> {
 
     /// Runs a download that this run has claimed.
     pub fn run(&mut self, row: &DownloadRow, providers: Providers) {
-        self.start(row, providers);
+        if let Err(error) = self.start(row, providers) {
+            self.refused(&row.source, error);
+        }
         while let Some(ended) = self.next_ended() {
             self.count(&ended.ending);
             match (&ended.ending, &ended.row.path) {
@@ -269,20 +271,8 @@ impl<'a> Transfer<'a> {
     }
 
     /// Begins a download that this run has claimed; it goes on whenever this invocation waits for
-    /// something. One that cannot be begun is refused, and `false` says so.
-    pub fn start(&mut self, row: &DownloadRow, providers: Providers) -> bool {
-        let started = self.start_or_let_go(row, providers);
-        started
-            .map_err(|error| self.refused(&row.source, error))
-            .is_ok()
-    }
-
-    /// The same for who judges himself what it means that it cannot be begun.
-    pub fn start_or_let_go(
-        &mut self,
-        row: &DownloadRow,
-        providers: Providers,
-    ) -> Result<(), CommandError> {
+    /// something. One that cannot be begun is let go of.
+    pub fn start(&mut self, row: &DownloadRow, providers: Providers) -> Result<(), CommandError> {
         self.try_start(row, providers).map_err(|error| {
             self.let_go(row, &error);
             error.about(row.id)

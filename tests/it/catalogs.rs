@@ -420,6 +420,27 @@ fn one_that_cannot_be_had_does_not_stop_the_others() {
     sandbox.run(["catalog", "update"]).exits(0);
 }
 
+#[cfg(unix)]
+#[test]
+fn one_that_cannot_be_begun_says_why() {
+    use crate::support::scenario;
+    let catalog = published(&entry("theirs", ""));
+    let sandbox = asking(&Gateway::of(&catalog).start());
+    cut_off(&sandbox);
+    write(&sandbox, &named("team", &catalog.source()));
+    update(&sandbox).exits(75);
+    let part = scenario::spoil_part(&sandbox);
+    let output = update(&sandbox).exits(73);
+    let document = output.document();
+    let error = &document["catalogs"][0]["error"];
+    assert_eq!(error["kind"], "exists", "{}", output.transcript());
+    let hint = error["hint"].as_str().unwrap_or_default();
+    assert!(hint.contains("move away"), "{hint}");
+    let told = output.stderr.matches("move away").count();
+    assert_eq!(told, 1, "{}", output.transcript());
+    assert!(part.is_symlink(), "it is somebody else's");
+}
+
 #[test]
 fn the_state_directory_may_be_relative() {
     let catalog = published(&entry("theirs", ""));

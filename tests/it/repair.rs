@@ -124,6 +124,25 @@ fn without_anybody_the_damaged_file_stays_and_a_repeat_goes_on() {
 }
 
 #[test]
+fn one_that_cannot_be_begun_says_why() {
+    let dag = Recipe::default().chunk(10_000).build(50_000);
+    let sandbox = fetched(&dag, "file");
+    std::fs::remove_file(sandbox.target("file")).expect("a file");
+    repair(&sandbox, &["file"], &Gateway::refusing()).exits(75);
+    let part = scenario::spoil_part(&sandbox);
+    let gateway = Gateway::of(&dag).start();
+    let output = repair(&sandbox, &["file"], gateway.url()).exits(73);
+    assert!(
+        output.stderr.contains("move away"),
+        "{}",
+        output.transcript()
+    );
+    std::fs::remove_file(part).expect("a link");
+    repair(&sandbox, &["file"], gateway.url()).exits(0);
+    assert!(sandbox.read("file") == dag.data);
+}
+
+#[test]
 fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
     let dag = Recipe::default().chunk(10_000).build(500_000);
     let sandbox = fetched(&dag, "file");

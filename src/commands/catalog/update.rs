@@ -143,11 +143,8 @@ fn updated(
 ) -> Result<UpdatedView, CommandError> {
     let catalog = remote_view(&Shelf::open(store, remote)?);
     let changed = matches!(outcome, Ok(true));
-    let error = outcome.err().map(|failed| ErrorView {
-        kind: failed.error.kind.name(),
-        message: failed.error.message,
-        hint: failed.error.hint,
-    });
+    let error = outcome.err();
+    let error = error.map(|failed| ErrorView::from(&failed.error.failure()));
     Ok(UpdatedView {
         catalog,
         changed,
@@ -339,9 +336,7 @@ impl Work<'_, '_> {
             is_told: true,
         };
         let stopped = |kind| told(CommandError::new(kind, "it was stopped"));
-        if !self.transfer.start(&row, providers) {
-            return Err(stopped(ExitKind::Retry));
-        }
+        self.transfer.start(&row, providers)?;
         match self.transfer.next_ended().map(|ended| ended.ending) {
             Some(Ending::Finished(_)) => Ok(claim::reread(self.context, row.id)?),
             Some(Ending::Failed { failure, .. }) => Err(told(failure.into())),

@@ -203,7 +203,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             &recorded,
             looked,
         )?;
-        self.transfer.start_or_let_go(&row, providers)?;
+        self.transfer.start(&row, providers)?;
         Ok(row.id)
     }
 

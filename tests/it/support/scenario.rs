@@ -1,5 +1,7 @@
 //! The scenario that most tests are made of: `get` of one DAG as `file`, and what must hold after.
 
+use std::path::PathBuf;
+
 use sha2::Digest as _;
 
 use super::dag::Dag;
@@ -75,4 +77,20 @@ pub fn arrived(sandbox: &Sandbox, dag: &Dag, output: Output) {
         (&"done".into(), &0.into(), &1.into())
     );
     oracle::claims_are_true(sandbox, dag);
+}
+
+/// Somebody else puts a link where the newest download has its part; where that is.
+#[cfg(unix)]
+pub fn spoil_part(sandbox: &Sandbox) -> PathBuf {
+    let newest = "SELECT CAST(path AS TEXT), nonce FROM downloads ORDER BY id DESC LIMIT 1";
+    let names = sandbox.database().query_row(newest, [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    });
+    let (path, nonce) = names.expect("a record");
+    let part = PathBuf::from(format!("{path}.{nonce}.partial"));
+    if part.exists() {
+        std::fs::remove_file(&part).expect("a part");
+    }
+    std::os::unix::fs::symlink("somebody's", &part).expect("a link");
+    part
 }
