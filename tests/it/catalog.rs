@@ -233,6 +233,58 @@ fn mistakes_have_a_place() {
     }
 }
 
+#[test]
+fn many_additions_at_once_are_all_kept() {
+    let sandbox = Sandbox::new();
+    let names: Vec<String> = (0..16).map(|n| format!("entry-{n}")).collect();
+    let add = |name: &String| sandbox.fetchd(["catalog", "add", name, "bafkqaaa"]).spawn();
+    let running: Vec<_> = names.iter().map(add).collect();
+    for running in running {
+        running.wait().exits(0);
+    }
+    let remove = |name: &String| sandbox.fetchd(["catalog", "remove", name]).spawn();
+    let (odd, even): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(['1', '3']));
+    let running: Vec<_> = odd.iter().map(|name| remove(name)).collect();
+    for running in running {
+        running.wait().exits(0);
+    }
+    let list = sandbox.run(["--json", "catalog", "list"]).exits(0);
+    let document = list.document();
+    let entries = document["entries"].as_array().expect("entries").iter();
+    let mut left: Vec<&str> = entries.filter_map(|entry| entry["name"].as_str()).collect();
+    left.sort_unstable();
+    let mut even: Vec<&str> = even.iter().map(|name| name.as_str()).collect();
+    even.sort_unstable();
+    assert_eq!(left, even);
+    assert!(!sandbox.root().join("catalog.toml.lock").exists());
+}
+
+/// Whatever is wrong with the state.
+#[test]
+fn an_entry_of_ones_own_is_removed_without_the_records() {
+    let sandbox = Sandbox::new();
+    let remote = format!(
+        "[[catalog]]\nname = 'team'\nsource = '{}'\n",
+        model().source()
+    );
+    write(&sandbox, &(entry("a", "") + &entry("b", "") + &remote));
+    let broken = sandbox.root().join("broken");
+    std::fs::create_dir(&broken).expect("a directory");
+    std::fs::write(broken.join("fetchd.db"), "no database").expect("written");
+    let state: &[&str] = &["--json", "--state-dir", "../broken"];
+    let remove = |names: &[&str]| {
+        let args = [state, &["catalog", "remove"], names].concat();
+        sandbox.run(args)
+    };
+    let removed = remove(&["user/a", "@b", "@user/b"]).exits(0);
+    assert_eq!(removed.document()["removed"], serde_json::json!(["a", "b"]));
+    assert_eq!(read(&sandbox).trim(), remote.trim());
+    remove(&["unknown"]).exits(78);
+    // What is kept of a catalogue has to go with it.
+    remove(&["team"]).exits(78);
+    assert_eq!(read(&sandbox).trim(), remote.trim());
+}
+
 #[cfg(unix)]
 #[test]
 fn what_cannot_be_read_is_left_alone() {

@@ -233,6 +233,11 @@ fn of_one_name_the_first_meaning_counts() {
     assert_eq!(note("@two/both"), "of two");
     assert!(note("mine").is_null());
     sandbox.run(["catalog", "show", "two/mine"]).exits(2);
+    for theirs in ["only", "two/only"] {
+        let output = sandbox.run(["catalog", "remove", theirs]).exits(2);
+        let hint = "fetchd catalog add only SOURCE";
+        assert!(output.stderr.contains(hint), "{}", output.stderr);
+    }
     // An entry of one's own goes before.
     sandbox
         .run(["catalog", "add", "both", "bafkqaaa", "--note", "my own"])

@@ -7,7 +7,7 @@ use crate::commands::context::{Context, show};
 use crate::commands::error::CommandError;
 use crate::exit::ExitKind;
 use crate::settings::Settings;
-use crate::settings::catalog::{self, CatalogEntry, RemoteCatalog, USER};
+use crate::settings::catalog::{self, Catalog, CatalogEntry, RemoteCatalog, USER};
 use crate::ui::view::{EntryShown, RemovedView};
 
 /// Adds an entry; or a catalogue from elsewhere, if it can be had.
@@ -20,11 +20,16 @@ pub(super) fn add(
     if args.catalog {
         return add_remote(global, settings, &file, args);
     }
-    add_entry(global, &file, args)?;
+    add_entry(global, settings, &file, args)?;
     Ok(ExitKind::Success)
 }
 
-fn add_entry(global: &Global, file: &CatalogFile, args: &AddEntry) -> Result<(), CommandError> {
+fn add_entry(
+    global: &Global,
+    settings: &Settings,
+    file: &CatalogFile,
+    args: &AddEntry,
+) -> Result<(), CommandError> {
     let name = args.name.strip_prefix('@').unwrap_or(&args.name);
     catalog::check_name(name).map_err(wrong)?;
     catalog::check_source(&args.source).map_err(wrong)?;
@@ -38,10 +43,14 @@ fn add_entry(global: &Global, file: &CatalogFile, args: &AddEntry) -> Result<(),
         licence: args.licence.clone(),
         note: args.note.clone(),
     };
-    // Twice is harmless.
-    if file.catalog.find(name) != Some(&entry) {
-        check_free(file, name)?;
-        file.write(&catalog::add(&file.path, &file.text, &entry)?)?;
+    let is_there = |file: &CatalogFile| file.catalog.find(name) == Some(&entry);
+    if is_new(file, name, &is_there)? {
+        CatalogFile::change(settings, |file| {
+            Ok(match is_new(file, name, &is_there)? {
+                true => Some(catalog::add(&file.path, &file.text, &entry)?),
+                false => None,
+            })
+        })?;
     }
     let view = view(&Listed {
         entry: &entry,
@@ -66,18 +75,19 @@ fn add_remote(
         sha256: args.sha256,
         note: args.note.clone(),
     };
-    let is_there = file.catalog.find_remote(name) == Some(&remote);
-    if !is_there {
-        check_free(file, name)?;
-    }
+    let is_there = |file: &CatalogFile| file.catalog.find_remote(name) == Some(&remote);
+    let has_to_be_added = is_new(file, name, &is_there)?;
     update::one(global, settings, &remote, &args.gateway, || {
-        if is_there {
+        if !has_to_be_added {
             return Ok(());
         }
         // It may have been changed while the network was waited for.
-        let file = CatalogFile::read(settings)?;
-        check_free(&file, name)?;
-        file.write(&catalog::add_remote(&file.path, &file.text, &remote)?)
+        CatalogFile::change(settings, |file| {
+            Ok(match is_new(file, name, &is_there)? {
+                true => Some(catalog::add_remote(&file.path, &file.text, &remote)?),
+                false => None,
+            })
+        })
     })
 }
 
@@ -85,10 +95,18 @@ fn wrong(what: String) -> CommandError {
     CommandError::usage(what).hint("see what an entry takes with: fetchd catalog add --help")
 }
 
-/// Fails if something is called so already.
-fn check_free(file: &CatalogFile, name: &str) -> Result<(), CommandError> {
+/// Whether it has to be added: twice is harmless.
+///
+/// # Errors
+/// Something else is called so already.
+fn is_new(
+    file: &CatalogFile,
+    name: &str,
+    is_there: &dyn Fn(&CatalogFile) -> bool,
+) -> Result<bool, CommandError> {
     let what = match (file.catalog.find(name), file.catalog.find_remote(name)) {
-        (None, None) => return Ok(()),
+        (None, None) => return Ok(true),
+        _ if is_there(file) => return Ok(false),
         (Some(_), _) => "the catalogue has another entry called",
         (None, Some(_)) => "the catalogue names another catalogue",
     };
@@ -102,53 +120,67 @@ pub(super) fn remove(
     settings: &Settings,
     names: &[String],
 ) -> Result<(), CommandError> {
-    let library = open(global, settings)?;
-    let file = &library.file;
-    let mut text = file.text.clone();
     let mut removed: Vec<String> = Vec::new();
-    for name in names {
-        let name = name.strip_prefix('@').unwrap_or(name);
-        if removed.iter().any(|known| known == name) {
-            continue;
-        }
-        if file.catalog.find_remote(name).is_none() {
-            let found = library.find(name)?;
-            if found.origin != USER {
-                return Err(of_another(name, found.origin));
+    let mut forgotten = None;
+    CatalogFile::change(settings, |file| {
+        let mut text = file.text.clone();
+        for name in names {
+            let name =
+                own_name(&file.catalog, name).ok_or_else(|| no_own(global, settings, name))?;
+            if removed.iter().all(|known| known != name) {
+                text = catalog::remove(&file.path, &text, name)?;
+                removed.push(name.to_owned());
             }
         }
-        text = catalog::remove(&file.path, &text, name)?;
-        removed.push(name.to_owned());
+        let unused = unused_by(&file.catalog, &removed);
+        if !unused.is_empty() {
+            // If the records cannot be used, nothing is changed.
+            forgotten = Some((Context::open(global, settings.clone())?.store, unused));
+        }
+        Ok(Some(text))
+    })?;
+    if let Some((store, unused)) = forgotten {
+        for (source, pin) in unused {
+            store.forget_catalog(&source, pin).wait()?;
+        }
     }
-    file.write(&text)?;
-    let (gone, left): (Vec<_>, Vec<_>) = file
-        .catalog
-        .remotes
-        .iter()
-        .partition(|remote| removed.contains(&remote.name));
-    forget(global, settings, &gone, &left)?;
     show(global, &RemovedView { removed: &removed }, String::new)
 }
 
-/// Forgets what is kept of these, but for what others lead to as well.
-fn forget(
-    global: &Global,
-    settings: &Settings,
-    gone: &[&RemoteCatalog],
-    left: &[&RemoteCatalog],
-) -> Result<(), CommandError> {
-    if gone.is_empty() {
-        return Ok(());
-    }
-    let key = |remote: &RemoteCatalog| (remote.source.clone(), remote.sha256);
-    let left: Vec<_> = left.iter().copied().map(key).collect();
-    let context = Context::open(global, settings.clone())?;
-    for (source, pin) in gone.iter().copied().map(key) {
-        if !left.contains(&(source.clone(), pin)) {
-            context.store.forget_catalog(&source, pin).wait()?;
+/// What an entry, or a catalogue from elsewhere, is called in the user's own catalogue.
+fn own_name<'a>(own: &'a Catalog, text: &str) -> Option<&'a str> {
+    let text = text.strip_prefix('@').unwrap_or(text);
+    match text.split_once('/') {
+        Some((USER, name)) => Some(&own.find(name)?.name),
+        Some(_) => None,
+        None => {
+            let entry = own.find(text).map(|entry| &entry.name);
+            let name = entry.or_else(|| Some(&own.find_remote(text)?.name));
+            name.map(String::as_str)
         }
     }
-    Ok(())
+}
+
+/// Why nothing of this name can be removed.
+fn no_own(global: &Global, settings: &Settings, name: &str) -> CommandError {
+    let library = match open(global, settings) {
+        Ok(library) => library,
+        Err(error) => return error,
+    };
+    match library.find(name) {
+        Ok(found) => of_another(&found.entry.name, found.origin),
+        Err(error) => error,
+    }
+}
+
+/// The sources and pins to which only these lead: what is kept of them is of no use any more.
+fn unused_by(own: &Catalog, removed: &[String]) -> Vec<(String, Option<[u8; 32]>)> {
+    let key = |remote: &RemoteCatalog| (remote.source.clone(), remote.sha256);
+    let is_removed = |remote: &&RemoteCatalog| removed.contains(&remote.name);
+    let (gone, left): (Vec<_>, Vec<_>) = own.remotes.iter().partition(is_removed);
+    let left: Vec<_> = left.into_iter().map(key).collect();
+    let gone = gone.into_iter().map(key);
+    gone.filter(|key| !left.contains(key)).collect()
 }
 
 fn of_another(name: &str, origin: &str) -> CommandError {

@@ -6,14 +6,19 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::commands::error::CommandError;
+use crate::disk::lock::LockFile;
 use crate::disk::{place, whole_file};
 use crate::download::{chain, quoted_path};
 use crate::exit::ExitKind;
 use crate::settings::catalog::{Catalog, CatalogEntry, MAX_BYTES, RemoteCatalog, USER};
 use crate::settings::{Document, Settings};
 use crate::store::{CatalogRow, Store};
+
+/// How long other processes are waited for that change the catalogue, each in moments.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The user's catalogue on disk.
 pub(super) struct CatalogFile {
@@ -25,11 +30,7 @@ pub(super) struct CatalogFile {
 impl CatalogFile {
     /// Reads it; one that is not there is empty.
     pub(super) fn read(settings: &Settings) -> Result<Self, CommandError> {
-        let Some(path) = settings.catalog_file.clone() else {
-            let message = "there is no place for the catalogue: no home directory is known";
-            return Err(CommandError::new(ExitKind::Config, message)
-                .hint("name a configuration file with --config: the catalogue lies beside it"));
-        };
+        let path = place_of(settings)?;
         let bytes = match whole_file::read_small(&path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if error.is_missing() => Vec::new(),
@@ -52,10 +53,47 @@ impl CatalogFile {
         })
     }
 
-    /// Writes it anew.
-    pub(super) fn write(&self, text: &str) -> Result<(), CommandError> {
-        place::ensure_dir(self.path.parent().unwrap_or(Path::new(".")))?;
-        Ok(whole_file::rewrite(&self.path, text.as_bytes())?)
+    /// Reads it, and writes what `edit` makes of its text, if that is anything new. No other process
+    /// changes it meanwhile.
+    pub(super) fn change(
+        settings: &Settings,
+        edit: impl FnOnce(&Self) -> Result<Option<String>, CommandError>,
+    ) -> Result<(), CommandError> {
+        let path = place_of(settings)?;
+        place::ensure_dir(path.parent().unwrap_or(Path::new(".")))?;
+        let lock = lock(&path)?;
+        let changed = Self::read(settings).and_then(|file| match edit(&file)? {
+            Some(text) => Ok(whole_file::rewrite(&path, text.as_bytes())?),
+            None => Ok(()),
+        });
+        if let Err(error) = lock.release() {
+            tracing::warn!(%error, "cannot remove the lock of the catalogue");
+        }
+        changed
+    }
+}
+
+fn place_of(settings: &Settings) -> Result<PathBuf, CommandError> {
+    settings.catalog_file.clone().ok_or_else(|| {
+        let message = "there is no place for the catalogue: no home directory is known";
+        CommandError::new(ExitKind::Config, message)
+            .hint("name a configuration file with --config: the catalogue lies beside it")
+    })
+}
+
+/// Waits for other processes that change it.
+fn lock(path: &Path) -> Result<LockFile, CommandError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let begun = Instant::now();
+    loop {
+        if let Some(lock) = LockFile::try_acquire(Path::new(&name))? {
+            return Ok(lock);
+        }
+        if begun.elapsed() > PATIENCE {
+            let message = format!("another process is changing {}", path.display());
+            return Err(CommandError::new(ExitKind::Retry, message).hint("run it again in a while"));
+        }
     }
 }
 
