@@ -8,6 +8,8 @@ mod library;
 mod recommend;
 mod update;
 
+use std::cell::OnceCell;
+
 use crate::cli::{CatalogCommand, EntryName, Get, Global};
 use crate::commands::catalog::library::{Library, Listed, Shelf, Unusable};
 use crate::commands::context::{self, Context, show};
@@ -38,23 +40,51 @@ pub fn run(
     Ok(ExitKind::Success)
 }
 
-/// What `get` is to do for `@NAME`: the source of the entry, with the checksum that it has. For
-/// anything else, what was asked for.
-pub fn look_up(context: &Context, get: &Get, text: &str) -> Result<(Get, String), CommandError> {
-    let Ok(Source::Catalog(name)) = source::parse(text) else {
-        return Ok((get.clone(), text.to_owned()));
-    };
-    let library = Library::open(&context.settings, || Ok(context.store.clone()))?;
-    let entry = library.find(&name)?.entry;
-    let asks_for_sum = get.sha256.is_some() || get.checksum.is_some() || get.car;
-    let get = Get {
-        sha256: match asks_for_sum {
-            true => get.sha256,
-            false => entry.sha256,
-        },
-        ..get.clone()
-    };
-    Ok((get, entry.source.clone()))
+/// The catalogue for one invocation, whose sources may name many entries: it is read when the first
+/// of them does.
+pub struct Lookup<'a> {
+    context: &'a Context,
+    library: OnceCell<Library>,
+}
+
+impl<'a> Lookup<'a> {
+    /// Reads nothing yet.
+    pub fn new(context: &'a Context) -> Self {
+        Self {
+            context,
+            library: OnceCell::new(),
+        }
+    }
+
+    /// What `get` is to do for `@NAME`: the source of the entry, with the checksum that it has. For
+    /// anything else, what was asked for.
+    ///
+    /// # Errors
+    /// Code 2 if there is no such entry, 78 if a catalogue cannot be read.
+    pub fn look_up(&self, get: &Get, text: &str) -> Result<(Get, String), CommandError> {
+        let Ok(Source::Catalog(name)) = source::parse(text) else {
+            return Ok((get.clone(), text.to_owned()));
+        };
+        let entry = self.library()?.find(&name)?.entry;
+        let asks_for_sum = get.sha256.is_some() || get.checksum.is_some() || get.car;
+        let get = Get {
+            sha256: match asks_for_sum {
+                true => get.sha256,
+                false => entry.sha256,
+            },
+            ..get.clone()
+        };
+        Ok((get, entry.source.clone()))
+    }
+
+    fn library(&self) -> Result<&Library, CommandError> {
+        if let Some(library) = self.library.get() {
+            return Ok(library);
+        }
+        let context = self.context;
+        let library = Library::open(&context.settings, || Ok(context.store.clone()))?;
+        Ok(self.library.get_or_init(|| library))
+    }
 }
 
 /// The user's catalogue with all that it names, to be looked at.

@@ -6,10 +6,11 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::cli::Get;
+use crate::commands::catalog::Lookup;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::{Tally, told};
-use crate::commands::{catalog, claim, get, sums};
+use crate::commands::{claim, get, sums};
 use crate::content::checksums::Checksums;
 use crate::download::DownloadId;
 use crate::event::Event;
@@ -38,6 +39,7 @@ pub fn run(
     context.settings.providers(&get.gateway)?;
     let mut queue = Queue {
         context,
+        catalog: Lookup::new(context),
         get,
         sums,
         reporter: context.reporter(),
@@ -55,6 +57,7 @@ pub fn run(
 
 struct Queue<'a> {
     context: &'a Context,
+    catalog: Lookup<'a>,
     get: &'a Get,
     sums: Option<&'a Checksums>,
     reporter: Reporter,
@@ -103,7 +106,7 @@ impl Queue<'_> {
             }
         };
         let get = with_sum.as_ref().unwrap_or(self.get);
-        let (get, text) = &catalog::look_up(self.context, get, text)?;
+        let (get, text) = &self.catalog.look_up(get, text)?;
         let wanted = get::wanted_offline(self.context, get, text)?;
         let recorded = get::recorded(get, &wanted);
         if let Some(row) = get::there(self.context, get, &wanted, &recorded)? {

@@ -7,13 +7,14 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::cli::Get;
+use crate::commands::catalog::Lookup;
 use crate::commands::claim::Refused;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::providers::{self, Providers};
 use crate::commands::transfer::Transfer;
-use crate::commands::{catalog, claim, dry_run, enqueue, in_place, input, select, sums, wait};
+use crate::commands::{claim, dry_run, enqueue, in_place, input, select, sums, wait};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::disk::place::{Nonce, Target};
@@ -50,15 +51,16 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     }
     let mut transfer = Transfer::begin(&context, get.max_time)?;
     transfer.take_headers(headers(&get));
+    let catalog = Lookup::new(&context);
     for text in &sources {
         if transfer.is_over(text, None) {
             continue;
         }
         let done = match &sums {
-            None => one(&context, &mut transfer, &get, text),
+            None => one(&context, &mut transfer, &catalog, &get, text),
             Some(sums) => listed_names(&get, text)
                 .and_then(|names| sums::with_sum(&get, sums, &names))
-                .and_then(|get| one(&context, &mut transfer, &get, text)),
+                .and_then(|get| one(&context, &mut transfer, &catalog, &get, text)),
         };
         if let Err(error) = done {
             transfer.refused(text, error);
@@ -74,10 +76,11 @@ fn headers(get: &Get) -> Vec<(String, String)> {
 fn one(
     context: &Context,
     transfer: &mut Transfer<'_>,
+    catalog: &Lookup<'_>,
     get: &Get,
     text: &str,
 ) -> Result<(), CommandError> {
-    let (get, text) = &catalog::look_up(context, get, text)?;
+    let (get, text) = &catalog.look_up(get, text)?;
     if get.dry_run {
         return dry_run::one(context, transfer, get, text);
     }

@@ -1,11 +1,12 @@
 //! `ls`: what a directory holds, proved, without fetching its files.
 
 use crate::cli::{Get, Ls};
+use crate::commands::catalog::Lookup;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
+use crate::commands::providers;
 use crate::commands::transfer::Transfer;
-use crate::commands::{catalog, providers};
 use crate::content::cid::{self, Cid};
 use crate::content::source::{self, Source};
 use crate::download::Failure;
@@ -29,7 +30,7 @@ fn list(
     transfer: &mut Transfer<'_>,
     ls: &Ls,
 ) -> Result<ListingView, CommandError> {
-    let (_, text) = catalog::look_up(context, &Get::default(), &ls.source)?;
+    let (_, text) = Lookup::new(context).look_up(&Get::default(), &ls.source)?;
     let content = match source::parse(&text)? {
         Source::Content(content) => content,
         Source::Url(_) | Source::Catalog(_) => {
