@@ -306,7 +306,8 @@ impl<'a> Transfer<'a> {
             .max_time
             .map(|limit| limit.saturating_sub(self.started.elapsed()));
         let shop = self.shop();
-        let set_up = shop.set_up(row, providers.asks_others_later, left);
+        let recorded = Recorded::from_json(&row.options_json);
+        let set_up = shop.set_up(row, &recorded, providers.asks_others_later, left);
         let (job, options) = self.runtime.block_on(set_up)?;
         for notice in &providers.notices {
             self.reporter.notice(notice);

@@ -92,12 +92,13 @@ impl Shop {
         let limit = recorded
             .max_time
             .and_then(|s| Duration::try_from_secs_f64(s).ok());
-        let set_up = self.set_up(row, providers.asks_others_later, limit);
+        let set_up = self.set_up(row, &recorded, providers.asks_others_later, limit);
         let (job, options) = set_up.await?;
         Ok((job, options, providers.list))
     }
 
-    /// The download as the engine needs it, and how it is to go about it.
+    /// The download as the engine needs it, and how it is to go about it, by what is `recorded` of
+    /// it.
     ///
     /// # Errors
     /// Code 78 for a record, a configuration or a router that cannot be used; or something that is
@@ -105,16 +106,16 @@ impl Shop {
     pub(super) async fn set_up(
         &self,
         row: &DownloadRow,
+        recorded: &Recorded,
         asks_others_later: bool,
         max_time: Option<Duration>,
     ) -> Result<(Job, engine::Options), CommandError> {
-        let recorded = Recorded::from_json(&row.options_json);
-        let mut options = options::engine(&self.context.settings, &recorded, max_time)?;
+        let mut options = options::engine(&self.context.settings, recorded, max_time)?;
         // The file is the CAR then, which is hashed as it is written.
         options.file_sha256 &= row.kind != "car";
         options.asks_others_later = asks_others_later;
-        options.discovery = self.network.discovery(&recorded)?;
-        let job = job(&self.context, row, &recorded, self.run).await?;
+        options.discovery = self.network.discovery(recorded)?;
+        let job = job(&self.context, row, recorded, self.run).await?;
         Ok((job, options))
     }
 
