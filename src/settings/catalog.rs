@@ -178,22 +178,21 @@ impl Catalog {
     }
 }
 
-/// The largest that fits into so much memory; of those that are equally large, the one that takes
-/// the most of it, then the first.
-pub fn largest<'a>(
-    entries: impl IntoIterator<Item = &'a CatalogEntry>,
+/// The one whose `entry` is the largest that fits into so much memory; of those that are equally
+/// large, the one that takes the most of it, then the first.
+pub fn largest<T>(
+    items: impl IntoIterator<Item = T>,
+    entry: impl Fn(&T) -> &CatalogEntry,
     memory: u64,
-) -> Option<&'a CatalogEntry> {
-    let is_fitting = |entry: &&CatalogEntry| {
-        let least = entry.least_memory();
+) -> Option<T> {
+    let is_fitting = |item: &T| {
+        let least = entry(item).least_memory();
         least.is_some_and(|least| least <= memory)
     };
-    let mut fitting: Vec<&CatalogEntry> = entries.into_iter().filter(is_fitting).collect();
+    let fitting: Vec<T> = items.into_iter().filter(is_fitting).collect();
     // Of equals the last is the maximum: turned around, it is the first.
-    fitting.reverse();
-    fitting
-        .into_iter()
-        .max_by_key(|entry| (entry.size, entry.least_memory()))
+    let turned = fitting.into_iter().rev();
+    turned.max_by_key(|item| (entry(item).size, entry(item).least_memory()))
 }
 
 /// The names of a file, each with the place where it stands.

@@ -27,12 +27,9 @@ pub(super) fn run(
     let can_be_named =
         |listed: &&Listed<'_>| listed.hidden_by.is_none() && listed.entry.is_of(kind);
     let of_kind: Vec<&Listed<'_>> = listed.iter().filter(can_be_named).collect();
-    let entries: Vec<&CatalogEntry> = of_kind.iter().map(|listed| listed.entry).collect();
-    let found = largest(entries.iter().copied(), memory);
-    let reason = reason(&entries, kind, memory, found);
-    let is_found =
-        |listed: &&&Listed<'_>| found.is_some_and(|found| std::ptr::eq(found, listed.entry));
-    let recommended = of_kind.iter().find(is_found).map(|listed| view(listed));
+    let found = largest(of_kind.iter().copied(), |listed| listed.entry, memory);
+    let reason = reason(&of_kind, kind, memory, found.map(|found| found.entry));
+    let recommended = found.map(view);
     let document = RecommendedView {
         recommended: recommended.as_ref(),
         memory,
@@ -48,7 +45,7 @@ pub(super) fn run(
 
 /// Why this one of these, or none.
 fn reason(
-    entries: &[&CatalogEntry],
+    listed: &[&Listed<'_>],
     kind: Option<&str>,
     memory: u64,
     found: Option<&CatalogEntry>,
@@ -58,7 +55,9 @@ fn reason(
         Some(kind) => format!("of type {kind:?}"),
         None => "in the catalogue".to_owned(),
     };
-    let mut least = entries.iter().filter_map(|entry| entry.least_memory());
+    let mut least = listed
+        .iter()
+        .filter_map(|listed| listed.entry.least_memory());
     if let Some((entry, needs)) = found.and_then(|entry| Some((entry, entry.least_memory()?))) {
         let others = match least.filter(|least| *least > memory).count() {
             0 => String::new(),
@@ -71,7 +70,7 @@ fn reason(
             human::size(needs)
         );
     }
-    match (least.next(), entries.is_empty()) {
+    match (least.next(), listed.is_empty()) {
         (Some(first), _) => format!(
             "nothing {among} fits into {room}: the smallest needs {}",
             human::size(least.fold(first, u64::min))

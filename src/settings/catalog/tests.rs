@@ -242,7 +242,7 @@ fn the_largest_that_fits() {
     };
     let name = |kind, memory| {
         let of_kind = catalog.entries.iter().filter(|entry| entry.is_of(kind));
-        largest(of_kind, memory).map(|entry| &*entry.name)
+        largest(of_kind, |entry| entry, memory).map(|entry| &*entry.name)
     };
     assert_eq!(name(None, 100), Some("large"));
     assert_eq!(name(Some("text"), 9), Some("middle"));
