@@ -1,7 +1,7 @@
 //! `watch`: what other invocations are doing, read off their records.
 //!
-//! Changes nothing but what dead processes have left, and asks nobody: what is shown is as fresh as the last checkpoint. The records
-//! are read only when another process has changed something.
+//! Changes nothing but what dead processes have left, and asks nobody: what is shown is as fresh as
+//! the last checkpoint. The records are read only when another process has changed something.
 
 mod follow;
 mod traces;

@@ -27,7 +27,8 @@ pub const MAX_BYTES: u64 = 16 << 20;
 /// Largest catalogue from elsewhere that is taken.
 pub const MAX_REMOTE_BYTES: u64 = 4 << 20;
 
-/// Most catalogues from elsewhere: each is a file that is read whenever a name is looked for.
+/// Most catalogues from elsewhere: each is a row of the store that is read whenever a name is looked
+/// for.
 const MAX_REMOTES: usize = 100;
 
 /// Longest name, in characters.

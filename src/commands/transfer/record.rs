@@ -132,7 +132,7 @@ fn car_part_path(row: &DownloadRow) -> Option<PathBuf> {
     Some(target.car_part_path(&Nonce::parse(&row.nonce)?))
 }
 
-/// Removes what a download left beside its target.
+/// Removes the parts that a download left: beside its target, or among the state.
 pub fn remove_parts(context: &Context, row: &DownloadRow) -> Result<(), DiskError> {
     for part in [part_path(context, row), car_part_path(row)]
         .into_iter()
