@@ -70,7 +70,7 @@ pub use discover::Discovery;
 pub use export::{CarPart, Export, ExportError, Exported, Origin, content_root};
 pub use filter::Filter;
 pub use local::LocalFiles;
-pub use naming::{CarOf, Namer, Names, NamingError, find};
+pub use naming::{CarOf, Namer, Names, NamingError, find, find_tree};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 pub use tempo::Tempo;

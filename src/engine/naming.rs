@@ -237,6 +237,20 @@ pub fn find(file: &RandomFile, root: &Cid, with_sum: bool) -> Result<Option<Name
     Ok(None)
 }
 
+/// The names of the tree at `path` if an importer would give it this root; `None` too where there is
+/// no directory.
+///
+/// # Errors
+/// When it cannot be read, or is no tree.
+pub fn find_tree(path: &Path, root: &Cid) -> Result<Option<Names>, NamingError> {
+    let Some(view) = TreeView::open(path)? else {
+        return Ok(None);
+    };
+    let names = Namer::new(Profile::ALL, None).tree(&view, path)?;
+    let is_it = names.roots.iter().flatten().any(|found| found.is(root));
+    Ok(Some(names).filter(|_| is_it))
+}
+
 /// The entries of a directory under each profile; `None` once one has no root.
 type Entries = Vec<Option<Vec<Named>>>;
 

@@ -144,6 +144,25 @@ fn a_signal_is_heard_while_a_large_file_is_proved() {
     assert_eq!(done(&output)["failed"], 2);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn it_tells_how_far_a_checksum_is() {
+    let gateway = Gateway::empty()
+        .on(On::any(), Fault::HoldAtTotal(0))
+        .start();
+    let sum = format!("sha256 = '{}'", sha256(b"whatever"));
+    let url = format!("{}/file", gateway.url());
+    let sandbox = project(&gateway, &file(&url, "x", &sum));
+    let large = std::fs::File::create(sandbox.target("x")).expect("a file");
+    large.set_len(4 << 40).expect("a sparse file");
+    let mut running = sandbox.fetchd(["--json", "sync"]).spawn();
+    let told = running
+        .wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() > Some(0));
+    assert_eq!(told["total"], 4_u64 << 40);
+    running.signal("INT");
+    running.wait().exits(130);
+}
+
 /// The right checksum is no proof of a CID that somebody wrote beside it.
 #[test]
 fn a_cid_is_not_believed_for_a_checksum() {

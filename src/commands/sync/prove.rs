@@ -2,6 +2,7 @@
 //! or by the CID that the usual importers would give it. So a lost ledger costs no download.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -12,13 +13,12 @@ use crate::commands::sync::plan::{Expected, Step};
 use crate::commands::sync::{Item, Outcome};
 use crate::commands::transfer::{Transfer, Watch};
 use crate::content::cid::{self, Cid};
-use crate::content::importer::Profile;
+use crate::disk::host;
+use crate::disk::inspect::{self, Seen};
 use crate::disk::place::Nonce;
 use crate::disk::random_file::RandomFile;
-use crate::disk::tree::TreeView;
-use crate::disk::{host, inspect};
 use crate::download::{DownloadId, Proof, Receipt};
-use crate::engine::{self, Namer, Names, NamingError};
+use crate::engine::{self, Names, NamingError};
 use crate::settings::manifest::Pin;
 use crate::store::{Finish, Install, NewDownload, StoreError, Traffic};
 use crate::ui::view::Fate;
@@ -71,8 +71,17 @@ fn one(
 ) -> Result<Option<Pin>, CommandError> {
     let (path, wanted) = (item.path.clone(), expected.clone());
     let before = inspect::look(&path);
-    let proving = engine::detached(move || prove(&path, &wanted));
-    let proved = transfer.watched(expected.size, &Watch::default(), proving)??;
+    let watch = Arc::new(Watch::default());
+    let proving = {
+        let watch = watch.clone();
+        engine::detached(move || prove(&path, &wanted, &watch))
+    };
+    // How far an importer is nobody is told.
+    let total = match before {
+        Seen::File { size, .. } if proves_by_sum(expected) => Some(size),
+        _ => None,
+    };
+    let proved = transfer.watched(total, &watch, proving)??;
     // What changed while it was read is not what was proved.
     let Some(proved) = proved.filter(|_| inspect::look(&item.path) == before) else {
         return Ok(None);
@@ -87,20 +96,27 @@ fn one(
     Ok(Some(proved.pin))
 }
 
-/// What is at `path`, if it is what is expected. A checksum is believed where there is one; but a
-/// CID that only the manifest puts beside it has to be that of the file as well.
-fn prove(path: &Path, expected: &Expected) -> Result<Option<Proved>, CommandError> {
+/// Whether a checksum is believed: where there is one, unless only the manifest puts a CID beside
+/// it. That has to be the file's as well.
+fn proves_by_sum(expected: &Expected) -> bool {
+    expected.sha256.is_some() && (expected.cid.is_none() || expected.is_pinned)
+}
+
+/// What is at `path`, if it is what is expected.
+fn prove(path: &Path, expected: &Expected, watch: &Watch) -> Result<Option<Proved>, CommandError> {
     let is_directory = inspect::is_directory(path);
     let found = match (expected.sha256, expected.cid) {
         (Some(_), _) if is_directory => Ok(None),
-        (Some(sha256), Some(cid)) if !expected.is_pinned => {
+        (Some(sha256), _) if proves_by_sum(expected) => {
+            file_with_sum(path, expected.size, sha256, watch)
+        }
+        (Some(sha256), Some(cid)) => {
             let found = file_with_root(path, expected.size, &cid);
             found.map(|names| names.filter(|names| names.sha256 == Some(sha256)))
         }
-        (Some(sha256), _) => file_with_sum(path, expected.size, sha256),
-        (None, Some(cid)) if is_directory => tree_with_root(path, &cid),
+        (None, Some(cid)) if is_directory => engine::find_tree(path, &cid),
         (None, Some(cid)) => file_with_root(path, expected.size, &cid),
-        (None, None) => Ok(None),
+        (_, None) => Ok(None),
     };
     let names = match found {
         Ok(Some(names)) => names,
@@ -127,11 +143,20 @@ fn file_with_sum(
     path: &Path,
     size: Option<u64>,
     sha256: [u8; 32],
+    watch: &Watch,
 ) -> Result<Option<Names>, NamingError> {
     let Some(file) = file_of(path, size)? else {
         return Ok(None);
     };
-    let names = Namer::new(&[], None).file(&file)?;
+    let found = engine::sha256_of(&file, &mut |bytes| {
+        watch.note(bytes);
+        true
+    })?;
+    let names = Names {
+        size: file.len(),
+        sha256: found,
+        roots: Vec::new(),
+    };
     Ok(Some(names).filter(|names| names.sha256 == Some(sha256)))
 }
 
@@ -144,15 +169,6 @@ fn file_with_root(
         Some(file) => engine::find(&file, root, true),
         None => Ok(None),
     }
-}
-
-fn tree_with_root(path: &Path, root: &Cid) -> Result<Option<Names>, NamingError> {
-    let Some(view) = TreeView::open(path)? else {
-        return Ok(None);
-    };
-    let names = Namer::new(Profile::ALL, None).tree(&view, path)?;
-    let is_it = names.roots.iter().flatten().any(|found| found.is(root));
-    Ok(Some(names).filter(|_| is_it))
 }
 
 /// The file there, if it may have the right size.

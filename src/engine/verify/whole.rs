@@ -4,12 +4,10 @@ use std::path::Path;
 
 use crate::content::cid::Cid;
 use crate::content::hash::FileSha256;
-use crate::content::importer::Profile;
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
-use crate::disk::tree::TreeView;
 use crate::engine::aside::detached;
-use crate::engine::naming::{self, Namer, NamingError};
+use crate::engine::naming::{self, NamingError};
 
 /// Bytes read at once.
 const PIECE: usize = 1 << 20;
@@ -60,15 +58,8 @@ pub async fn has_root(file: &RandomFile, root: Cid) -> Result<bool, DiskError> {
 /// Whether an importer would give the tree at `path` this root.
 pub async fn is_tree(path: &Path, root: Cid) -> Result<bool, DiskError> {
     let path = path.to_path_buf();
-    let names = detached(move || match TreeView::open(&path)? {
-        Some(view) => Namer::new(Profile::ALL, None).tree(&view, &path).map(Some),
-        None => Ok(None),
-    });
-    match names.await {
-        Ok(names) => {
-            let roots = names.iter().flat_map(|names| &names.roots);
-            Ok(roots.flatten().any(|found| found.is(&root)))
-        }
+    match detached(move || naming::find_tree(&path, &root)).await {
+        Ok(names) => Ok(names.is_some()),
         Err(NamingError::Disk(error)) => Err(error),
         Err(_) => Ok(false),
     }
