@@ -16,12 +16,15 @@ use crate::commands::error::CommandError;
 use crate::commands::sync::fetch::Fetching;
 use crate::commands::sync::project::Project;
 use crate::commands::transfer::Transfer;
-use crate::content::source::{self, Source};
+use crate::content::source::Source;
 use crate::exit::ExitKind;
 use crate::settings::Environment;
 use crate::settings::manifest::{Entry, Lock, Manifest, Pin};
 use crate::ui::table;
 use crate::ui::view::{Fate, SyncedView};
+
+/// What to do about something else that stands at a target.
+const NOT_OURS: &str = "it is not fetchd's: move it away, and run: fetchd sync";
 
 /// An entry of the manifest that holds here.
 struct Item<'a> {
@@ -37,20 +40,14 @@ struct Item<'a> {
 impl Item<'_> {
     /// Whether nothing could prove it.
     fn lacks_a_sum(&self) -> bool {
-        let source = source::parse(&self.entry.source);
-        self.entry.sha256.is_none() && matches!(source, Ok(Source::Url(_)))
+        self.entry.sha256.is_none() && matches!(self.entry.parsed, Source::Url(_))
     }
 
     /// It cannot be had.
     fn refuse(&mut self, transfer: &mut Transfer<'_>, error: CommandError) {
         self.outcome = Some(Outcome::failed(error.message.clone()));
-        let error = match error.kind {
-            ExitKind::Exists => {
-                error.hint("it is not fetchd's: move it away, and run: fetchd sync")
-            }
-            ExitKind::Refused if self.lacks_a_sum() => {
-                error.hint("give its checksum in the manifest: sha256 = \"HEX\"")
-            }
+        let error = match (error.kind, &error.hint) {
+            (ExitKind::Exists, None) => error.hint(NOT_OURS),
             _ => error,
         };
         transfer.refused(&self.entry.source, error);

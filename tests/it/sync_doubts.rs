@@ -172,6 +172,10 @@ fn a_cid_is_not_believed_for_a_checksum() {
     std::fs::write(sandbox.target("x"), &one().data).expect("a file");
     sandbox.run(["sync"]).exits(73);
     assert!(sandbox.read("x") == one().data);
+    // What was begun is in the way of another source: the way out is to give it up.
+    write(&sandbox, &file(&one().source(), "x", &sum));
+    let taken = sandbox.run(["sync"]).exits(73);
+    assert!(taken.stderr.contains("fetchd cancel 1"), "{}", taken.stderr);
     sandbox.run(["cancel", "x"]).exits(0);
     write(&sandbox, &file(&one().source(), "x", &sum));
     sync(&sandbox);

@@ -13,7 +13,7 @@ use crate::commands::options::Recorded;
 use crate::commands::select;
 use crate::commands::sync::plan::{Expected, Fetch, Step};
 use crate::commands::sync::project::Project;
-use crate::commands::sync::{Item, Outcome};
+use crate::commands::sync::{Item, NOT_OURS, Outcome};
 use crate::commands::transfer::{self, Ended, Transfer};
 use crate::content::cid::{self, Cid};
 use crate::disk::place;
@@ -152,7 +152,10 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         };
         let wanted = match expected.cid {
             Some(cid) => Wanted::pinned(&entry.source, &entry.parsed, cid, path),
-            None => get::wanted(self.context, self.transfer, &get, &entry.source)?,
+            None => {
+                let wanted = get::wanted(self.context, self.transfer, &get, &entry.source);
+                wanted.map_err(|error| in_words_of_manifest(item, error))?
+            }
         };
         let looked = self.looked(&wanted)?;
         let recorded = Recorded {
@@ -192,7 +195,12 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             headers,
             looked,
         } = wish;
-        get::check_target(self.context, &wanted, get.force)?;
+        let free = get::check_target(self.context, &wanted, get.force);
+        free.map_err(|error| match error.kind {
+            // Flags of `get` are no way out here.
+            ExitKind::Exists => error.hint(NOT_OURS),
+            _ => error,
+        })?;
         self.transfer.take_headers(headers.to_vec());
         let providers = self.transfer.providers(&recorded)?;
         let row = get::claimed(
@@ -346,6 +354,16 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
 
     fn refuse(&mut self, index: usize, error: CommandError) {
         self.items[index].refuse(self.transfer, error);
+    }
+}
+
+/// A flag of `get` gives no checksum to an entry.
+fn in_words_of_manifest(item: &Item<'_>, error: CommandError) -> CommandError {
+    match error.kind {
+        ExitKind::Refused if item.lacks_a_sum() => {
+            error.hint("give its checksum in the manifest: sha256 = \"HEX\"")
+        }
+        _ => error,
     }
 }
 
