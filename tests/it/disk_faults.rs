@@ -11,6 +11,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
+use crate::support::scenario::get_json;
 use crate::support::skipped;
 use crate::torture::disk;
 
@@ -285,19 +286,13 @@ fn a_slow_sync_holds_the_network_back() {
     let log = sandbox.root().join("calls");
     let slow = disk::slow("fdatasync,fsync", "60ms", &log);
     let source = dag.source();
-    let get = [
-        "--json",
-        "get",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
+    let get = get_json(&source, gateway.url());
     let output = sandbox.fetchd_under(&slow, get).run().exits(0);
     let saved = output.events_of("checkpoint").into_iter();
     let mut saved: Vec<u64> = saved.filter_map(|event| event["bytes"].as_u64()).collect();
+    // The first and the last interval count too, and all of it if there is no checkpoint at all.
     saved.insert(0, 0);
+    saved.push(dag.data.len() as u64);
     let gaps = saved.windows(2).map(|pair| pair[1] - pair[0]);
     // The budget of what is in flight, once being received and once being proved.
     let most = INTERVAL + 2 * (4 << 20);
