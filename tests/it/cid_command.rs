@@ -195,13 +195,16 @@ fn a_car_goes_to_standard_output() {
     assert!(output.stderr.contains("unixfs-v0-2015"));
     let left = std::fs::read_dir(&temporary).expect("a folder");
     assert_eq!(left.count(), 0);
+    // What there is to export, so that the name alone is refused.
+    sandbox.run(["import", "x.car", "-o", "back"]).exits(0);
     let refused = [
-        &["--json", "cid", "file", "--car", "-"][..],
-        &["export", "1", "-o", "-"],
-        &["import", "x.car", "-o", "-"],
+        (&["--json", "cid", "file", "--car", "-"][..], "with --car -"),
+        (&["export", "1", "-o", "-"], "exported to a file"),
+        (&["import", "x.car", "-o", "-"], "imported to a file"),
     ];
-    for args in refused {
-        sandbox.run(args).exits(2);
+    for (args, why) in refused {
+        let output = sandbox.run(args).exits(2);
+        assert!(output.stderr.contains(why), "{}", output.transcript());
     }
     assert!(!sandbox.target("-").exists());
 }
