@@ -47,7 +47,6 @@ fn get(dag: &Dag, gateways: &[&str]) -> (Sandbox, Output) {
     (sandbox, output)
 }
 
-/// The status of the only record.
 /// Everything that a gateway can do wrong, to whatever it is asked.
 fn every_fault(dag: &Dag) -> Vec<Fault> {
     let leaf = dag.leaves()[3];

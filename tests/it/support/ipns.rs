@@ -3,6 +3,8 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use fetchd::content::cid;
 
+use super::pb::put_bytes;
+
 /// What a signature covers before the data.
 const SIGNED_PREFIX: &[u8] = b"ipns-signature:";
 
@@ -27,14 +29,17 @@ impl Owner {
 
     /// The signed record that the name points to `value`, until the year 2126.
     pub fn record(&self, value: &str, sequence: u8) -> Vec<u8> {
-        let data = data(value, sequence, "2126-11-21T00:00:00Z");
+        let data = data(value, sequence);
         let signature = self.pair.sign(&[SIGNED_PREFIX, &data].concat());
-        [field(8, signature.as_ref()), field(9, &data)].concat()
+        let mut record = Vec::new();
+        put_bytes(&mut record, 8, signature.as_ref());
+        put_bytes(&mut record, 9, &data);
+        record
     }
 }
 
 /// The data in dag-cbor: a map with its keys sorted by length first.
-fn data(value: &str, sequence: u8, eol: &str) -> Vec<u8> {
+fn data(value: &str, sequence: u8) -> Vec<u8> {
     assert!(sequence < 24, "one byte");
     let bytes = |text: &str| {
         let len = u8::try_from(text.len()).expect("a short text");
@@ -50,21 +55,8 @@ fn data(value: &str, sequence: u8, eol: &str) -> Vec<u8> {
         b"\x68Sequence".to_vec(),
         vec![sequence],
         b"\x68Validity".to_vec(),
-        bytes(eol),
+        bytes("2126-11-21T00:00:00Z"),
         b"\x6cValidityType\x00".to_vec(),
     ]
     .concat()
-}
-
-/// A field of bytes in a protobuf message.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut out = vec![number << 3 | 2];
-    let mut len = bytes.len();
-    while len >= 0x80 {
-        out.push((len & 0x7f) as u8 | 0x80);
-        len >>= 7;
-    }
-    out.push(len as u8);
-    out.extend(bytes);
-    out
 }

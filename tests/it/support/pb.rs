@@ -268,7 +268,8 @@ fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
     put_varint(out, value);
 }
 
-fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
+/// Appends a field of bytes.
+pub fn put_bytes(out: &mut Vec<u8>, field: u64, value: &[u8]) {
     put_varint(out, (field << 3) | 2);
     put_varint(out, value.len() as u64);
     out.extend_from_slice(value);
