@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::support::dag::seeded;
+use crate::support::dice::{Dice, seed};
+use crate::support::say;
 
 /// Inputs for each parser in every test run.
 const INPUTS: usize = 3000;
@@ -35,29 +37,29 @@ struct Target {
 
 #[test]
 fn parsers_survive_whatever_comes() {
-    let seed = seed();
+    let seed = seed("FETCHD_FUZZ_SEED");
     say(&format!("FETCHD_FUZZ_SEED={seed} makes the same inputs"));
     for target in parsers::all() {
-        let outcomes = fuzz(&target, Random(seed), count(INPUTS));
+        let outcomes = fuzz(&target, Dice::new(seed, 0), count(INPUTS));
         say(&format!("{}: {outcomes} different outcomes", target.name));
     }
 }
 
 #[test]
 fn clients_survive_whatever_is_answered() {
-    let seed = seed();
+    let seed = seed("FETCHD_FUZZ_SEED");
     say(&format!("FETCHD_FUZZ_SEED={seed} makes the same inputs"));
-    let mut random = Random(seed);
-    let answers = (0..count(ANSWERS)).map(|_| mutated(&answers::seeds(), &mut random));
+    let mut dice = Dice::new(seed, 0);
+    let answers = (0..count(ANSWERS)).map(|_| mutated(&answers::seeds(), &mut dice));
     answers::take(answers.collect());
 }
 
 /// Feeds one parser; says how many different outcomes there were.
-fn fuzz(target: &Target, mut random: Random, inputs: usize) -> usize {
+fn fuzz(target: &Target, mut dice: Dice, inputs: usize) -> usize {
     let mut corpus = target.seeds.clone();
     let mut outcomes: BTreeSet<String> = corpus.iter().map(|input| eat(target, input)).collect();
     for _ in 0..inputs {
-        let input = mutated(&corpus, &mut random);
+        let input = mutated(&corpus, &mut dice);
         if outcomes.insert(eat(target, &input)) && input.len() <= MAX_INPUT {
             corpus.push(input);
         }
@@ -79,20 +81,20 @@ fn eat(target: &Target, input: &[u8]) -> String {
 }
 
 /// One of these, changed in a few places.
-fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
-    let mut input = corpus[random.below(corpus.len())].clone();
-    for _ in 0..=random.below(4) {
-        change(&mut input, corpus, random);
+fn mutated(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
+    let mut input = dice.one_of(corpus).clone();
+    for _ in 0..=dice.below(4) {
+        change(&mut input, corpus, dice);
     }
     input
 }
 
-fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(input.len() + 1);
-    let end = at + random.below(input.len() - at + 1);
-    match random.below(9) {
-        0 if at < input.len() => input[at] ^= 1 << random.below(8),
-        1 if at < input.len() => input[at] = [0, 1, 0x7f, 0x80, 0xff, b'\n', b'"'][random.below(7)],
+fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], dice: &mut Dice) {
+    let at = dice.below(input.len() + 1);
+    let end = at + dice.below(input.len() - at + 1);
+    match dice.below(9) {
+        0 if at < input.len() => input[at] ^= 1 << dice.below(8),
+        1 if at < input.len() => input[at] = *dice.one_of(&[0, 1, 0x7f, 0x80, 0xff, b'\n', b'"']),
         2 => input.truncate(at),
         3 => drop(input.drain(at..end)),
         4 => {
@@ -100,53 +102,22 @@ fn change(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
             input.splice(at..at, again);
         }
         5 => {
-            let len = random.below(8);
-            input.splice(at..at, seeded(random.next(), len));
+            let len = dice.below(8);
+            input.splice(at..at, seeded(dice.number(), len));
         }
         // A number of many bytes, as lengths are written.
         6 => drop(input.splice(at..at, [0xff; 9].into_iter().chain([1]))),
         7 => drop(input.splice(at..at, *b"18446744073709551616")),
         _ => {
-            let other = &corpus[random.below(corpus.len())];
-            let from = random.below(other.len() + 1);
+            let other = dice.one_of(corpus);
+            let from = dice.below(other.len() + 1);
             let piece = other[from..].iter().copied();
-            input.splice(at..end, piece.take(1 + random.below(64)));
+            input.splice(at..end, piece.take(1 + dice.below(64)));
         }
-    }
-}
-
-/// Reproducible numbers.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        let bytes = seeded(self.0, 8);
-        self.0 = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end.max(1) as u64).expect("below a length")
     }
 }
 
 fn count(usual: usize) -> usize {
     let given = std::env::var("FETCHD_FUZZ").ok();
     given.and_then(|given| given.parse().ok()).unwrap_or(usual)
-}
-
-fn seed() -> u64 {
-    let given = std::env::var("FETCHD_FUZZ_SEED").ok();
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    given
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| now.map_or(0, |now| now.as_secs()))
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the seed is needed to repeat a failure"
-)]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

@@ -17,20 +17,18 @@
 #![cfg(target_os = "linux")]
 
 mod cut;
-mod dice;
 mod disk;
 mod recording;
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cut::Cut;
-use dice::Dice;
 
+use crate::support::dice::{Dice, seed};
+use crate::support::{each, say};
 use crate::torture::scenario::{self, Scenario};
 use crate::torture::sweep::text_of;
-use crate::torture::{say, seed};
 
 /// Cuts of the sample that every test run takes.
 const SAMPLE: usize = 40;
@@ -80,23 +78,12 @@ fn drawn(all: &[Arc<Scenario>], seed: u64, count: usize) -> Vec<(Arc<Scenario>, 
     (0..count as u64).map(draw).collect()
 }
 
-/// As many at once as there are processors, and some more, since many only wait.
 fn run(recordings: &[(Arc<Scenario>, u64)], cuts: usize) -> Tally {
     let tally = Mutex::new(Tally::default());
-    let next = AtomicUsize::new(0);
-    let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((scenario, seed)) =
-                    recordings.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    let results = cut::torment(scenario, *seed, cuts);
-                    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                    results.into_iter().for_each(|result| tally.add(result));
-                }
-            });
-        }
+    each(recordings, 2, |(scenario, seed)| {
+        let results = cut::torment(scenario, *seed, cuts);
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        results.into_iter().for_each(|result| tally.add(result));
     });
     tally.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

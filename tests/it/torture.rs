@@ -24,6 +24,9 @@ pub mod sweep;
 
 use sweep::Sweep;
 
+use crate::support::dice::seed;
+use crate::support::say;
+
 /// Points of the sample that every test run takes.
 const SAMPLE: usize = 150;
 
@@ -40,18 +43,4 @@ fn every_fault_at_every_point() {
     };
     say(&tally.to_string());
     assert!(tally.is_clean(), "{tally}");
-}
-
-/// What this variable says, or the time.
-pub fn seed(variable: &str) -> u64 {
-    let given = std::env::var(variable).ok();
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    given
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| now.map_or(0, |now| now.as_secs()))
-}
-
-#[expect(clippy::print_stderr, reason = "the figures are what the sweep is for")]
-pub fn say(text: &str) {
-    eprintln!("{text}");
 }

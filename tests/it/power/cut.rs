@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::dice::Dice;
 use super::disk::Disk;
 use super::recording::{Recording, recorder};
+use crate::support::dice::Dice;
 use crate::support::sandbox::{Output, Sandbox};
 use crate::torture::place::Place;
 use crate::torture::scenario::Scenario;
@@ -71,7 +71,7 @@ pub fn torment(scenario: &Arc<Scenario>, seed: u64, cuts: usize) -> Vec<Cut> {
             trial.run(&before, &recording, &whole)
         }));
         if result.is_err() {
-            super::say(&story);
+            crate::support::say(&story);
             keep(&place, &format!("{}-{seed}-{number}", scenario.name));
         }
         let name = format!("{}, seed {seed}, cut {number}", scenario.name);

@@ -10,8 +10,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dice::Dice;
 use super::recording::{Call, Recording, What};
+use crate::support::dice::Dice;
 
 /// The directories of a sandbox that are on the disk whose power is cut.
 pub const KEPT: [&str; 2] = ["out", "state"];

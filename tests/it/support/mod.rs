@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod dag;
+pub mod dice;
 pub mod dns;
 pub mod gateway;
 pub mod ipns;
@@ -15,6 +16,7 @@ pub mod scenario;
 pub mod tls;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A file or folder of the shared fixtures, which are no part of the repository: looked for in
 /// `FETCHD_FIXTURES`, else beside it in `../shared/fixtures`.
@@ -51,12 +53,32 @@ pub fn kubo() -> Option<PathBuf> {
 ///
 /// # Panics
 /// In CI (`CI=true`) with `FETCHD_REQUIRE_FIXTURES=1`.
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
 pub fn skipped(why: &str) {
     let set = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
     assert!(
         !(set("CI", "true") && set("FETCHD_REQUIRE_FIXTURES", "1")),
         "required in CI: {why}"
     );
-    eprintln!("skipped: {why}");
+    say(&format!("skipped: {why}"));
+}
+
+/// A line for whoever reads what the tests print: a seed, figures, why a test did nothing.
+#[expect(clippy::print_stderr, reason = "these lines are to be read")]
+pub fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Does this to each of them, several at once: so many for each processor, since many only wait.
+pub fn each<T: Sync>(items: &[T], per_processor: usize, act: impl Fn(&T) + Sync) {
+    let next = AtomicUsize::new(0);
+    let workers = per_processor * std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    act(item);
+                }
+            });
+        }
+    });
 }

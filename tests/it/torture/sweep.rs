@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::network::Act;
 use super::place::Place;
 use super::scenario::{self, Scenario, stop_rule};
 use super::{disk, network};
+use crate::support::dice::Dice;
 use crate::support::sandbox::Output;
+use crate::support::{each, say};
 
 /// Runs that a user is willing to start until it is done.
 const PATIENCE: usize = 5;
@@ -69,14 +70,11 @@ impl Sweep {
 
     /// Some points of all, drawn by a seed.
     pub fn sample(&self, seed: u64, size: usize) -> Tally {
-        let mut state = seed;
+        let mut dice = Dice::new(seed, 0);
         let mut all = self.all();
         let mut chosen = Vec::new();
         while chosen.len() < size && !all.is_empty() {
-            // The generator of `seeded`, one number at a time.
-            let bytes = crate::support::dag::seeded(state, 8);
-            state = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-            let at = usize::try_from(state % all.len() as u64).expect("below a length");
+            let at = dice.below(all.len());
             chosen.push(all.swap_remove(at));
         }
         let mut tally = self.torture(&chosen);
@@ -98,28 +96,17 @@ impl Sweep {
             .collect()
     }
 
-    /// More at once than there are processors, since many only wait.
     fn torture(&self, points: &[(&Recording, &Point)]) -> Tally {
         let tally = Mutex::new(Tally {
             traces: self.traces,
             ..Tally::default()
         });
-        let next = AtomicUsize::new(0);
-        let workers = 4 * std::thread::available_parallelism().map_or(1, usize::from);
-        std::thread::scope(|scope| {
-            for _ in 0..workers {
-                scope.spawn(|| {
-                    while let Some((recording, point)) =
-                        points.get(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        let result = catch_unwind(AssertUnwindSafe(|| torture(recording, point)));
-                        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-                        tally.add(&name(recording, point), result);
-                        if tally.points.is_multiple_of(500) {
-                            super::say(&format!("{} of {} points", tally.points, points.len()));
-                        }
-                    }
-                });
+        each(points, 4, |(recording, point)| {
+            let result = catch_unwind(AssertUnwindSafe(|| torture(recording, point)));
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.add(&name(recording, point), result);
+            if tally.points.is_multiple_of(500) {
+                say(&format!("{} of {} points", tally.points, points.len()));
             }
         });
         tally.into_inner().unwrap_or_else(PoisonError::into_inner)
@@ -292,7 +279,7 @@ impl Tally {
                 let text = text_of(&*panic);
                 self.wrong_bytes += usize::from(text.starts_with("WRONG BYTES"));
                 self.dead_ends += usize::from(text.contains("DEAD END"));
-                super::say(&format!("=== {name}\n{text}"));
+                say(&format!("=== {name}\n{text}"));
                 self.failures.push(name.to_owned());
             }
         }
