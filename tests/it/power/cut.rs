@@ -199,7 +199,7 @@ impl Trial<'_> {
         }
         copy(&state, &aside);
         self.place.check_disk(self.story);
-        if self.place.sandbox.database_file().exists() && self.dice.is_so(KEEPS_TIMES) {
+        if self.place.sandbox.has_tables() && self.dice.is_so(KEEPS_TIMES) {
             restore_times(&self.place.sandbox);
         }
         std::fs::remove_dir_all(&state).expect("a directory of ours");
@@ -228,8 +228,7 @@ impl Trial<'_> {
 
     /// After a power cut the machine has booted anew.
     fn another_boot(&mut self) {
-        let file = self.place.sandbox.database_file();
-        if !file.exists() {
+        if !self.place.sandbox.has_tables() {
             return;
         }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
@@ -241,8 +240,8 @@ impl Trial<'_> {
             "UPDATE files SET source = replace(source, ?1, ?2) WHERE source IS NOT NULL",
         ];
         for update in updates {
-            // Killed before there were tables.
-            let _ = database.execute(update, [boot.trim(), OTHER_BOOT]);
+            let updated = database.execute(update, [boot.trim(), OTHER_BOOT]);
+            updated.expect("the tables of the design");
         }
     }
 }
@@ -274,10 +273,7 @@ fn restore_times(sandbox: &Sandbox) {
     let database = sandbox.database();
     let query = "SELECT downloads.path, nonce, files.path, part_len, part_mtime FROM files
                  JOIN downloads ON downloads.id = download_id WHERE part_mtime IS NOT NULL";
-    // Cut before there were tables.
-    let Ok(mut statement) = database.prepare(query) else {
-        return;
-    };
+    let mut statement = database.prepare(query).expect("the tables of the design");
     let rows = statement.query_map([], |row| {
         let text = |at| row.get::<_, String>(at);
         let part = format!("{}.{}.partial", text(0)?, text(1)?);

@@ -118,6 +118,16 @@ impl Sandbox {
             .expect("a database")
     }
 
+    /// Whether there is a database and its tables are made: a process may end before that.
+    pub fn has_tables(&self) -> bool {
+        let query = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'files')";
+        self.database_file().exists()
+            && self
+                .database()
+                .query_row(query, [], |row| row.get(0))
+                .expect("a readable database")
+    }
+
     /// The binary with these arguments, in the downloads directory.
     pub fn fetchd<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Invocation {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fetchd"));

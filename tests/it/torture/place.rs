@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fetchd::content::ranges::RangeSet;
+use rusqlite::OptionalExtension as _;
 use serde_json::Value;
 
 use crate::support::gateway::Gateway;
@@ -147,14 +148,16 @@ impl Place {
 
     /// Id and status of the newest record of what the scenario makes.
     pub fn record(&self) -> Option<(i64, String)> {
-        if !self.sandbox.database_file().exists() {
+        if !self.sandbox.has_tables() {
             return None;
         }
         let path = self.sandbox.target(self.scenario.makes[0]);
         let query = "SELECT id, status FROM downloads WHERE path = ?1 ORDER BY id DESC LIMIT 1";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let path = path.to_str().expect("a Unicode path");
-        self.sandbox.database().query_row(query, [path], row).ok()
+        let database = self.sandbox.database();
+        let record = database.query_row(query, [path], row).optional();
+        record.expect("the tables of the design")
     }
 
     /// The command by which a user goes on, as records and messages suggest it: the same again, or
@@ -246,6 +249,8 @@ impl Place {
         }
         if self.sandbox.database_file().exists() {
             oracle::database_is_sound(&self.sandbox);
+        }
+        if self.sandbox.has_tables() {
             self.claims_are_true();
         }
     }
@@ -281,9 +286,7 @@ impl Place {
         let query = "SELECT downloads.path, nonce, files.path, verified FROM files
                      JOIN downloads ON downloads.id = download_id
                      WHERE downloads.path IS NOT NULL AND status NOT IN ('success', 'cancelled')";
-        let Ok(mut statement) = database.prepare(query) else {
-            return; // killed before there were tables
-        };
+        let mut statement = database.prepare(query).expect("the tables of the design");
         let rows = statement.query_map([], |row| {
             let text = |at| row.get::<_, String>(at);
             Ok((text(0)?, text(1)?, text(2)?, row.get::<_, Vec<u8>>(3)?))
