@@ -201,9 +201,11 @@ impl Reader<'_> {
             self.kept(dir.join(string(arguments.get(at + 1)?)?))
         };
         Some(match name {
-            "openat" => {
-                let path = below(0)?;
-                let flags = arguments.get(2)?;
+            "open" | "openat" => {
+                let (path, flags) = match name {
+                    "open" => (path(0)?, arguments.get(1)?),
+                    _ => (below(0)?, arguments.get(2)?),
+                };
                 self.positions.insert(path.clone(), 0);
                 match (flags.contains("O_CREAT"), flags.contains("O_TRUNC")) {
                     (_, true) => panic!("{} is emptied by opening it", path.display()),
@@ -277,7 +279,8 @@ impl Reader<'_> {
             // Of the others, what is asked of anything but a file of ours is nothing to us.
             "ioctl" if !arguments[1].contains("CLONE") => return None,
             _ => {
-                let touched = (0..arguments.len()).find_map(of_fd);
+                let named = |at| of_fd(at).or_else(|| path(at));
+                let touched = (0..arguments.len()).find_map(named);
                 assert!(touched.is_none(), "{name} of {touched:?} is not understood");
                 return None;
             }
