@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cut::Cut;
 
 use crate::support::dice::{Dice, seed};
-use crate::support::{each, say};
+use crate::support::{each, say, skipped};
 use crate::torture::scenario::{self, Scenario};
 use crate::torture::sweep::text_of;
 
@@ -41,7 +41,7 @@ const BY_NAME: usize = 100;
 #[test]
 fn power_cuts() {
     if !crate::torture::disk::is_possible() {
-        return say("skipped: power cuts, since strace is not here or may not trace");
+        return skipped("strace is not here or may not trace");
     }
     let seed = seed("FETCHD_POWER_SEED");
     let mut all: Vec<Arc<Scenario>> = scenario::all().into_iter().map(Arc::new).collect();
@@ -62,6 +62,7 @@ fn power_cuts() {
         "FETCHD_POWER_SEED={seed} draws the same choices\n{tally}"
     ));
     assert!(tally.failures.is_empty(), "{tally}");
+    assert!(tally.cuts > 0, "FETCHD_POWER names no scenario");
 }
 
 /// So many scenarios, all of them before any comes again, each with a seed of its own.

@@ -10,7 +10,7 @@ use super::scenario::{self, Scenario, stop_rule};
 use super::{disk, network};
 use crate::support::dice::Dice;
 use crate::support::sandbox::Output;
-use crate::support::{each, say};
+use crate::support::{each, say, skipped};
 
 /// Runs that a user is willing to start until it is done.
 const PATIENCE: usize = 5;
@@ -54,17 +54,18 @@ struct Recording {
 /// All scenarios, recorded.
 pub struct Sweep {
     recordings: Vec<Recording>,
-    traces: bool,
 }
 
 impl Sweep {
     /// Runs each scenario without faults and counts its points.
     pub fn record() -> Self {
         let traces = disk::is_possible();
+        if !traces {
+            skipped("faults of the disk, since strace is not here or may not trace");
+        }
         let scenarios = scenario::all().into_iter().map(Arc::new);
         Self {
             recordings: scenarios.map(|scenario| record(scenario, traces)).collect(),
-            traces,
         }
     }
 
@@ -97,10 +98,7 @@ impl Sweep {
     }
 
     fn torture(&self, points: &[(&Recording, &Point)]) -> Tally {
-        let tally = Mutex::new(Tally {
-            traces: self.traces,
-            ..Tally::default()
-        });
+        let tally = Mutex::new(Tally::default());
         each(points, 4, |(recording, point)| {
             let result = catch_unwind(AssertUnwindSafe(|| torture(recording, point)));
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -253,9 +251,8 @@ pub fn text_of(panic: &(dyn std::any::Any + Send)) -> &str {
 /// The figures of a sweep.
 #[derive(Default)]
 pub struct Tally {
-    traces: bool,
     seed: Option<u64>,
-    points: usize,
+    pub points: usize,
     took_place: usize,
     kills: usize,
     wrong_bytes: usize,
@@ -295,12 +292,6 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for failure in &self.failures {
             writeln!(f, "=== {failure}")?;
-        }
-        if !self.traces {
-            writeln!(
-                f,
-                "skipped: faults of the disk, since strace is not here or may not trace"
-            )?;
         }
         if let Some(seed) = self.seed {
             writeln!(f, "FETCHD_TORTURE_SEED={seed} draws the same points")?;
