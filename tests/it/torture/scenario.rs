@@ -184,12 +184,11 @@ pub fn all() -> Vec<Scenario> {
             ..Scenario::new(name, Content::Tree(tree()), &[features])
         });
     }
-    for (name, features, goes_on) in [
-        ("https", Features::PLAIN, true),
-        ("https, no ranges", Features::PLAIN_WHOLE, false),
+    for (name, features) in [
+        ("https", Features::PLAIN),
+        ("https, no ranges", Features::PLAIN_WHOLE),
     ] {
         all.push(Scenario {
-            goes_on,
             command: |place| {
                 let sum = sha256(&seeded(7, SIZE));
                 place.get("file", &["--sha256", &sum])
