@@ -7,13 +7,13 @@
 //!
 //! ```sh
 //! cargo test --test it power                                    # a sample, with its seed
-//! FETCHD_POWER=2000 cargo test --test it power -- --nocapture   # a large one
+//! FETCHD_POWER=2000 cargo test --test it power -- --nocapture   # so many trials
 //! FETCHD_POWER='tree' cargo test --test it power                # scenarios whose name holds this
 //! ```
 //!
-//! `FETCHD_POWER_SEED` draws the same choices again, for runs whose calls come in the same order;
-//! `FETCHD_POWER_KEEP` names a directory in which failures are kept. `TMPDIR=/dev/shm` spares the
-//! disk. `tests/power` cuts the power of real file systems.
+//! A trial is one cut, a quarter of them two. `FETCHD_POWER_SEED` draws the same choices again, for
+//! runs whose calls come in the same order; `FETCHD_POWER_KEEP` names a directory in which failures
+//! are kept. `TMPDIR=/dev/shm` spares the disk. `tests/power` cuts the power of real file systems.
 #![cfg(target_os = "linux")]
 
 mod cut;
@@ -30,12 +30,12 @@ use crate::support::{each, say, skipped};
 use crate::torture::scenario::{self, Scenario};
 use crate::torture::sweep::text_of;
 
-/// Cuts of the sample that every test run takes.
+/// Trials of the sample that every test run takes.
 const SAMPLE: usize = 40;
-/// Cuts of one recording in a sample, and in a large one.
+/// Trials of one recording in a sample, and in a large one.
 const FEW: usize = 4;
 const MANY: usize = 25;
-/// Cuts of each scenario that is asked for by name.
+/// Trials of each scenario that is asked for by name.
 const BY_NAME: usize = 100;
 
 #[test]
@@ -50,7 +50,7 @@ fn power_cuts() {
     let tally = match std::env::var("FETCHD_POWER").as_deref() {
         Err(_) => run(&drawn(&all, seed, SAMPLE / FEW), FEW),
         Ok(wanted) => match wanted.parse::<usize>() {
-            Ok(cuts) => run(&drawn(&all, seed, cuts.div_ceil(MANY)), MANY),
+            Ok(trials) => run(&drawn(&all, seed, trials.div_ceil(MANY)), MANY),
             Err(_) => {
                 let named = all.into_iter().filter(|one| one.name.contains(wanted));
                 let named: Vec<_> = named.map(|one| (one, seed)).collect();
@@ -79,10 +79,10 @@ fn drawn(all: &[Arc<Scenario>], seed: u64, count: usize) -> Vec<(Arc<Scenario>, 
     (0..count as u64).map(draw).collect()
 }
 
-fn run(recordings: &[(Arc<Scenario>, u64)], cuts: usize) -> Tally {
+fn run(recordings: &[(Arc<Scenario>, u64)], trials: usize) -> Tally {
     let tally = Mutex::new(Tally::default());
     each(recordings, 2, |(scenario, seed)| {
-        let results = cut::torment(scenario, *seed, cuts);
+        let results = cut::torment(scenario, *seed, trials);
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         results.into_iter().for_each(|result| tally.add(result));
     });

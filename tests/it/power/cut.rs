@@ -27,10 +27,10 @@ const OTHER_BOOT: &str = "00000000-0000-4000-8000-000000000000";
 /// After so many of a hundred cuts files have the times that the record knows, if they have its
 /// length: what was written later may have arrived, and the new time not.
 const KEEPS_TIMES: usize = 70;
-/// So many of a hundred cuts are followed by a second one, of what went on from the first.
+/// In so many of a hundred trials there is a second cut, of what went on from the first.
 const TWICE: usize = 25;
 
-/// What became of one cut, or of two.
+/// What became of a trial: of one cut, or of two.
 pub struct Cut {
     pub name: String,
     pub result: std::thread::Result<Cost>,
@@ -46,8 +46,8 @@ pub struct Cost {
     pub beyond: u64,
 }
 
-/// Records a scenario once and cuts its power again and again.
-pub fn torment(scenario: &Arc<Scenario>, seed: u64, cuts: usize) -> Vec<Cut> {
+/// Records a scenario once and cuts its power in so many trials.
+pub fn torment(scenario: &Arc<Scenario>, seed: u64, trials: usize) -> Vec<Cut> {
     let place = Place::new(scenario);
     let before = Disk::of(place.sandbox.root());
     let recording = record(&place, |wrapper| sweep::without_fault(&place, wrapper));
@@ -56,7 +56,7 @@ pub fn torment(scenario: &Arc<Scenario>, seed: u64, cuts: usize) -> Vec<Cut> {
         sent: scenario.half_way.is_none().then(|| place.sent()),
     };
     let mut results = Vec::new();
-    for number in 0..cuts {
+    for number in 0..trials {
         let mut dice = Dice::new(seed, number as u64);
         let mut story = String::new();
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -73,7 +73,7 @@ pub fn torment(scenario: &Arc<Scenario>, seed: u64, cuts: usize) -> Vec<Cut> {
             crate::support::say(&story);
             keep(&place, &format!("{}-{seed}-{number}", scenario.name));
         }
-        let name = format!("{}, seed {seed}, cut {number}", scenario.name);
+        let name = format!("{}, seed {seed}, trial {number}", scenario.name);
         results.push(Cut { name, result });
     }
     results
