@@ -3,7 +3,7 @@
 # What is measured and how: README.md beside this file.
 #
 #   run.sh              all sections
-#   run.sh SECTION...   some of them: memory disk car whole kubo small there kill resume many
+#   run.sh SECTION...   some of them: memory disk car whole kubo small local there kill resume many
 #
 #   FETCHD         the binary to measure (default: a release build of this tree)
 #   FETCHD_KUBO    the Kubo to measure against (default: what .ci/kubo builds)
@@ -18,7 +18,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-sections=(memory disk car whole kubo small there kill resume many)
+sections=(memory disk car whole kubo small local there kill resume many)
 (($# == 0)) || sections=("$@")
 for tool in nginx curl python3 openssl; do
   PATH=$PATH:/usr/sbin command -v "$tool" > /dev/null || { echo "needs $tool" >&2; exit 1; }
@@ -310,6 +310,33 @@ section_small() {
       "fetchd | ≤ 1.0, 64 MiB | $(get "${trees[$name]}" "$gateway")" \
       "\`curl -o\` of the CAR, nothing proved or unpacked | | exec curl -sfo /dev/null '$gateway/ipfs/${trees[$name]}?format=car'"
   done
+  rm -rf "$place"
+  "$ipfs" dag export -p=false "${trees[tiny]}" > "$disk/tiny.car"
+  table "${titles[tiny]}, out of a CAR → memory"
+  compare_with "$disk/small/tiny" "$memory" \
+    "\`cp -r\` of the tree | | exec cp -r '$disk/small/tiny' \$OUT" \
+    "\`fetchd import\` | 64 MiB | exec '$fetchd' --progress none import '$disk/tiny.car' -o \$OUT"
+  rm "$disk/tiny.car"
+}
+
+cid() { # PROFILE..., prints the command for the file that is there
+  printf "exec '%s' cid '%s'%s" "$fetchd" "$memory/local/out" "$(printf -- ' --profile %s' "$@")"
+}
+
+# What is on disk is hashed, and nobody asked.
+section_local() {
+  local place=$memory/local profiles
+  # The message about a name that is none names them all.
+  read -ra profiles < <("$fetchd" cid --profile none "$disk/file" 2>&1 | sed -n 's/.*there are the profiles //p' | tr -d ,)
+  mkdir -p "$place"
+  "$fetchd" --state-dir "$place/state" --progress none get "$raw" --gateway "$plain" -o "$place/out" > /dev/null
+  table "The file in memory, proved and named"
+  compare "$memory" \
+    "\`sha256sum\` | | exec sha256sum '$place/out'" \
+    "\`fetchd verify\` | ≤ 1.1 | exec '$fetchd' --state-dir '$place/state' --progress none verify '$place/out'" \
+    "\`fetchd cid\`, one profile | ≤ 1.1 | $(cid "${profiles[0]}")" \
+    "\`fetchd cid\`, the usual three | ≤ 1.1 | $(cid "${profiles[@]::3}")" \
+    "\`fetchd cid\`, all ${#profiles[@]} | ≤ 2.0 | $(cid "${profiles[@]}")"
   rm -rf "$place"
 }
 
