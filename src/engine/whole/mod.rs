@@ -176,13 +176,15 @@ impl Coordinator<'_> {
             .len()
             .map_err(|error| Stop::Failed(disk_failure(&error, id)))?;
         let position = saved.believed(len, host::boot_id().as_deref());
+        // Where nothing is here, what a source said of the file binds nobody: it may have been wrong.
+        let is_begun = position > 0;
         let (inputs, wanted) = (self.inputs.clone(), Wanted::of(&goal));
         let whole = Whole {
             goal,
             phase: Phase::Fetching,
             progress: Progress {
                 position,
-                total: saved.total,
+                total: saved.total.filter(|_| is_begun),
                 validator: saved.validator.as_deref().and_then(Validator::decode),
             },
             source: self

@@ -87,11 +87,7 @@ pub fn spawn(
     let mut writer = Writer::new(part, wanted, is_stopped.clone());
     threads.spawn(move || {
         for work in queue {
-            let report = match writer.take(work) {
-                Ok(report) => report,
-                Err(error) => Some(Report::Failed(error)),
-            };
-            if let Some(report) = report {
+            if let Some(report) = writer.report(work) {
                 // The coordinator is gone only when the download is over.
                 let _ = results.send(Input::Whole(report));
             }
@@ -130,10 +126,19 @@ impl Writer {
         }
     }
 
+    /// What is to be said of some work. After a failure nothing more is written: the bytes that
+    /// failed are missing before those that come next.
+    fn report(&mut self, work: Work) -> Option<Report> {
+        self.take(work).unwrap_or_else(|error| {
+            self.is_stopped.store(true, Ordering::Relaxed);
+            Some(Report::Failed(error))
+        })
+    }
+
     fn take(&mut self, work: Work) -> Result<Option<Report>, DiskError> {
         match work {
-            // What it belongs behind may not have been read to its end.
-            Work::Write(..) | Work::Copy { .. } if self.is_stopped() => Ok(None),
+            // What it belongs behind may not have been read, or written, to its end.
+            _ if self.is_stopped() => Ok(None),
             Work::Begin { position, number } => {
                 self.begin(number);
                 self.part.set_len(position)?;
@@ -221,7 +226,7 @@ mod tests {
             Work::Write(Bytes::from_static(b" and more"), None),
         ];
         for work in works {
-            writer.take(work).expect("no failure of the disk");
+            assert!(writer.report(work).is_none());
         }
         assert_eq!(std::fs::read(&path).expect("readable"), b"what is here");
     }

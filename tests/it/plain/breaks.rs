@@ -43,6 +43,17 @@ fn what_a_break_costs() {
     }
 }
 
+/// An error page without a word, taken for the file: the next run asks again.
+#[test]
+fn an_empty_answer_is_not_believed_for_ever() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let empty = Fault::ShortAnswer(0);
+    let server = server(&data, ETAG).on(On::any().nth(1), empty).start();
+    get(&sandbox, &server, &["--sha256", &sha256(&data)]).exits(65);
+    let output = sandbox.run(["--json", "resume", "1", "--reset"]);
+    finished(&sandbox, output, &data);
+}
+
 #[test]
 fn servers_that_will_not_go_on() {
     let data = data();
