@@ -188,6 +188,9 @@ impl Coordinator<'_> {
     pub(super) fn on_sha(&mut self, report: ShaReport) {
         match report {
             ShaReport::Digest(entry, digest) => self.finish_file(entry, Some(digest)),
+            ShaReport::NoDigest(entry) => {
+                self.hashing.finishing.remove(&entry);
+            }
             ShaReport::Failed(error) => self.fail(disk_failure(&error, self.job.id)),
             ShaReport::States(states) => self.checkpoint_states(states),
         }

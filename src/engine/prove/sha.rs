@@ -45,6 +45,8 @@ pub enum ShaReport {
     States(Vec<(EntryId, Vec<u8>)>),
     /// The digest of a file.
     Digest(EntryId, [u8; 32]),
+    /// There is none of a file: an earlier failure to read it was reported.
+    NoDigest(EntryId),
     /// A file could not be read.
     Failed(DiskError),
 }
@@ -152,9 +154,11 @@ impl Hashing {
 
     fn finish(&mut self, entry: EntryId) {
         let sha = self.files.remove(&entry);
-        if let Some(sha) = sha.unwrap_or_else(|| Some(FileSha256::default())) {
-            self.report(ShaReport::Digest(entry, sha.finish()));
-        }
+        let sha = sha.unwrap_or_else(|| Some(FileSha256::default()));
+        self.report(match sha {
+            Some(sha) => ShaReport::Digest(entry, sha.finish()),
+            None => ShaReport::NoDigest(entry),
+        });
     }
 
     fn report(&self, report: ShaReport) {
