@@ -5,14 +5,15 @@
 //! that was written before it survives a power cut, and so does the name of the part (of a file in a tree:
 //! after the sync of the tree).
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::disk::error::DiskError;
-use crate::disk::random_file::RandomFile;
+use crate::disk::inspect::nanoseconds;
+use crate::disk::random_file::{RandomFile, unix_time};
 use crate::disk::tree::Preserved;
 use crate::disk::{install, platform};
 
@@ -34,7 +35,14 @@ struct Shared {
     name_synced: AtomicBool,
     /// A sync failed on this handle.
     sync_failed: AtomicBool,
+    /// When it was last modified by us, in nanoseconds since 1970; [`UNKNOWN`] where nobody can tell.
+    modified: AtomicI64,
+    /// Somebody else has written to it, or is believed to have.
+    is_doubted: AtomicBool,
 }
+
+/// No time of any file.
+const UNKNOWN: i64 = i64::MIN;
 
 impl PartFile {
     /// Makes a new, empty part with the permissions that the user's umask leaves.
@@ -108,10 +116,12 @@ impl PartFile {
     fn new(file: File, path: &Path, name_synced: bool) -> Self {
         Self {
             shared: Arc::new(Shared {
-                file,
                 path: path.into(),
                 name_synced: AtomicBool::new(name_synced),
                 sync_failed: AtomicBool::new(false),
+                modified: AtomicI64::new(modified(&file).unwrap_or(UNKNOWN)),
+                is_doubted: AtomicBool::new(false),
+                file,
             }),
         }
     }
@@ -126,12 +136,54 @@ impl PartFile {
     /// # Errors
     /// When it fails, any prefix of `bytes` may have been written.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), DiskError> {
-        let mut at = offset;
-        for piece in bytes.chunks(MAX_WRITE) {
-            platform::write_all_at(&self.shared.file, piece, at).map_err(self.error("write"))?;
-            at += piece.len() as u64;
+        self.change("write", |file| {
+            let mut at = offset;
+            for piece in bytes.chunks(MAX_WRITE) {
+                platform::write_all_at(file, piece, at)?;
+                at += piece.len() as u64;
+            }
+            Ok(())
+        })
+    }
+
+    /// Changes the file, and looks whether somebody else has since our last change.
+    fn change(
+        &self,
+        op: &'static str,
+        change: impl FnOnce(&File) -> io::Result<()>,
+    ) -> Result<(), DiskError> {
+        let shared = &*self.shared;
+        self.look_for_others();
+        let changed = change(&shared.file);
+        let modified = modified(&shared.file).unwrap_or(UNKNOWN);
+        shared.modified.store(modified, Ordering::Relaxed);
+        changed.map_err(self.error(op))
+    }
+
+    fn look_for_others(&self) {
+        let shared = &*self.shared;
+        let ours = shared.modified.load(Ordering::Relaxed);
+        let now = modified(&shared.file);
+        if ours != UNKNOWN && now.is_some_and(|now| now != ours) {
+            shared.is_doubted.store(true, Ordering::Relaxed);
         }
-        Ok(())
+    }
+
+    /// Whether somebody else has written to it since it was opened, as far as its time of
+    /// modification tells, or it was [distrusted](Self::distrust). Two threads that write at once
+    /// may take each other for somebody else.
+    pub fn is_doubted(&self) -> bool {
+        self.look_for_others();
+        self.shared.is_doubted.load(Ordering::Relaxed)
+    }
+
+    /// Length and modification time in nanoseconds since 1970, by which a later run finds that
+    /// nobody has touched it since; `None` if somebody has by now, or its name stands for something
+    /// else.
+    pub fn fingerprint(&self) -> Option<(u64, i64)> {
+        let is_ours = !self.is_doubted() && !self.is_replaced().ok()?;
+        let metadata = self.metadata().ok().filter(|_| is_ours)?;
+        Some((metadata.len(), time_of(&metadata)?))
     }
 
     /// Fills `buffer` from `offset`.
@@ -169,7 +221,8 @@ impl PartFile {
     /// # Errors
     /// When the length cannot be set.
     pub fn clone_from(&self, from: &RandomFile) -> Result<bool, DiskError> {
-        if platform::clone_file(from.file(), &self.shared.file).is_err() {
+        let clone = |file: &File| platform::clone_file(from.file(), file);
+        if self.change("write", clone).is_err() {
             return Ok(false);
         }
         // The file may have grown, or been cut, since it was opened.
@@ -216,16 +269,18 @@ impl PartFile {
         Ok(platform::has_holes(&self.metadata()?))
     }
 
-    /// Marks it as not what any checkpoint describes: whoever takes it up proves all of it again.
+    /// Marks it as not what any checkpoint describes: whoever takes it up, now or after a crash,
+    /// proves all of it again.
     ///
     /// # Errors
     /// When the time cannot be set.
     pub fn distrust(&self) -> Result<(), DiskError> {
+        self.shared.is_doubted.store(true, Ordering::Relaxed);
         let marked = self.shared.file.set_modified(std::time::UNIX_EPOCH);
         marked.map_err(self.error("mark"))
     }
 
-    fn metadata(&self) -> Result<std::fs::Metadata, DiskError> {
+    fn metadata(&self) -> Result<Metadata, DiskError> {
         self.shared.file.metadata().map_err(self.error("examine"))
     }
 
@@ -242,7 +297,7 @@ impl PartFile {
     /// # Errors
     /// Among others, when the file system has a smaller limit.
     pub fn set_len(&self, len: u64) -> Result<(), DiskError> {
-        self.shared.file.set_len(len).map_err(self.error("resize"))
+        self.change("resize", |file| file.set_len(len))
     }
 
     /// Makes everything written so far durable, the first time with the name of the part.
@@ -302,7 +357,18 @@ impl PartFile {
     }
 }
 
-fn require_regular(metadata: &std::fs::Metadata, path: &Path) -> Result<(), DiskError> {
+/// When a file was last modified, where each write sets the time at once.
+fn modified(file: &File) -> Option<i64> {
+    let metadata = file.metadata().ok();
+    time_of(&metadata.filter(|_| platform::WRITES_SET_TIMES)?)
+}
+
+/// Nanoseconds since 1970.
+fn time_of(metadata: &Metadata) -> Option<i64> {
+    nanoseconds(unix_time(metadata.modified().ok()?))
+}
+
+fn require_regular(metadata: &Metadata, path: &Path) -> Result<(), DiskError> {
     if metadata.is_file() {
         Ok(())
     } else {

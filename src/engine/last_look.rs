@@ -1,7 +1,8 @@
 //! The last look at a part before it gets its final name: is it still what was written, whoever may
 //! have touched it meanwhile?
 //!
-//! Costs nothing as long as nothing is odd. What is odd is proved once more from the disk; what then
+//! Costs nothing as long as nothing is odd: another length, another file of the name, holes, or a
+//! time of modification that is not that of our own last write. What is odd is proved once more from the disk; what then
 //! proves wrong gets no final name, and no checkpoint describes it any more.
 
 use crate::disk::DiskError;
@@ -21,8 +22,8 @@ enum Oddity {
     Replaced,
     /// It has another length.
     Length(u64),
-    /// Less of it is on the disk than was written.
-    Holes,
+    /// Somebody else may have written to it, or less of it is on the disk than was written.
+    Doubts,
 }
 
 impl Coordinator<'_> {
@@ -42,7 +43,7 @@ impl Coordinator<'_> {
                 )),
                 Err(error) => Stop::Failed(disk_failure(&error, self.job.id)),
             },
-            Ok(Some(Oddity::Holes)) => match self.prove_again(&part, signals).await {
+            Ok(Some(Oddity::Doubts)) => match self.prove_again(&part, signals).await {
                 Ok(true) => return,
                 Ok(false) => self.changed("somebody else has changed it"),
                 Err(stop) => stop,
@@ -85,5 +86,6 @@ fn oddity(part: &PartFile, size: u64) -> Result<Option<Oddity>, DiskError> {
     if len != size {
         return Ok(Some(Oddity::Length(len)));
     }
-    Ok(part.has_holes()?.then_some(Oddity::Holes))
+    let has_doubts = part.is_doubted() || part.has_holes()?;
+    Ok(has_doubts.then_some(Oddity::Doubts))
 }

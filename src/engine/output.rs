@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::DiskError;
-use crate::disk::inspect;
 use crate::disk::part::PartFile;
 use crate::disk::place::SafeName;
 use crate::disk::tree::{Tree, TreePath, TreeView};
@@ -77,10 +76,11 @@ impl Output {
         }
     }
 
-    /// Length and modification time, in nanoseconds since 1970, of the file at this path.
+    /// Length and modification time, in nanoseconds since 1970, of the file at this path; `None` if
+    /// somebody else is known to have touched it.
     pub fn fingerprint(&self, path: &str) -> Option<(u64, i64)> {
         let facts = match self {
-            Output::File(part) => return inspect::fingerprint(part.path()),
+            Output::File(part) => return part.fingerprint(),
             Output::Tree(tree) => lock(tree).inspect(&TreePath::parse(path).ok()?),
             Output::View(view) => view.inspect(&TreePath::parse(path).ok()?),
             Output::Undecided | Output::Stdout => return None,

@@ -238,7 +238,7 @@ impl Recovery<'_> {
         if let Some(block) = self.stored_node(&cid)? {
             plan.set_saved(id, RangeSet::new(), row.state.by_leaves());
             self.grow(plan, &block)?;
-        } else if let Some(len) = now.map(|(len, _)| len)
+        } else if let Some(len) = part.as_ref().and_then(|part| part.len().ok())
             && let Some(bytes) = self.leaf(part.as_ref(), &cid, len)
         {
             if plan.must_be_read(&cid) {

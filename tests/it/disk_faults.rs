@@ -4,14 +4,15 @@
 //! What needs a file system of its own is skipped where none may be mounted.
 #![cfg(target_os = "linux")]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::dag::{Dag, Recipe};
+use crate::support::dag::{Dag, Recipe, seeded};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
-use crate::support::scenario::get_json;
+use crate::support::scenario::{get_json, sha256};
 use crate::support::skipped;
 use crate::torture::disk;
 
@@ -271,6 +272,35 @@ fn files_may_not_grow() {
     }
 }
 
+/// A plain file is written from front to back: where a write fails, nothing is put behind it.
+#[test]
+fn what_is_there_of_a_plain_file_is_its_beginning() {
+    let data = seeded(7, 6 << 20);
+    let server = Gateway::empty()
+        .features(Features::PLAIN)
+        .file("/file", data.clone(), Some("\"a\""))
+        .start();
+    let sandbox = Sandbox::new();
+    let sum = sha256(&data);
+    for blocks in [3000, 5001, 7333] {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {blocks}; exec '{}' get {}/file -o file{blocks} --sha256 {sum}",
+            env!("CARGO_BIN_EXE_fetchd"),
+            server.url(),
+        );
+        let output = sandbox.shell(&script).run().exits(74);
+        let part = sandbox.partials().pop().expect("a part");
+        let here = std::fs::read(part).expect("readable");
+        assert!(data.starts_with(&here), "{}", output.transcript());
+        let output = sandbox.run(["resume", &format!("file{blocks}")]).exits(0);
+        assert!(
+            !output.stderr.contains("changed"),
+            "{}",
+            output.transcript()
+        );
+    }
+}
+
 /// A disk that takes its time to sync: what a power cut would take stays one interval and what is
 /// in flight, however fast the network is.
 #[test]
@@ -335,12 +365,22 @@ fn the_directory_is_moved_meanwhile() {
 fn the_part_is_touched_meanwhile() {
     use std::os::unix::fs::symlink;
     type Touch = fn(&Path);
-    let touches: [(&str, Touch); 6] = [
+    let touches: [(&str, Touch); 8] = [
         ("deleted", |part| {
             std::fs::remove_file(part).expect("a part");
         }),
         ("cut", |part| resize(part, 1 << 20)),
         ("emptied", |part| resize(part, 0)),
+        ("overwritten", |part| {
+            let file = std::fs::File::options().write(true).open(part);
+            let mut file = file.expect("a part");
+            file.write_all(b"somebody else's").expect("written");
+        }),
+        ("another file, as long as the whole", |part| {
+            let len = usize::try_from(SIZE).expect("small");
+            std::fs::rename(part, part.with_extension("old")).expect("a part");
+            std::fs::write(part, vec![7; len]).expect("a file");
+        }),
         ("another file", |part| {
             std::fs::rename(part, part.with_extension("old")).expect("a part");
             std::fs::write(part, vec![7; 1 << 20]).expect("a file");

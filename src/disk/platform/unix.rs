@@ -16,6 +16,9 @@ pub(in crate::disk) use dir::{
     Dir, RENAMES_OPEN_DIRS, SYNC_NEEDS_WRITE, exchange, open_up, preserve_file, sync_file,
 };
 
+/// Whether every write sets the file's time of modification before it returns.
+pub(in crate::disk) const WRITES_SET_TIMES: bool = true;
+
 /// Writes all of `bytes` at `offset`.
 pub(in crate::disk) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)

@@ -16,6 +16,9 @@ const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 /// `FILE_SHARE_READ | FILE_SHARE_WRITE`, without `FILE_SHARE_DELETE`.
 const SHARE_READ_WRITE: u32 = 0x1 | 0x2;
 
+/// NTFS may set the time of modification as late as when the file is closed.
+pub(in crate::disk) const WRITES_SET_TIMES: bool = false;
+
 /// Writes all of `bytes` at `offset`.
 pub(in crate::disk) fn write_all_at(
     file: &File,
