@@ -159,9 +159,12 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Begins a checkpoint that another terminal waits for.
+    /// Begins a checkpoint that another terminal waits for. Its wish stands in the record, and is seen
+    /// again and again, until it is acknowledged.
     pub(super) fn checkpoint_for_other(&mut self) {
-        self.checkpointing.is_asked = true;
+        if std::mem::replace(&mut self.checkpointing.is_asked, true) {
+            return;
+        }
         if self.output.is_on_disk() {
             self.checkpoint(Trigger::Manual);
         } else {

@@ -16,7 +16,7 @@ use crate::download::{Action, DownloadId, Failure, Proof};
 use crate::engine::checkpoint::Checkpointing;
 use crate::engine::discover::Search;
 use crate::engine::export::Saving;
-use crate::engine::failure::{chain, how_to_go_on, plan_failure, store_failure, timed_out};
+use crate::engine::failure::{plan_failure, store_failure, timed_out};
 use crate::engine::fetch::{BYTES_IN_FLIGHT, Line};
 use crate::engine::files::Hashing;
 use crate::engine::input::{Input, TaskId};
@@ -385,15 +385,7 @@ impl<'a> Coordinator<'a> {
     }
 
     pub(super) fn store_failed(&mut self, error: StoreError) {
-        if matches!(error, StoreError::LeaseLost { .. }) {
-            self.halt(Stop::LeaseLost);
-        } else {
-            self.fail(Failure {
-                kind: error.exit_kind(),
-                message: chain(&error),
-                hint: Some(how_to_go_on(&self.job)),
-            });
-        }
+        self.halt(Stop::of_store(&error, self.job.id));
     }
 
     /// Stops with an error; the first reason to stop wins.

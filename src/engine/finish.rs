@@ -163,8 +163,14 @@ impl Coordinator<'_> {
             return self.lease_lost();
         }
         // A second signal is impatience: what is not recorded by now is found by hashing the part.
+        let keeps = !matches!(
+            stop,
+            Stop::Asked(Action::Cancel {
+                keep_partial: false
+            })
+        );
         tokio::select! {
-            () = self.wind_down(receiver) => {}
+            () = self.wind_down(receiver, keeps) => {}
             Some(_) = signals.recv() => {}
         }
         match stop {
@@ -223,8 +229,9 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Lets the proving thread finish what it has and makes a last checkpoint.
-    async fn wind_down(&mut self, receiver: &mut UnboundedReceiver<Input>) {
+    /// Lets the proving thread finish what it has and makes a last checkpoint, if any of it is to
+    /// be kept. The disk may take long to sync it.
+    async fn wind_down(&mut self, receiver: &mut UnboundedReceiver<Input>, keeps: bool) {
         for task in self.net.tasks.values_mut() {
             task.abort.abort();
             task.ended = true;
@@ -238,10 +245,13 @@ impl Coordinator<'_> {
             this.net.jobs > 0
                 || this.hashing.is_busy()
                 || this.whole.as_ref().is_some_and(Whole::is_writing)
-                || !this.checkpointing.is_idle()
+                || keeps && !this.checkpointing.is_idle()
         };
         while is_busy(self) {
             self.accept_next(receiver).await;
+        }
+        if !keeps {
+            return;
         }
         self.checkpoint(Trigger::Stop);
         while !self.checkpointing.is_idle() {

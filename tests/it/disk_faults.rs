@@ -330,6 +330,30 @@ fn a_slow_sync_holds_the_network_back() {
     assert!(sandbox.read("file") == dag.data);
 }
 
+/// While one is being synced the wish stands, and more arrives: it is fulfilled once.
+#[test]
+fn a_checkpoint_on_a_slow_disk_is_made_once() {
+    if !disk::is_possible() {
+        return skipped("strace is not here or may not trace");
+    }
+    let sandbox = Sandbox::new();
+    let dag = Recipe::default().build(64 << 20);
+    let gateway = Gateway::of(&dag).start();
+    let (source, log) = (dag.source(), sandbox.root().join("calls"));
+    let get = get_json(&source, gateway.url()).into_iter();
+    let get = get.chain(["--limit-rate", "2M"]);
+    let slow = disk::slow("fdatasync", "400ms", &log);
+    let mut owner = sandbox.fetchd_under(&slow, get).spawn();
+    owner.wait_bytes(1 << 20);
+    sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
+    sandbox.fetchd(["cancel", "1"]).run().exits(0);
+    let output = owner.wait().exits(81);
+    let made = output.events_of("checkpoint").into_iter();
+    let made = made.filter(|event| event["trigger"] == "manual").count();
+    assert!((1..=2).contains(&made), "{}", output.transcript());
+    assert_eq!(sandbox.partials(), Vec::<PathBuf>::new());
+}
+
 #[test]
 fn the_directory_is_removed_meanwhile() {
     let stuck = Stuck::new();
