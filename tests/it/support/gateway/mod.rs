@@ -159,6 +159,20 @@ impl Features {
         raw: true,
         ..Self::NONE
     };
+    /// Whoever serves all blocks, in each of the ways to do it: all ways, by blocks, by CARs.
+    pub const WHOEVER: [Self; 3] = [
+        Self::ALL,
+        Self {
+            car: false,
+            range: false,
+            ..Self::ALL
+        },
+        Self {
+            raw: false,
+            range: false,
+            ..Self::ALL
+        },
+    ];
     /// Blocks and CARs, no plain files.
     pub const TRUSTLESS: Self = Self {
         raw: true,
