@@ -17,7 +17,7 @@ use crate::disk::{host, private};
 use crate::download::RunId;
 use crate::exit::ExitKind;
 use crate::settings::Settings;
-use crate::store::{RunInfo, RunRow, Store};
+use crate::store::{RunInfo, RunRow, Store, StoreError};
 use crate::ui::out::Out;
 use crate::ui::{Reporter, ReporterOptions, Results, Verbosity, json};
 
@@ -86,7 +86,9 @@ impl Context {
     pub fn begin_run(&self) -> Result<Run, CommandError> {
         for _ in 0..MAX_BEGINNINGS {
             let id = self.store.begin_run(this_run()).wait()?;
-            let Some(lock) = LockFile::try_acquire(&self.lock_path(id))? else {
+            let Some(lock) =
+                LockFile::try_acquire(&self.lock_path(id)).map_err(StoreError::Prepare)?
+            else {
                 self.store.end_run(id, Timestamp::now()).wait()?;
                 continue;
             };
@@ -121,7 +123,8 @@ impl Context {
     /// # Errors
     /// Code 78 where a run of another machine lives: locks and shared memory do not reach there.
     pub fn reap(&self) -> Result<(), CommandError> {
-        private::create_private_dir(&self.settings.state_dir.join("runs"))?;
+        private::create_private_dir(&self.settings.state_dir.join("runs"))
+            .map_err(StoreError::Prepare)?;
         let now = Timestamp::now();
         let (mut dead, mut locks) = (Vec::new(), Vec::new());
         for run in self.store.live_runs().wait()? {

@@ -68,6 +68,12 @@ pub fn leads_to_directory(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|there| there.is_dir())
 }
 
+/// Whether a path leads to what is neither a file nor a directory, a pipe for example, be it through
+/// symlinks: to open that may wait for ever.
+pub fn leads_to_special(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
+}
+
 /// A number that changes when a name, size or time in the directory at `path` does; never 0.
 /// `None` if it cannot be gone through.
 pub fn tree_fingerprint(path: &Path) -> Option<i64> {

@@ -91,7 +91,7 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
         /// What failed.
-        source: Box<rusqlite_migration::Error>,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The run does not own the download (any more): it must stop and write nothing.
     #[error("another invocation has taken download {id} over")]
@@ -210,21 +210,27 @@ impl StoreError {
 
     /// As [`StoreError::at`], for the migrations.
     pub(super) fn migration(error: rusqlite_migration::Error, path: &Path) -> Self {
-        match error {
-            rusqlite_migration::Error::RusqliteError { query, err } => {
-                match classify(err, path.to_owned()) {
-                    StoreError::Statement(err) => StoreError::Migration {
-                        path: path.to_owned(),
-                        source: Box::new(rusqlite_migration::Error::RusqliteError { query, err }),
-                    },
-                    other => other,
+        let path = path.to_owned();
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => {
+                match classify(err, path.clone()) {
+                    StoreError::Statement(err) => Box::new(without_sql(err)),
+                    other => return other,
                 }
             }
-            other => StoreError::Migration {
-                path: path.to_owned(),
-                source: Box::new(other),
-            },
+            other => Box::new(other),
+        };
+        StoreError::Migration { path, source }
+    }
+}
+
+/// The text of a statement, which may be pages long, says nothing to a user.
+fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            rusqlite::Error::SqliteFailure(error, Some(msg))
         }
+        other => other,
     }
 }
 
@@ -240,6 +246,7 @@ fn classify(source: rusqlite::Error, path: PathBuf) -> StoreError {
         Sql::SqliteFailure(_, Some(text)) | Sql::SqlInputError { msg: text, .. }
             if text.starts_with("no such ") =>
         {
+            let source = without_sql(source);
             return StoreError::Corrupt { path, source };
         }
         Sql::SqliteFailure(failure, _) => failure.code,

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::disk::host;
+use crate::disk::DiskError;
 use crate::disk::private::{create_private_dir, ensure_private_file};
+use crate::disk::{host, inspect};
 use crate::store::StoreError;
 use crate::store::schema;
 
@@ -45,6 +46,7 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
 /// if it is told that nobody else can change it either, which is so where nothing can be written.
 pub(super) fn open_read_only(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
     let path = dir.join("fetchd.db");
+    check_regular(&path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let plain = Connection::open_with_flags(&path, flags);
     let opened = plain
@@ -156,10 +158,21 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::migration(error, path))
 }
 
+/// SQLite opens whatever has the name, and a pipe would keep it waiting for ever.
+fn check_regular(path: &Path) -> Result<(), StoreError> {
+    match inspect::leads_to_special(path) {
+        true => Err(DiskError::NotRegular {
+            path: path.to_owned(),
+        }
+        .into()),
+        false => Ok(()),
+    }
+}
+
 /// Makes the directory (0700) and the empty file (0600), before SQLite would with other modes.
 fn make_private(dir: &Path, file: &Path) -> Result<(), StoreError> {
     // A directory that is open to others is so by its owner's wish; the files in it are private.
     create_private_dir(dir)?;
     ensure_private_file(file)?;
-    Ok(())
+    check_regular(file)
 }

@@ -88,6 +88,42 @@ fn a_database_that_cannot_be_used_is_said_by_every_command_and_kept() {
     }
 }
 
+/// What has the name of a file of the state, and cannot be one.
+#[test]
+fn what_stands_in_the_way_of_the_state_is_said_at_once() {
+    let in_the_way: [(&str, &[i32]); 3] = [
+        ("rm state/fetchd.db; mkfifo state/fetchd.db", &[74]),
+        ("rm -r state/runs; touch state/runs", &[0, 74]),
+        // Nothing but looking needs no run, and reads the records all the same.
+        ("mkdir -p state/runs/1.lock", &[0, 74]),
+    ];
+    for (script, codes) in in_the_way {
+        let sandbox = Sandbox::new();
+        sandbox.fetchd(["list"]).run().exits(0);
+        sandbox.shell(&format!("cd .. && {script}")).run().exits(0);
+        for command in [&["list"][..], &["history"], &["gateways", "list"]] {
+            let output = sandbox.fetchd(command).run();
+            let code = output.code.unwrap_or(-1);
+            assert!(codes.contains(&code), "{script}: {}", output.transcript());
+        }
+        let get = ["get", CID, "--gateway", "http://127.0.0.1:1"];
+        let output = sandbox.fetchd(get).run().exits(74);
+        assert!(output.stderr.contains("--state-dir"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_schema_that_cannot_be_brought_up_to_date_is_said_in_one_line() {
+    let sandbox = with_database();
+    change(&sandbox, "PRAGMA user_version = 4");
+    let output = sandbox.fetchd(["list"]).run().exits(78);
+    let said = &output.stderr;
+    assert!(said.contains("already exists"), "{said}");
+    assert!(said.contains("--state-dir"), "{said}");
+    assert!(!said.contains("CREATE"), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
+
 /// A table that is gone is found only by who needs it.
 #[test]
 fn a_schema_that_is_not_ours_is_damage() {
