@@ -154,7 +154,7 @@ fn is_worth_listing(row: &GatewayRow) -> bool {
     let was_used = row.requests > 0 && row.last_used.is_some_and(is_recent);
     let is_http = row.url.starts_with("http");
     let is_marked = row.enabled.is_some() || row.retired_since.is_some();
-    is_http && (is_marked || was_used || row.cool_until.is_some_and(|until| until > now))
+    is_http && (is_marked || was_used || row.rests_until(now).is_some())
 }
 
 /// Whether it did what it was asked to the last time. Nothing that nobody has tried is sound.
@@ -165,7 +165,7 @@ fn is_sound(row: &GatewayRow) -> bool {
 
 fn view(row: &GatewayRow, is_enabled: bool) -> GatewayView {
     let enabled = row.enabled.unwrap_or(is_enabled);
-    let cooling = row.cool_until.filter(|&until| until > Timestamp::now());
+    let cooling = row.rests_until(Timestamp::now());
     let host = url::Url::parse(&row.url)
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned));

@@ -317,8 +317,9 @@ impl Network {
 
     /// With the pace that it allows, and the wait that it asked for.
     fn as_limited(&self, mut provider: Provider, row: &GatewayRow) -> Provider {
-        provider.tempo = Tempo::new(row.pace(Timestamp::now()));
-        match row.cool_until {
+        let now = Timestamp::now();
+        provider.tempo = Tempo::new(row.pace(now));
+        match row.rests_until(now) {
             Some(until) => provider.resting_until(until, self.settings.keys.max_wait),
             None => provider,
         }
@@ -447,7 +448,7 @@ fn is_usable(entry: &GatewayEntry, row: Option<&GatewayRow>, notices: &mut Vec<S
 
 /// That a provider asked to be left alone for a while, where that is not over.
 fn waits(row: &GatewayRow) -> Option<String> {
-    let until = row.cool_until.filter(|&until| until > Timestamp::now())?;
+    let until = row.rests_until(Timestamp::now())?;
     let url = &row.url;
     Some(format!("{url} asks not to be asked before {until:.0}"))
 }

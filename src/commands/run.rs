@@ -11,6 +11,7 @@ use crate::commands::transfer::{Ended, Shop, Supplied, Supply, Task, Transfer};
 use crate::download::queue::Held;
 use crate::engine::{Ending, random};
 use crate::exit::ExitKind;
+use crate::store::Clock;
 
 /// How often a run that stays looks whether another process has changed anything.
 const LOOK: Duration = Duration::from_millis(100);
@@ -60,12 +61,16 @@ impl Queue {
         }
     }
 
-    fn now(&self) -> Timestamp {
-        if self.is_watching {
-            Timestamp::now()
+    /// What is due after the beginning waits for the next run, which a clock that is set back
+    /// meanwhile does not put off.
+    fn clock(&self) -> Clock {
+        let now = Timestamp::now();
+        let due_by = if self.is_watching {
+            now
         } else {
-            self.started
-        }
+            self.started.min(now)
+        };
+        Clock { now, due_by }
     }
 
     /// A service that is told to stop has done its work.
@@ -104,12 +109,12 @@ impl Queue {
 impl Supply for Queue {
     async fn next(&mut self, shop: &Shop) -> Result<Option<Supplied>, CommandError> {
         let store = &shop.context.store;
-        let (now, held) = (self.now(), self.held_lanes());
+        let (clock, held) = (self.clock(), self.held_lanes());
         // Only looking needs no lock, and a run that stays looks often.
-        if !store.is_due(now, &held).await? {
+        if !store.is_due(clock, &held).await? {
             return Ok(None);
         }
-        let row = store.claim_next(shop.run, now, &held).await?;
+        let row = store.claim_next(shop.run, clock, &held).await?;
         Ok(row.map(|row| Supplied::Task(Task { row, place: 0 })))
     }
 

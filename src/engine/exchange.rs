@@ -218,9 +218,10 @@ impl Coordinator<'_> {
     /// Whoever asks for a wait is left alone by later downloads too.
     fn remember_wait(&self, index: usize, wait: Duration) {
         let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-        let until = Timestamp::now().checked_add(wait);
+        let now = Timestamp::now();
+        let until = now.checked_add(wait);
         if let (Ok(until), Some(name)) = (until, self.providers[index].limited_as()) {
-            self.in_background(self.store.cool_down(&name, until));
+            self.in_background(self.store.cool_down(&name, until, now));
         }
     }
 

@@ -21,7 +21,6 @@ use crate::gateway::car_file::CarFile;
 use crate::gateway::error::Advice;
 use crate::gateway::plain::Plain;
 use crate::gateway::request::Gateway;
-use crate::gateway::retry_after;
 
 /// Things that a gateway may lack before it is not asked any more.
 const MAX_LACKING: usize = 4096;
@@ -232,8 +231,7 @@ impl Provider {
     #[must_use]
     pub fn resting_until(mut self, until: Timestamp, max_wait: Duration) -> Self {
         let wait = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-        // What lies further ahead was recorded by a clock that has been set back since.
-        if !wait.is_zero() && wait <= retry_after::MAX {
+        if !wait.is_zero() {
             self.rest_as_asked(wait, max_wait, Instant::now());
         }
         self

@@ -82,8 +82,10 @@ pub struct GatewayRow {
     pub latency: Option<f64>,
     /// Average speed, in bytes per second.
     pub throughput: Option<f64>,
-    /// Not to be asked before this.
+    /// Not to be asked before this; [`GatewayRow::rests_until`] says whether that counts.
     pub cool_until: Option<Timestamp>,
+    /// When that was recorded.
+    pub cooled_at: Option<Timestamp>,
     /// Since when it serves programs no more.
     pub retired_since: Option<Timestamp>,
     /// Why it is retired.
@@ -110,7 +112,8 @@ pub struct Learnt {
 impl Learnt {
     /// Whether it is still believed; see [`NO_LASTS`].
     fn is_believed(&self, now: Timestamp) -> bool {
-        self.is_yes || now.duration_since(self.at) < NO_LASTS
+        // What a clock wrote that has been set back since would be believed for too long.
+        self.is_yes || (SignedDuration::ZERO..NO_LASTS).contains(&now.duration_since(self.at))
     }
 
     fn word(&self) -> String {
@@ -130,6 +133,14 @@ impl GatewayRow {
         Capabilities::decode(&words.join(" "))
     }
 
+    /// Until when it is not to be asked, if it rests at `now`. What was recorded by a clock that has
+    /// been set back since counts for nothing: it would keep the gateway resting until that time
+    /// comes round again.
+    pub fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let counts = self.cooled_at.is_some_and(|since| since <= now);
+        self.cool_until.filter(|&until| counts && until > now)
+    }
+
     /// A gateway of which nothing is known yet.
     pub fn fresh(url: &str, origin: Origin) -> Self {
         Self {
@@ -145,6 +156,7 @@ impl GatewayRow {
             latency: None,
             throughput: None,
             cool_until: None,
+            cooled_at: None,
             retired_since: None,
             retired_reason: None,
             last_error: None,
@@ -277,13 +289,13 @@ impl Store {
         })
     }
 
-    /// Records that a gateway is not to be asked before `until`.
-    pub fn cool_down(&self, url: &str, until: Timestamp) -> Reply<()> {
+    /// Records at `now` that a gateway is not to be asked before `until`.
+    pub fn cool_down(&self, url: &str, until: Timestamp, now: Timestamp) -> Reply<()> {
         let url = url.to_owned();
         self.write(Durability::Process, move |tx| {
             upsert(tx, &url, Origin::Discovered)?;
-            let statement = "UPDATE gateways SET cool_until = ?2 WHERE url = ?1";
-            sql::execute(tx, statement, (url, micros(until)))?;
+            let statement = "UPDATE gateways SET cool_until = ?2, cooled_at = ?3 WHERE url = ?1";
+            sql::execute(tx, statement, (url, micros(until), micros(now)))?;
             Ok(())
         })
     }
@@ -434,6 +446,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<GatewayRow> {
         latency: row.get("latency")?,
         throughput: row.get("throughput")?,
         cool_until: sql::optional_time(row, "cool_until")?,
+        cooled_at: sql::optional_time(row, "cooled_at")?,
         retired_since: sql::optional_time(row, "retired_since")?,
         retired_reason: row.get("retired_reason")?,
         last_error: row.get("last_error")?,

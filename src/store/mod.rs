@@ -51,7 +51,7 @@ pub use ipns::IpnsRow;
 pub use lease::{Claim, Ending, Finish};
 pub use listing::{Filter, Sort, Which};
 pub use nodes::{Kept, Wrapping};
-pub use queue::{QueueWish, Queued};
+pub use queue::{Clock, QueueWish, Queued};
 pub use runs::{Interrupted, RunInfo, RunRow};
 pub use thread::{Reply, Store};
 pub use traffic::Traffic;

@@ -35,6 +35,24 @@ pub struct QueueWish {
     pub now: Timestamp,
 }
 
+/// The time, as it is asked what is due.
+///
+/// A wait counts only if the time when it was written is not in the future: a clock that has been
+/// set back since would let it last until that time comes round again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// The time now.
+    pub now: Timestamp,
+    /// What waits until then, or less, is due.
+    pub due_by: Timestamp,
+}
+
+impl From<Timestamp> for Clock {
+    fn from(now: Timestamp) -> Self {
+        Self { now, due_by: now }
+    }
+}
+
 /// No lanes, as the statements below take them.
 const NO_LANES: &str = "[]";
 
@@ -70,6 +88,22 @@ const FIRST_WAITING: &str = "SELECT next_attempt_at AS due
       AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
     ORDER BY next_attempt_at LIMIT 1";
 
+/// Whether something waits that a clock ahead of `?1` told to, of the lanes that are not in `?2`.
+/// What waits was last written when its wait began.
+const ANY_VOID: &str = "SELECT 1 FROM main.downloads AS entry INDEXED BY downloads_waiting_since
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL
+      AND updated_at > ?1
+      AND coalesce(queue_lane, '') NOT IN (SELECT value FROM json_each(?2))
+      AND EXISTS (SELECT 1 FROM mine WHERE mine.id = entry.id)
+    LIMIT 1";
+
+/// Ends all those waits.
+const END_VOID: &str = "UPDATE main.downloads INDEXED BY downloads_waiting_since
+    SET next_attempt_at = NULL
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL
+      AND updated_at > ?1
+      AND EXISTS (SELECT 1 FROM mine WHERE mine.id = main.downloads.id)";
+
 /// What has waited until `?1` is due from now on, so that it is not looked at again and again.
 const END_WAITS: &str = "UPDATE main.downloads INDEXED BY downloads_waiting
     SET next_attempt_at = NULL
@@ -94,30 +128,34 @@ impl Store {
         self.write(Durability::Power, move |tx| queue_again(tx, id, &wish))
     }
 
-    /// Makes `run` the owner of the next entry that is due at `now`, by priority, then age. Those
-    /// of the lanes in `held` are passed over.
+    /// Makes `run` the owner of the next entry that is due, by priority, then age. Those of the
+    /// lanes in `held` are passed over.
     pub fn claim_next(
         &self,
         run: RunId,
-        now: Timestamp,
+        clock: impl Into<Clock>,
         held: &[String],
     ) -> Reply<Option<DownloadRow>> {
-        let held = json_list(held);
+        let (clock, held) = (clock.into(), json_list(held));
         self.write(Durability::Process, move |tx| {
-            sql::execute(tx, END_WAITS, [micros(now)])?;
+            sql::execute(tx, END_WAITS, [micros(clock.due_by)])?;
+            sql::execute(tx, END_VOID, [micros(clock.now)])?;
             let Some(id) = first_ready(tx, &held)? else {
                 return Ok(None);
             };
-            lease::write_claim(tx, id, run, Status::InProgress, now)?;
+            lease::write_claim(tx, id, run, Status::InProgress, clock.now)?;
             Ok(downloads::by_id(tx, id)?)
         })
     }
 
-    /// Whether an entry is due at `now`. Those of the lanes in `held` are passed over. Only reads,
-    /// and cheaply, however many wait.
-    pub fn is_due(&self, now: Timestamp, held: &[String]) -> Reply<bool> {
-        let held = json_list(held);
-        self.read(move |tx| Ok(first_due(tx, now, &held)?.is_some_and(|due| due <= now)))
+    /// Whether an entry is due. Those of the lanes in `held` are passed over. Only reads, and
+    /// cheaply, however many wait.
+    pub fn is_due(&self, clock: impl Into<Clock>, held: &[String]) -> Reply<bool> {
+        let (clock, held) = (clock.into(), json_list(held));
+        self.read(move |tx| {
+            let due = first_due(tx, clock, &held)?;
+            Ok(due.is_some_and(|due| due <= clock.due_by))
+        })
     }
 
     /// How many entries are due at `now`, those of the lanes in `held` alone.
@@ -139,7 +177,7 @@ impl Store {
     /// none. Those of the lanes in `held` are passed over.
     pub fn next_due(&self, now: Timestamp, held: &[String]) -> Reply<Option<Timestamp>> {
         let held = json_list(held);
-        self.read(move |tx| Ok(first_due(tx, now, &held)?))
+        self.read(move |tx| Ok(first_due(tx, now.into(), &held)?))
     }
 
     /// Pins what the name of an owned download led to.
@@ -177,9 +215,10 @@ fn first_ready(tx: &Connection, held: &str) -> rusqlite::Result<Option<DownloadI
 }
 
 /// As [`Store::next_due`].
-fn first_due(tx: &Connection, now: Timestamp, held: &str) -> rusqlite::Result<Option<Timestamp>> {
-    if first_ready(tx, held)?.is_some() {
-        return Ok(Some(now));
+fn first_due(tx: &Connection, clock: Clock, held: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let any_void = || sql::first(tx, ANY_VOID, (micros(clock.now), held), |_| Ok(()));
+    if first_ready(tx, held)?.is_some() || any_void()?.is_some() {
+        return Ok(Some(clock.due_by));
     }
     sql::first(tx, FIRST_WAITING, [held], |row| sql::time(row, "due"))
 }

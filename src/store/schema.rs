@@ -17,13 +17,13 @@ use rusqlite_migration::{M, Migrations};
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
 /// How many migrations there are: the schema version that this program writes.
-pub(super) const LATEST: i64 = 6;
+pub(super) const LATEST: i64 = 7;
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
     let sixth = M::up_with_hook("", |tx| Ok(add_elapsed(tx)?));
     let plain = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
-    Migrations::from_iter(plain.map(M::up).into_iter().chain([sixth]))
+    Migrations::from_iter(plain.map(M::up).into_iter().chain([sixth, M::up(SEVENTH)]))
 }
 
 /// How long all runs of a download took together, in microseconds. Some databases of the fifth
@@ -301,6 +301,16 @@ CREATE TABLE catalogs (
     text         TEXT NOT NULL,
     PRIMARY KEY (source, pin)
 ) STRICT;
+";
+
+const SEVENTH: &str = "
+-- When the time of cool_until was written: by a clock that was ahead it counts for nothing, and so
+-- does what was written without.
+ALTER TABLE gateways ADD COLUMN cooled_at INTEGER;
+
+-- What waits for its time, by the time when it was told to.
+CREATE INDEX downloads_waiting_since ON downloads(updated_at)
+    WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL;
 ";
 
 #[cfg(test)]

@@ -126,6 +126,15 @@ fn a_long_wait_is_known_to_the_next_invocation() {
         assert!(asked > before);
         get("two");
         assert_eq!(busy.requests().len(), asked, "{}", busy.story());
+        // As if the clock had been set back by an hour since.
+        let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+        let hour = 3_600_000_000_i64;
+        let later = "UPDATE gateways SET cool_until = cool_until + ?1, cooled_at = cooled_at + ?1";
+        database
+            .execute(later, [hour])
+            .expect("a writable database");
+        get("three");
+        assert!(busy.requests().len() > asked, "{}", busy.story());
     }
 }
 

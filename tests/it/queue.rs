@@ -161,6 +161,35 @@ fn one_failure_never_stops_the_others_and_says_when_it_is_tried_again() {
     assert_eq!(ids(&output, "finished"), [2]);
 }
 
+/// What a clock told to wait that has been set back since would wait until that time comes round
+/// again.
+#[cfg(unix)]
+#[test]
+fn a_clock_that_is_set_back_holds_nothing_up() {
+    let dag = Dag::single(b"fails at first");
+    for command in [&["--json", "run"][..], &["--json", "run", "--watch"]] {
+        let gateway = Gateway::of(&dag).on(On::any(), Fault::status(503)).start();
+        let sandbox = Sandbox::new();
+        sandbox.config("max_retries = 0");
+        enqueue(&sandbox, &dag.source(), "x", gateway.url(), &[]);
+        sandbox.run(["run"]).exits(75);
+        let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+        let later = "UPDATE downloads SET next_attempt_at = next_attempt_at + ?1,
+                                          updated_at = updated_at + ?1";
+        database
+            .execute(later, [3_600_000_000_i64])
+            .expect("a writable database");
+        gateway.heal();
+        let mut run = sandbox.fetchd(command).spawn();
+        run.wait_event(|event| event["type"] == "finished");
+        if command.contains(&"--watch") {
+            run.signal("TERM");
+        }
+        run.wait().exits(0);
+        assert_eq!(sandbox.read("x"), dag.data);
+    }
+}
+
 #[test]
 fn the_waits_grow_with_each_try_that_fails() {
     let gateway = Gateway::empty().on(On::any(), Fault::status(500)).start();

@@ -96,9 +96,8 @@ fn askable(context: &Context) -> Result<Vec<GatewayEntry>, CommandError> {
     }
     entries.retain(|entry| {
         let row = rows.iter().find(|row| row.url == entry.url);
-        let may_be_asked = row.is_none_or(|row| {
-            row.retired_since.is_none() && row.cool_until.is_none_or(|until| until <= now)
-        });
+        let may_be_asked =
+            row.is_none_or(|row| row.retired_since.is_none() && row.rests_until(now).is_none());
         let enabled = row.and_then(|row| row.enabled).unwrap_or(entry.enabled);
         let is_http = entry.url.starts_with("http");
         enabled && may_be_asked && is_http
@@ -199,7 +198,7 @@ fn refused(
         .retry_after()
         .and_then(|wait| now.checked_add(wait).ok());
     if let Some(until) = until {
-        store.cool_down(url, until).wait()?;
+        store.cool_down(url, until, now).wait()?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Store {
     pub fn end_cool_down(&self, url: &str) -> Reply<bool> {
         let url = url.to_owned();
         self.write(Durability::Process, move |tx| {
-            let statement = "UPDATE gateways SET cool_until = NULL
+            let statement = "UPDATE gateways SET cool_until = NULL, cooled_at = NULL
                              WHERE url = ?1 AND cool_until IS NOT NULL";
             Ok(sql::execute(tx, statement, [url])? == 1)
         })

@@ -3,7 +3,7 @@
 use super::{Sandbox, at, ending, new_download};
 use crate::download::{DownloadId, Failure, Status};
 use crate::exit::ExitKind;
-use crate::store::{Ending, NewDownload, QueueWish, Queued, StoreError};
+use crate::store::{Clock, Ending, NewDownload, QueueWish, Queued, StoreError};
 
 fn entry(path: &str, lane: &str, priority: i64) -> NewDownload {
     NewDownload {
@@ -106,12 +106,35 @@ fn the_most_urgent_of_all_lanes_that_are_not_held_comes_next() {
     let without = without.wait().expect("create");
     assert_eq!(next(1, &["c"]), Some(b));
     store.end(b, run, again(50, 1)).wait().expect("end");
-    assert_eq!(next(1, &["a", "c", "none of that name"]), Some(d));
+    assert_eq!(next(20, &["a", "c", "none of that name"]), Some(d));
     assert_eq!(next(50, &["a", "c"]), Some(b), "its time has come");
     assert_eq!(next(50, &["a", "c"]), Some(without));
     assert_eq!(next(50, &["a", "c"]), None);
     assert_eq!(next(50, &[]), Some(c));
     assert_eq!(next(50, &["c"]), Some(a));
+}
+
+/// It would wait until that time comes round again.
+#[test]
+fn a_wait_that_was_written_in_the_future_is_none() {
+    let sandbox = Sandbox::new();
+    let (store, run) = (&sandbox.store, sandbox.run());
+    let id = sandbox.enqueued(entry("a", "x", 0));
+    store.claim_next(run, at(19), &[]).wait().expect("claim");
+    store.end(id, run, again(25, 1)).wait().expect("end");
+    let is_due = |clock: Clock, held: &[String]| store.is_due(clock, held).wait().expect("due");
+    assert!(!is_due(at(20).into(), &[]), "written at this very time");
+    assert!(is_due(at(19).into(), &[]));
+    assert!(!is_due(at(19).into(), &["x".to_owned()]));
+    assert_eq!(
+        store.next_due(at(19), &[]).wait().expect("due"),
+        Some(at(19))
+    );
+    // Who began earlier takes only what was due then.
+    let (now, due_by) = (at(24), at(2));
+    assert!(!is_due(Clock { now, due_by }, &[]));
+    let taken = store.claim_next(run, at(19), &[]).wait().expect("claim");
+    assert_eq!(taken.map(|row| row.id), Some(id));
 }
 
 #[test]

@@ -150,7 +150,10 @@ fn gateways_keep_their_health_and_the_word_of_the_user() {
 
     let found = "https://found.example";
     store.retire(found, at(5), "gone").wait().expect("retire");
-    store.cool_down(url, at(6)).wait().expect("cool down");
+    store
+        .cool_down(url, at(6), at(5))
+        .wait()
+        .expect("cool down");
     store
         .upsert_gateway("https://mine.example", Origin::User)
         .wait()
@@ -208,8 +211,14 @@ fn a_gateway_that_refused_is_asked_slowly_for_a_while() {
         .expect("free");
     assert_eq!(row().pace, None);
 
-    store.cool_down(url, at(9)).wait().expect("cool down");
-    assert_eq!(row().cool_until, Some(at(9)));
+    store
+        .cool_down(url, at(9), at(7))
+        .wait()
+        .expect("cool down");
+    let rests = |now| row().rests_until(at(now));
+    assert_eq!([rests(7), rests(8)], [Some(at(9)); 2]);
+    assert_eq!(rests(9), None, "it is over");
+    assert_eq!(rests(6), None, "recorded by a clock that was ahead");
     let end = || store.end_cool_down(url).wait().expect("end");
     assert!(end() && !end());
     assert_eq!(row().cool_until, None);
@@ -244,6 +253,7 @@ fn a_gateway_that_could_not_is_tried_again_after_a_while() {
     // Asked again, and refused again.
     say("raw=yes car=no", late);
     assert_eq!(known(late + NO_LASTS / 2), "raw=yes car=no");
+    assert_eq!(known(at(0)), "raw=yes", "learnt by a clock that was ahead");
     say("raw=yes car=yes", late);
     assert_eq!(known(late + NO_LASTS * 9), "raw=yes car=yes");
     assert_eq!(
