@@ -7,7 +7,7 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::select;
 use crate::commands::transfer::Transfer;
-use crate::download::{DownloadId, RunId, Status};
+use crate::download::{DownloadId, RunId, Status, quoted, quoted_path};
 use crate::exit::ExitKind;
 use crate::store::{Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
 
@@ -210,14 +210,15 @@ async fn claim(context: &Context, run: RunId, id: DownloadId) -> Result<Download
         )),
         Claim::Owned { run } => {
             let owner = store.live_run(run).await?;
-            Err(Refused::Other(busy(id, owner.as_ref())))
+            let row = store.download(id).await?;
+            Err(Refused::Other(busy(id, row.as_ref(), owner.as_ref())))
         }
-        Claim::Elsewhere { .. } => Err(Refused::Other(busy(id, None))),
+        Claim::Elsewhere { .. } => Err(Refused::Other(busy(id, None, None))),
     }
 }
 
 /// Another process has it: who, where, since when.
-fn busy(id: DownloadId, owner: Option<&RunRow>) -> CommandError {
+fn busy(id: DownloadId, row: Option<&DownloadRow>, owner: Option<&RunRow>) -> CommandError {
     let who = owner.map_or_else(
         || "another process".to_owned(),
         |run| {
@@ -226,14 +227,26 @@ fn busy(id: DownloadId, owner: Option<&RunRow>) -> CommandError {
             format!("process {pid}{host}, since {since:.0},")
         },
     );
-    CommandError::new(
-        ExitKind::Retry,
-        format!("{who} is working on download {id}"),
-    )
-    .hint(format!(
-        "look on with: fetchd watch {id}, or wait for it with: fetchd get --wait"
-    ))
-    .about(id)
+    let look_on = format!("look on with: fetchd watch {id}");
+    let hint = match row.and_then(waiting) {
+        Some(command) => format!("{look_on}, or wait for it with: {command}"),
+        None => look_on,
+    };
+    let message = format!("{who} is working on download {id}");
+    CommandError::new(ExitKind::Retry, message)
+        .hint(hint)
+        .about(id)
+}
+
+/// The command that waits for a download of another process. There is none for a standard output,
+/// which belongs to that process.
+fn waiting(row: &DownloadRow) -> Option<String> {
+    let place = quoted_path(row.path.as_deref()?);
+    let mut command = format!("fetchd get --wait {} -o {place}", quoted(&row.source));
+    if row.kind == "car" {
+        command += " --car";
+    }
+    Some(command + &Recorded::from_json(&row.options_json).typed_of_what())
 }
 
 /// The run that works on what is wanted, if one does: the download, and who it is.

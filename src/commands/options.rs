@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::values::Limit;
 use crate::commands::error::CommandError;
 use crate::content::hash::HashPolicy;
+use crate::download::quoted;
 use crate::engine;
 use crate::exit::ExitKind;
 use crate::gateway::backoff::Backoff;
@@ -71,6 +72,20 @@ impl Recorded {
         self.include == other.include
             && self.exclude == other.exclude
             && self.preserve == other.preserve
+    }
+
+    /// The flags that say what is wanted, as they are typed after the source; without those that say
+    /// how it is fetched.
+    pub fn typed_of_what(&self) -> String {
+        let globs = |flag, globs: &[String]| -> String {
+            let typed = globs.iter().map(|glob| format!(" {flag} {}", quoted(glob)));
+            typed.collect()
+        };
+        let set = |flag, is_set| if is_set { flag } else { "" };
+        globs("--include", &self.include)
+            + &globs("--exclude", &self.exclude)
+            + set(" --preserve", self.preserve)
+            + set(" --allow-unverified", self.allow_unverified)
     }
 
     /// Whom it asks: entries of the queue with the same lane can reach somebody, or not, together.

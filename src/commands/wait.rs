@@ -8,7 +8,7 @@ use crate::commands::error::CommandError;
 use crate::commands::transfer::Transfer;
 use crate::download::{DownloadId, Status, quoted};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, NewDownload, RunRow};
+use crate::store::{DownloadRow, NewDownload};
 
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -17,7 +17,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// place, which is said; if not, it can be taken up.
 ///
 /// # Errors
-/// The other process ended it for good, with that error; it was cancelled; or a signal came.
+/// The other process ended it for good, with that error; a person paused or cancelled it; or a
+/// signal came.
 pub fn for_other(
     context: &Context,
     transfer: &mut Transfer<'_>,
@@ -33,25 +34,17 @@ pub fn for_other(
     ));
     loop {
         let row = claim::reread(context, id)?;
-        if row.owner.is_some_and(|run| run != owner.id) {
+        match row.owner {
+            None => return ended(transfer, &row),
             // Somebody else has taken it over, who may die in turn.
-            return for_other(context, transfer, new);
-        }
-        if row.owner.is_none() || is_dead(context, &row, &owner)? {
-            return ended(transfer, &row);
+            Some(run) if run != owner.id => return for_other(context, transfer, new),
+            // Gone without a word. Its work is taken from it, now or when it is no news any more.
+            Some(_) if !context.is_alive(&owner) => context.reap()?,
+            Some(_) => {}
         }
         // The timer belongs to the runtime that waits.
         transfer.wait_for(async { tokio::time::sleep(LOOK).await })?;
     }
-}
-
-/// Whether its owner is gone without a word: its work is taken from it then.
-fn is_dead(context: &Context, row: &DownloadRow, owner: &RunRow) -> Result<bool, CommandError> {
-    let is_dead = row.owner == Some(owner.id) && !context.is_alive(owner);
-    if is_dead {
-        context.reap()?;
-    }
-    Ok(is_dead)
 }
 
 fn ended(
@@ -73,6 +66,12 @@ fn ended(
             "fetch it anew with: fetchd get {}",
             quoted(&row.source)
         ))),
+        // What a person wants to rest is not taken up behind their back.
+        _ if row.paused_by_person() => Err(CommandError::new(
+            ExitKind::Stopped,
+            format!("download {id} was paused while it was waited for"),
+        )
+        .about(id)),
         _ => Ok(None),
     }
 }

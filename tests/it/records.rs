@@ -108,6 +108,7 @@ fn what_another_process_works_on_can_be_gone_on_with() {
     let args = get_json(&source, gateway.url());
     let owner = sandbox.fetchd(args).spawn();
     gateway.held();
+    let mut waits = Vec::new();
     for again in [&args[..], &["--json", "resume", "1"]] {
         let output = sandbox.fetchd(again).run().exits(75);
         let failed = &output.events_of("failed")[0];
@@ -116,9 +117,21 @@ fn what_another_process_works_on_can_be_gone_on_with() {
             (&1.into(), &true.into()),
             "{again:?}"
         );
+        // What is advised can be typed.
+        let hint = failed["hint"].as_str().unwrap_or_default();
+        let (_, command) = hint.split_once("wait for it with: fetchd ").expect(hint);
+        let path = sandbox.target("file");
+        let waiting = ["get", "--wait", &source, "-o", path.to_str().expect("text")];
+        assert_eq!(command, waiting.join(" "));
+        waits.push(sandbox.shell(&format!("exec {} {command}", env!("CARGO_BIN_EXE_fetchd"))));
     }
+    let mut waits: Vec<_> = waits.into_iter().map(|command| command.spawn()).collect();
+    waits.iter_mut().for_each(|one| one.wait_stderr("waiting"));
     gateway.heal();
     owner.wait().exits(0);
+    for one in waits {
+        one.wait().exits(0);
+    }
 }
 
 /// Standard output is not resumed in passing, and never shared.

@@ -153,23 +153,22 @@ fn who_has_it_already_is_named() {
     assert!(output.stderr.contains("--wait"), "{}", output.stderr);
 }
 
+/// A `get` of what another process fetches, which waits for that.
+#[track_caller]
+fn waiting(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway) -> Running {
+    let source = dag.source();
+    let args = get_args(&source, gateway.url());
+    let mut second = sandbox.fetchd(args.iter().chain(&["--wait"])).spawn();
+    second.wait_stderr("waiting for process");
+    second
+}
+
 #[test]
 fn a_second_get_waits_for_the_first() {
     let (sandbox, dag) = (patient(), dag(0));
     let gateway = holding(&dag);
     let owner = fetching(&sandbox, &dag, &gateway, "file");
-    let source = dag.source();
-    let args = [
-        "get",
-        "--wait",
-        &source,
-        "-o",
-        "file",
-        "--gateway",
-        gateway.url(),
-    ];
-    let mut second = sandbox.fetchd(args).spawn();
-    second.wait_stderr("waiting for process");
+    let second = waiting(&sandbox, &dag, &gateway);
     go(&gateway);
     owner.wait().exits(0);
     let output = second.wait().exits(0);
@@ -184,23 +183,56 @@ fn a_second_get_takes_over_from_one_that_dies_or_stops() {
         let (sandbox, dag) = (patient(), dag(0));
         let gateway = holding(&dag);
         let owner = fetching(&sandbox, &dag, &gateway, "file");
-        let source = dag.source();
-        let args = [
-            "get",
-            "--wait",
-            &source,
-            "-o",
-            "file",
-            "--gateway",
-            gateway.url(),
-        ];
-        let mut second = sandbox.fetchd(args).spawn();
-        second.wait_stderr("waiting for process");
+        let second = waiting(&sandbox, &dag, &gateway);
         owner.signal(end);
         owner.wait();
         go(&gateway);
         second.wait().exits(0);
         assert!(sandbox.read("file") == dag.data, "{end}");
+    }
+}
+
+/// A process that began a moment ago may not have its lock yet, so that nobody takes its work.
+#[test]
+fn one_that_dies_as_soon_as_it_has_begun_is_waited_for_once() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    let second = waiting(&sandbox, &dag, &gateway);
+    let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+    let begin = "UPDATE runs SET started_at = (unixepoch() + 1) * 1000000";
+    database.execute(begin, []).expect("a writable database");
+    // Nobody has asked how it ended, so it keeps its id.
+    owner.signal("KILL");
+    go(&gateway);
+    let output = second.wait().exits(0);
+    assert_eq!(
+        output.stderr.matches("waiting").count(),
+        1,
+        "{}",
+        output.stderr
+    );
+    assert!(sandbox.read("file") == dag.data);
+}
+
+#[test]
+fn what_a_person_stops_is_not_taken_over_by_a_second_get() {
+    for (command, hint) in [("pause", "fetchd resume 1"), ("cancel", "fetchd get")] {
+        let (sandbox, dag) = (patient(), dag(0));
+        let gateway = holding(&dag);
+        let owner = fetching(&sandbox, &dag, &gateway, "file");
+        let second = waiting(&sandbox, &dag, &gateway);
+        sandbox.fetchd([command, "1"]).run().exits(0);
+        owner.wait().exits(81);
+        let output = second.wait().exits(81);
+        assert!(output.stderr.contains(hint), "{}", output.stderr);
+        let shown = sandbox.run(["--json", "show", "1"]).exits(0).document();
+        let status = if command == "pause" {
+            "paused"
+        } else {
+            "cancelled"
+        };
+        assert_eq!(shown["download"]["status"], status);
     }
 }
 
