@@ -22,6 +22,8 @@ pub struct CommandError {
     pub hint: Option<String>,
     /// The download that it is about, where `resume` may go on with it.
     pub download: Option<DownloadId>,
+    /// The word of the command line that it is about, where the others may be right.
+    pub argument: Option<String>,
 }
 
 impl CommandError {
@@ -32,6 +34,7 @@ impl CommandError {
             message: message.into(),
             hint: None,
             download: None,
+            argument: None,
         }
     }
 
@@ -195,6 +198,7 @@ impl From<Failure> for CommandError {
             message: failure.message,
             hint: failure.hint,
             download: None,
+            argument: None,
         }
     }
 }

@@ -182,10 +182,44 @@ impl Network {
     /// # Errors
     /// As [`Network::providers`].
     pub async fn ready(&self, recorded: &Recorded) -> Result<Providers, CommandError> {
+        self.aside(recorded, Self::providers).await
+    }
+
+    /// Makes the gateways and mirrors ready that are named here, and no others, as [`Network::ready`]
+    /// does: whether they can be used at all.
+    ///
+    /// # Errors
+    /// As [`Network::providers`].
+    pub async fn check(&self, named: &Recorded) -> Result<(), CommandError> {
+        self.aside(named, Self::check_named).await
+    }
+
+    fn check_named(&self, named: &Recorded) -> Result<(), CommandError> {
+        // Without names those of the configuration would be meant.
+        if !named.gateways.is_empty() {
+            for entry in self.settings.providers(&named.gateways)? {
+                if !is_gone(&entry, &mut Vec::new()) {
+                    self.provider(&entry, None, named)?;
+                }
+            }
+        }
+        for mirror in &named.mirrors {
+            if file_path(mirror).is_none() {
+                self.plain(mirror, named)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn aside<T: Send + 'static>(
+        &self,
+        recorded: &Recorded,
+        work: fn(&Self, &Recorded) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         let (network, recorded) = (self.clone(), recorded.clone());
-        let (answer, ready) = oneshot::channel();
-        std::thread::spawn(move || answer.send(network.providers(&recorded)));
-        ready.await.unwrap_or_else(|_| {
+        let (answer, done) = oneshot::channel();
+        std::thread::spawn(move || answer.send(work(&network, &recorded)));
+        done.await.unwrap_or_else(|_| {
             Err(CommandError::new(
                 ExitKind::Internal,
                 "the providers could not be made ready",

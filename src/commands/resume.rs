@@ -1,5 +1,7 @@
 //! `resume`: goes on with what is not finished.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::cli::Resume;
@@ -8,55 +10,87 @@ use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::{Shop, Supplied, Supply, Task, Transfer};
 use crate::commands::{claim, providers, select};
-use crate::download::{Status, quoted};
+use crate::download::{DownloadId, Status, quoted};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Filter, Sort, Which};
 
 /// Goes on with the downloads that were named, or with all that no person paused.
 pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> {
     providers::check_mirrors(&resume.mirror)?;
-    let rows = if resume.all {
-        interrupted(&context, resume.reset)?
-    } else {
-        resume
-            .ids
-            .iter()
-            .map(|id| select::one(&context, id))
-            .collect::<Result<Vec<_>, _>>()?
-    };
-    for row in &rows {
-        check(&context, row, resume, rows.len())?;
-    }
+    let tasks = tasks(&context, resume)?;
     let mut transfer = Transfer::begin(&context, None)?;
+    // Recorded in the place of those that were right, a mistake of typing would last.
+    if let Err(error) = check_providers(&mut transfer, resume) {
+        transfer.close();
+        return Err(error);
+    }
     let jobs = resume.jobs.unwrap_or(context.settings.keys.jobs);
-    let mut chosen = Chosen {
-        resume,
-        rows: rows.into_iter().enumerate(),
-    };
+    let tasks = tasks.into_iter();
+    let mut chosen = Chosen { resume, tasks };
     let drained = transfer.drain(usize::try_from(jobs).unwrap_or(1), &mut chosen);
-    for (_, row) in chosen.rows {
+    for Task { row, .. } in chosen.tasks {
         transfer.is_over(&row.source, Some(row.id));
     }
     Ok(transfer.end_after(drained))
 }
 
+/// What to go on with, in the order asked for: each download once, however often it was named.
+fn tasks(context: &Context, resume: &Resume) -> Result<Vec<Task>, CommandError> {
+    let rows = if resume.all {
+        interrupted(context, resume.reset)?
+    } else {
+        let named = resume.ids.iter().map(|id| select::one(context, id));
+        named.collect::<Result<Vec<_>, _>>()?
+    };
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut first: HashMap<DownloadId, usize> = HashMap::new();
+    for (place, row) in rows.into_iter().enumerate() {
+        let nth = *first.entry(row.id).or_insert(tasks.len());
+        match tasks.get_mut(nth) {
+            Some(task) => task.places.push(place),
+            None => tasks.push(Task {
+                row,
+                places: vec![place],
+            }),
+        }
+    }
+    for Task { row, places } in &tasks {
+        let checked = check(context, row, resume, tasks.len());
+        let named = places.first().and_then(|&place| resume.ids.get(place));
+        checked.map_err(|error| CommandError {
+            argument: named.cloned(),
+            ..error
+        })?;
+    }
+    Ok(tasks)
+}
+
+/// Makes the providers ready that the user has just named.
+fn check_providers(transfer: &mut Transfer<'_>, resume: &Resume) -> Result<(), CommandError> {
+    transfer.check_providers(&Recorded {
+        gateways: providers::recordable(&resume.gateway),
+        mirrors: providers::recordable(&resume.mirror),
+        ..Recorded::default()
+    })
+}
+
 /// The downloads to go on with, in the order asked for.
 struct Chosen<'a> {
     resume: &'a Resume,
-    rows: std::iter::Enumerate<std::vec::IntoIter<DownloadRow>>,
+    tasks: std::vec::IntoIter<Task>,
 }
 
 impl Supply for Chosen<'_> {
     async fn next(&mut self, shop: &Shop) -> Result<Option<Supplied>, CommandError> {
-        let Some((place, row)) = self.rows.next() else {
+        let Some(task) = self.tasks.next() else {
             return Ok(None);
         };
-        if row.status == Status::Success {
-            return Ok(Some(Supplied::There(Task { row, place })));
+        if task.row.status == Status::Success {
+            return Ok(Some(Supplied::There(task)));
         }
-        Ok(Some(match take(shop, self.resume, &row).await {
-            Ok(row) => Supplied::Task(Task { row, place }),
-            Err(error) => Supplied::Refused(Task { row, place }, error),
+        Ok(Some(match take(shop, self.resume, &task.row).await {
+            Ok(row) => Supplied::Task(Task { row, ..task }),
+            Err(error) => Supplied::Refused(task, error),
         }))
     }
 }

@@ -115,7 +115,12 @@ impl Supply for Queue {
             return Ok(None);
         }
         let row = store.claim_next(shop.run, clock, &held).await?;
-        Ok(row.map(|row| Supplied::Task(Task { row, place: 0 })))
+        Ok(row.map(|row| {
+            Supplied::Task(Task {
+                row,
+                places: Vec::new(),
+            })
+        }))
     }
 
     /// Until an entry is due, a lane is to be tried again, or another process has changed anything.

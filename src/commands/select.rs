@@ -23,9 +23,12 @@ const MAX_TYPED: usize = 128;
 /// # Errors
 /// Code 2 if it names none, or several.
 pub fn one(context: &Context, text: &str) -> Result<DownloadRow, CommandError> {
-    let id = find(context, text)?;
-    let row = context.store.download(id).wait()?;
-    row.ok_or_else(|| unknown(context, text))
+    let found = find(context, text).and_then(|id| Ok(context.store.download(id).wait()?));
+    let row = found.and_then(|row| row.ok_or_else(|| unknown(context, text)));
+    row.map_err(|error| CommandError {
+        argument: Some(text.to_owned()),
+        ..error
+    })
 }
 
 fn find(context: &Context, text: &str) -> Result<DownloadId, CommandError> {

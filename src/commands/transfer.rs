@@ -190,6 +190,15 @@ impl<'a> Transfer<'a> {
         self.wait_for(network.ready(recorded))?
     }
 
+    /// Makes those providers ready that the user has named, to see that they can be used.
+    ///
+    /// # Errors
+    /// See [`Network::providers`]; or a signal came first.
+    pub fn check_providers(&mut self, named: &Recorded) -> Result<(), CommandError> {
+        let network = self.network.clone();
+        self.wait_for(network.check(named))?
+    }
+
     /// Where further providers can be found, if they may be looked for.
     ///
     /// # Errors

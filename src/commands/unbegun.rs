@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::cli::{Cli, Command};
 use crate::commands::error::CommandError;
 use crate::commands::transfer::told;
+use crate::download::quoted;
 use crate::ui::json;
 use crate::ui::out::{Closed, Out};
 
@@ -37,7 +38,10 @@ impl Unbegun {
     pub fn end(&self, error: &CommandError) -> Result<(), Closed> {
         let mut out = Out::stdout();
         for source in &self.sources {
-            let event = told::refused(source, error);
+            let event = match &error.argument {
+                Some(wrong) if wrong != source => told::refused(source, &spoilt(error, wrong)),
+                _ => told::refused(source, error),
+            };
             if let Some(line) = json::event(&event, None, Instant::now()) {
                 out.line(&line)?;
             }
@@ -45,4 +49,10 @@ impl Unbegun {
         let failed = self.sources.len() as u64;
         out.line(&json::done(error.kind.code(), 0, failed))
     }
+}
+
+/// What is said of a source that was named together with one that is wrong.
+fn spoilt(error: &CommandError, wrong: &str) -> CommandError {
+    let wrong = quoted(wrong);
+    CommandError::new(error.kind, "not begun").hint(format!("leave {wrong} out, and run it again"))
 }

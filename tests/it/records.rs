@@ -94,6 +94,80 @@ fn providers_that_cannot_be_used_leave_no_record() {
     assert!(downloads(&sandbox).is_empty());
 }
 
+/// Recorded in the place of those that were right, a mistake of typing would last.
+#[test]
+fn providers_that_cannot_be_used_leave_the_record_as_it_is() {
+    let dag = Dag::single(b"x");
+    let gateway = Gateway::of(&dag).on(On::any(), Fault::status(503)).start();
+    let sandbox = Sandbox::new();
+    sandbox.config("max_retries = 0");
+    let source = dag.source();
+    sandbox.run(get_args(&source, gateway.url())).exits(75);
+    let before = downloads(&sandbox);
+    let no_car = sandbox.target("no.car");
+    std::fs::write(&no_car, b"this is no CAR at all").expect("a writable sandbox");
+    let no_car = no_car.to_str().expect("an ASCII path");
+    for (flag, provider, code) in [
+        ("--gateway", "/missing.car", 2),
+        ("--gateway", "ftp://gateway.example", 2),
+        ("--gateway", no_car, 65),
+        ("--mirror", "/missing", 2),
+        ("--mirror", "ftp://mirror.example/x", 2),
+    ] {
+        let output = sandbox.run(["--json", "resume", "1", flag, provider]);
+        let output = output.exits(code);
+        assert_eq!(output.events_of("failed").len(), 1, "{provider}");
+        assert_eq!(downloads(&sandbox), before, "{provider}");
+    }
+    gateway.heal();
+    sandbox.run(["resume", "1"]).exits(0);
+    assert_eq!(sandbox.read("file"), dag.data);
+}
+
+/// Only the one that is wrong is told what is wrong with it.
+#[test]
+fn one_bad_id_keeps_all_from_being_begun() {
+    let sandbox = Sandbox::new();
+    let nobody = "http://127.0.0.1:1";
+    for name in ["one", "two"] {
+        let source = Dag::single(name.as_bytes()).source();
+        let args = ["get", &source, "-o", name, "--gateway", nobody];
+        sandbox.run(args).exits(75);
+    }
+    sandbox.run(["cancel", "2"]).exits(0);
+    for (wrong, what) in [("99", "99"), ("2", "cancelled")] {
+        let output = sandbox.run(["--json", "resume", "1", wrong]).exits(2);
+        let told: Vec<_> = output.events_of("failed");
+        assert_eq!(told.len(), 2, "{}", output.transcript());
+        assert_eq!(
+            (&told[0]["source"], &told[0]["message"]),
+            (&"1".into(), &"not begun".into())
+        );
+        let message = told[1]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(what), "{}", output.transcript());
+    }
+}
+
+/// It is one piece of work, and both words are answered.
+#[test]
+fn a_download_that_is_named_twice_is_gone_on_with_once() {
+    let dag = Dag::single(b"x");
+    let sandbox = Sandbox::new();
+    let source = dag.source();
+    sandbox
+        .run(get_args(&source, "http://127.0.0.1:1"))
+        .exits(75);
+    let gateway = Gateway::of(&dag).start();
+    let names = ["resume", "1", "file", "1", "--gateway", gateway.url()];
+    let output = sandbox.run(names).exits(0);
+    let path = sandbox.target("file");
+    let line = format!("{}\n", path.display());
+    assert_eq!(output.text(), line.repeat(3));
+    assert_eq!(sandbox.read("file"), dag.data);
+    let output = sandbox.run(["resume", "file", "1"]).exits(0);
+    assert_eq!(output.text(), line.repeat(2), "in place already");
+}
+
 #[test]
 fn what_another_process_works_on_can_be_gone_on_with() {
     let dag = Recipe::default().build(2 << 20);

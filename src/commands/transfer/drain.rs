@@ -1,7 +1,7 @@
 //! Many downloads side by side, as a supply hands them out.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use crate::engine::Ending;
 /// Final paths in the order asked for.
 #[derive(Default)]
 struct Paths {
-    places: HashMap<DownloadId, usize>,
+    places: HashMap<DownloadId, Vec<usize>>,
     order: Order<PathBuf>,
 }
 
@@ -84,7 +84,7 @@ impl Transfer<'_> {
     ) {
         match supplied {
             Supplied::Task(task) => {
-                paths.places.insert(task.row.id, task.place);
+                paths.places.insert(task.row.id, task.places.clone());
                 let shop = Rc::clone(shop);
                 self.active.work(task.row.id, |voice, asked| async move {
                     shop.work(task, voice, asked).await
@@ -92,11 +92,11 @@ impl Transfer<'_> {
             }
             Supplied::There(task) => {
                 self.tell_there(&task.row);
-                self.print(supply, paths, task.place, task.row.path);
+                self.print(supply, paths, &task.places, task.row.path.as_deref());
             }
             Supplied::Refused(task, error) => {
                 self.refused(&task.row.source, error.about(task.row.id));
-                self.print(supply, paths, task.place, None);
+                self.print(supply, paths, &task.places, None);
             }
         }
     }
@@ -142,23 +142,24 @@ impl Transfer<'_> {
         if let Some(message) = supply.ended(ended) {
             self.reporter.notice(&message);
         }
-        let place = paths.places.remove(&ended.row.id);
+        let places = paths.places.remove(&ended.row.id).unwrap_or_default();
         let is_finished = matches!(ended.ending, Ending::Finished(_));
-        let path = ended.row.path.clone().filter(|_| is_finished);
-        if let Some(place) = place {
-            self.print(supply, paths, place, path);
-        }
+        let path = ended.row.path.as_deref().filter(|_| is_finished);
+        self.print(supply, paths, &places, path);
     }
 
     fn print<S: Supply>(
         &mut self,
         supply: &S,
         paths: &mut Paths,
-        place: usize,
-        path: Option<PathBuf>,
+        places: &[usize],
+        path: Option<&Path>,
     ) {
-        if supply.prints_paths() {
-            for path in paths.order.done(place, path) {
+        if !supply.prints_paths() {
+            return;
+        }
+        for &place in places {
+            for path in paths.order.done(place, path.map(Path::to_path_buf)) {
                 self.print_path(&path);
             }
         }

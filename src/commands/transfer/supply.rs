@@ -9,8 +9,8 @@ use crate::store::DownloadRow;
 pub struct Task {
     /// Its record.
     pub row: DownloadRow,
-    /// Its place in the order asked for, from 0.
-    pub place: usize,
+    /// Its places in the order asked for, from 0: more than one where it was named more than once.
+    pub places: Vec<usize>,
 }
 
 /// What a supply hands out.
