@@ -322,6 +322,7 @@ impl<'a> Transfer<'a> {
             self.reporter.notice(notice);
         }
         self.keep_alive();
+        self.reporter.recall(row.id, told::recorded(row));
         self.active.start(Start {
             row: row.clone(),
             job,

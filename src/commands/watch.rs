@@ -16,7 +16,7 @@ use crate::commands::context::{Context, HEARTBEAT};
 use crate::commands::error::CommandError;
 use crate::commands::select;
 use crate::commands::signals::Signals;
-use crate::commands::transfer::Tally;
+use crate::commands::transfer::{Tally, told};
 use crate::commands::watch::follow::{Followed, Step};
 use crate::commands::watch::traces::Traces;
 use crate::download::{DownloadId, Status};
@@ -179,6 +179,9 @@ impl View<'_> {
             let at = if was_under_way { 0 } else { events.len() };
             let traces = self.look_for_traces(row)?;
             events.splice(at..at, traces);
+        }
+        if !events.is_empty() {
+            self.reporter.recall(row.id, told::recorded(row));
         }
         Ok(events
             .iter()

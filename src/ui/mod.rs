@@ -33,7 +33,7 @@ use crate::exit::ExitKind;
 use crate::ui::bar::Bars;
 use crate::ui::lines::Lines;
 use crate::ui::out::{Closed, Out, Stderr};
-use crate::ui::state::State;
+use crate::ui::state::{Recorded, State};
 use crate::ui::view::PlanView;
 
 /// How progress is shown on stderr, after flags and terminal have been looked at.
@@ -123,6 +123,11 @@ impl Reporter {
             out,
             err,
         }
+    }
+
+    /// Takes in what the record says of a download that no event has told of yet.
+    pub fn recall(&mut self, id: DownloadId, recorded: Recorded) {
+        self.state.recall(id, recorded);
     }
 
     /// Shows one event. `Break` once stdout takes nothing more; [`closed`](Self::closed) says why.

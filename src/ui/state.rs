@@ -14,6 +14,19 @@ use crate::event::{Event, What};
 #[derive(Debug, Default)]
 pub struct State {
     downloads: BTreeMap<Option<DownloadId>, Download>,
+    /// What the records say of those that no event has told of yet.
+    recorded: BTreeMap<DownloadId, Recorded>,
+}
+
+/// How far a download is, as its record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Final path; `None` for standard output.
+    pub path: Option<PathBuf>,
+    /// Proved bytes that are here.
+    pub bytes: u64,
+    /// Size in bytes, once known.
+    pub total: Option<u64>,
 }
 
 /// One download, as far as its events tell.
@@ -65,10 +78,19 @@ impl State {
             self.downloads.remove(&None);
         }
         if self.downloads.contains_key(&event.id) || begins(event) {
+            let recorded = event.id.and_then(|id| self.recorded.remove(&id));
             self.downloads
                 .entry(event.id)
-                .or_insert_with(|| Download::new(event.id, now))
+                .or_insert_with(|| Download::recorded(event.id, recorded, now))
                 .fold(&event.what, now);
+        }
+    }
+
+    /// Takes in what the record says of a download: one that ends before it has begun is as far as
+    /// it was.
+    pub fn recall(&mut self, id: DownloadId, recorded: Recorded) {
+        if !self.downloads.contains_key(&Some(id)) {
+            self.recorded.insert(id, recorded);
         }
     }
 
@@ -108,6 +130,21 @@ impl Download {
             status: Status::Pending,
             started: now,
             rate: Rate::new(now),
+        }
+    }
+
+    /// One of which its record tells, if anything does.
+    fn recorded(id: Option<DownloadId>, recorded: Option<Recorded>, now: Instant) -> Self {
+        let new = Self::new(id, now);
+        let Some(Recorded { path, bytes, total }) = recorded else {
+            return new;
+        };
+        Self {
+            path,
+            bytes,
+            total,
+            is_resolved: total.is_some(),
+            ..new
         }
     }
 
@@ -321,6 +358,28 @@ mod tests {
 
     fn after(start: Instant, millis: u64) -> Instant {
         start + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn what_ends_before_it_begins_is_as_far_as_its_record_says() {
+        let now = Instant::now();
+        let id = DownloadId::new(1).expect("positive");
+        let mut state = State::default();
+        let recorded = Recorded {
+            path: Some("/data/x".into()),
+            bytes: 300,
+            total: Some(1000),
+        };
+        let far = |state: &State| state.download(Some(id)).map(|it| (it.bytes, it.percent()));
+        state.recall(id, recorded.clone());
+        assert_eq!(far(&state), None, "nothing is shown of it");
+        let source = "bafy".to_owned();
+        state.fold(&event(1, What::Paused { source }), now);
+        assert_eq!(far(&state), Some((300, Some(30))));
+        state.forget_ended(Some(id));
+        state.recall(id, recorded);
+        state.fold(&event(1, started(0)), now);
+        assert_eq!(far(&state), Some((0, None)), "the engine knows better");
     }
 
     #[test]

@@ -107,6 +107,16 @@ fn what_has_ended_is_neither_paused_nor_cancelled() {
 }
 
 #[test]
+fn what_is_kept_of_a_paused_download_is_said_to_who_looks_on_too() {
+    let it = stuck();
+    it.sandbox.fetchd(["pause", "1"]).run().exits(0);
+    it.owner.wait().exits(81);
+    let output = it.sandbox.run(["watch", "1"]).exits(81);
+    let said = &output.stderr;
+    assert!(said.contains("of 6 MiB proved and kept"), "{said}");
+}
+
+#[test]
 fn a_checkpoint_is_made_on_demand() {
     let mut it = stuck();
     it.sandbox.fetchd(["checkpoint", "1"]).run().exits(0);

@@ -11,7 +11,7 @@ use crate::commands::transfer::active::Ended;
 use crate::commands::transfer::order::Order;
 use crate::commands::transfer::shop::Shop;
 use crate::commands::transfer::supply::{Supplied, Supply};
-use crate::commands::transfer::{Transfer, pass_on, take};
+use crate::commands::transfer::{Transfer, pass_on, take, told};
 use crate::download::DownloadId;
 use crate::engine::Ending;
 
@@ -85,6 +85,7 @@ impl Transfer<'_> {
         match supplied {
             Supplied::Task(task) => {
                 paths.places.insert(task.row.id, task.places.clone());
+                self.reporter.recall(task.row.id, told::recorded(&task.row));
                 let shop = Rc::clone(shop);
                 self.active.work(task.row.id, |voice, asked| async move {
                     shop.work(task, voice, asked).await

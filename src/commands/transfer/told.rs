@@ -4,6 +4,7 @@ use crate::commands::error::CommandError;
 use crate::commands::transfer::record::receipt;
 use crate::event::{Event, What};
 use crate::store::DownloadRow;
+use crate::ui::state::Recorded;
 
 /// A source that needs no work: it is there already, as its record says.
 pub fn there(row: &DownloadRow) -> Option<Event> {
@@ -16,6 +17,15 @@ pub fn there(row: &DownloadRow) -> Option<Event> {
         id: Some(row.id),
         what,
     })
+}
+
+/// How far a download is, as its record says.
+pub fn recorded(row: &DownloadRow) -> Recorded {
+    Recorded {
+        path: row.path.clone(),
+        bytes: row.bytes_verified,
+        total: row.bytes_total,
+    }
 }
 
 /// A source that could not be begun.
