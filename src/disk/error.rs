@@ -45,6 +45,12 @@ pub enum DiskError {
         /// The thing.
         path: PathBuf,
     },
+    /// The name of something of ours stands for something that somebody else has put there.
+    #[error("{} is not what was written: somebody else has put something else there", path.display())]
+    Replaced {
+        /// The name.
+        path: PathBuf,
+    },
     /// Two names of a tree are one name on this disk, or this disk cannot keep a name as it is.
     #[error("{} cannot stand beside {other:?}: this disk takes the two names for one", path.display())]
     NameConflict {

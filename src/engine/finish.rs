@@ -424,7 +424,7 @@ impl Coordinator<'_> {
     /// A part that holds nothing is litter: the next run makes a new one.
     fn drop_empty_part(&mut self) {
         let is_empty = match &self.output {
-            _ if self.is_in_place => false,
+            output if self.is_in_place || is_replaced(output) => false,
             // Only a part whose lock is ours, and which the disk says is empty.
             // Of a whole file that was thrown away, the thread that writes may not have heard yet.
             Output::File(file) => match &self.whole {
@@ -443,7 +443,7 @@ impl Coordinator<'_> {
     /// Nothing of what is proved is worth keeping, now that the record is over.
     fn drop_part(&mut self) {
         let is_ours = matches!(self.output, Output::File(_) | Output::Tree(_));
-        if is_ours && !self.is_in_place {
+        if is_ours && !self.is_in_place && !is_replaced(&self.output) {
             self.remove_own_parts();
         }
     }
@@ -587,6 +587,17 @@ impl Coordinator<'_> {
         };
         self.store.end(self.job.id, self.job.run, ending).await
     }
+}
+
+/// Whether the name of what is written stands for something else by now.
+fn is_replaced(output: &Output) -> bool {
+    let is_replaced = match output {
+        Output::File(part) => part.is_replaced(),
+        Output::Tree(tree) => output::lock(tree).is_replaced(),
+        Output::Undecided | Output::View(_) | Output::Stdout => Ok(false),
+    };
+    // What cannot be looked at cannot be removed either.
+    is_replaced.unwrap_or(false)
 }
 
 /// Adds one provider's line to a receipt that may have it already.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
 use crate::disk::{DiskError, inspect, install};
-use crate::download::{DownloadId, Failure, RunId, Status};
+use crate::download::{DownloadId, Failure, RunId, Status, quoted_path};
 use crate::engine::Destination;
 use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop};
@@ -180,6 +180,7 @@ impl Coordinator<'_> {
             };
             installed.map_err(|error| match error {
                 DiskError::Exists { .. } => exists_failure(&target, id),
+                DiskError::Replaced { path } => replaced(&path, id),
                 DiskError::Unknown { .. } => Failure {
                     kind: ExitKind::Exists,
                     message: chain(&error),
@@ -256,6 +257,18 @@ impl<'a> Ledger<'a> {
 fn is_on_disk(row: &FileRow) -> bool {
     let is_known = !matches!(row.file.kind, FileKind::Unknown | FileKind::Shard);
     is_known && !row.file.path.is_empty()
+}
+
+/// What has the name of the part is not what was written: it gets no final name, and stays.
+fn replaced(path: &Path, id: DownloadId) -> Failure {
+    Failure {
+        kind: ExitKind::Disk,
+        message: "the part directory is not the one that was written: somebody else has put something else there".to_owned(),
+        hint: Some(format!(
+            "move {} away and go on with: fetchd resume {id}",
+            quoted_path(path)
+        )),
+    }
 }
 
 fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {

@@ -7,6 +7,7 @@ mod hostile;
 mod killed;
 mod paths;
 pub mod sample;
+mod touched;
 
 use crate::support::dag::Dag;
 use crate::support::gateway::Gateway;

@@ -19,10 +19,11 @@ impl Tree {
     /// Gives a synced tree its final name in the same directory, durably.
     ///
     /// # Errors
-    /// [`DiskError::Exists`] if the name is taken; then nothing has changed. When the sync of the
-    /// directory fails, the tree has its final name but may lose it in a power cut.
+    /// [`DiskError::Exists`] if the name is taken, [`DiskError::Replaced`] if the part's name
+    /// stands for something else by now; then nothing has changed. When the sync of the directory
+    /// fails, the tree has its final name but may lose it in a power cut.
     pub fn install(self, target: &Path) -> Result<(), DiskError> {
-        let (part, _lock) = self.for_rename();
+        let (part, _lock) = self.for_rename()?;
         install(&part, target, false)
     }
 
@@ -35,8 +36,9 @@ impl Tree {
     /// so drop the part. Elsewhere the old tree is first renamed; [`settle`] mends a crash there.
     ///
     /// # Errors
-    /// [`DiskError::Unknown`] with the first entry that is not known. Once the new tree has its
-    /// name, only the removal of the old one can fail; it then lies under the part's name.
+    /// [`DiskError::Unknown`] with the first entry that is not known; [`DiskError::Replaced`] as
+    /// above. Once the new tree has its name, only the removal of the old one can fail; it then
+    /// lies under the part's name.
     pub fn replace(
         self,
         target: &Path,
@@ -49,7 +51,7 @@ impl Tree {
             Ok(there) if there.is_dir() => require_known(target, is_known)?,
             Ok(_) => {}
         }
-        let (part, _lock) = self.for_rename();
+        let (part, _lock) = self.for_rename()?;
         match platform::exchange(&part, target) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 replace_in_steps(&part, target)
@@ -63,9 +65,12 @@ impl Tree {
     }
 
     /// The path, and the lock where a directory can be renamed while it is open.
-    fn for_rename(self) -> (PathBuf, Option<Self>) {
+    fn for_rename(self) -> Result<(PathBuf, Option<Self>), DiskError> {
         let path = self.path().to_path_buf();
-        (path, platform::RENAMES_OPEN_DIRS.then_some(self))
+        if self.is_replaced()? {
+            return Err(DiskError::Replaced { path });
+        }
+        Ok((path, platform::RENAMES_OPEN_DIRS.then_some(self)))
     }
 }
 

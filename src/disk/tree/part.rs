@@ -86,6 +86,18 @@ impl Tree {
         self.root.path()
     }
 
+    /// Whether its name stands for something else by now. If it stands for nothing, whoever needs
+    /// it will be told so.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn is_replaced(&self) -> Result<bool, DiskError> {
+        let path = self.path();
+        let is_at = self.root.dir().is_at(path);
+        let is_at = is_at.map_err(DiskError::of("examine", path))?;
+        Ok(!is_at && std::fs::symlink_metadata(path).is_ok())
+    }
+
     /// Whether this disk may take two different names for one; then [`crate::disk::tree::Links`]
     /// judges more strictly.
     pub fn folds_names(&self) -> bool {
