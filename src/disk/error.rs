@@ -59,6 +59,12 @@ pub enum DiskError {
         /// The name that stands there.
         other: String,
     },
+    /// This disk holds no symlinks.
+    #[error("cannot make the link {}: this disk holds no symbolic links", path.display())]
+    NoLinks {
+        /// What was to be made.
+        path: PathBuf,
+    },
     /// A directory that is to be replaced holds something that nobody vouches for.
     #[error("{} is not known to come from a download, so its directory stays", path.display())]
     Unknown {
@@ -134,8 +140,24 @@ impl DiskError {
     pub fn is_unsafe_name(&self) -> bool {
         matches!(
             self,
-            DiskError::UnsafeName { .. } | DiskError::NameConflict { .. }
+            DiskError::UnsafeName { .. }
+                | DiskError::NameConflict { .. }
+                | DiskError::NoLinks { .. }
         )
+    }
+
+    /// Whether something stands there that only its owner may take away.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(
+            self,
+            DiskError::Exists { .. } | DiskError::IsDirectory { .. } | DiskError::NotRegular { .. }
+        )
+    }
+
+    /// Whether a directory on the way to it is not there, or is something else.
+    pub fn lacks_directory(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, DiskError::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
     }
 
     /// Whether the file is not there.
@@ -206,6 +228,7 @@ mod tests {
         let read_only = io(io::ErrorKind::ReadOnlyFilesystem);
         assert!(!read_only.is_uncreatable() && !read_only.is_no_room());
         assert!(io(io::ErrorKind::NotFound).is_missing());
+        assert!(io(io::ErrorKind::NotADirectory).lacks_directory());
         assert!(io(io::ErrorKind::UnexpectedEof).is_absent());
         assert!(!io(io::ErrorKind::PermissionDenied).is_absent() && !no_room.is_absent());
     }

@@ -9,10 +9,10 @@ use crate::content::hash;
 use crate::content::ranges::RangeSet;
 use crate::disk::DiskError;
 use crate::engine::coordinator::{Coordinator, Stop};
-use crate::engine::failure::disk_failure;
 use crate::engine::input::Input;
 use crate::engine::plan::{EntryId, FilePlan};
 use crate::engine::prove::{FileSum, Permit, Place, ShaJob, ShaReport, Work};
+use crate::engine::tree::part_stop;
 use crate::store::{FileRow, StoreError};
 
 /// A file whose every byte is proved and written.
@@ -191,7 +191,7 @@ impl Coordinator<'_> {
             ShaReport::NoDigest(entry) => {
                 self.hashing.finishing.remove(&entry);
             }
-            ShaReport::Failed(error) => self.fail(disk_failure(&error, self.job.id)),
+            ShaReport::Failed(error) => self.halt(part_stop(&error, &self.job)),
             ShaReport::States(states) => self.checkpoint_states(states),
         }
     }
@@ -280,7 +280,7 @@ impl Coordinator<'_> {
     pub(super) fn on_copied(&mut self, twin: EntryId, result: Result<(), DiskError>) {
         let copy = self.hashing.copies.remove(&twin);
         if let Err(error) = result {
-            return self.fail(disk_failure(&error, self.job.id));
+            return self.halt(part_stop(&error, &self.job));
         }
         if let Some(finished) = copy {
             self.plan.finish_twin(twin, finished.size);

@@ -114,7 +114,7 @@ fn open_or_create(tree: &mut Tree, path: &TreePath) -> Result<PartFile, DiskErro
         return Ok(part);
     }
     match tree.create_file(path) {
-        Err(error) if error.is_missing() => {
+        Err(error) if error.lacks_directory() => {
             make_dirs(tree, path)?;
             tree.create_file(path)
         }
@@ -128,7 +128,7 @@ pub fn make_dirs(tree: &mut Tree, path: &TreePath) -> Result<(), DiskError> {
         return Ok(());
     };
     match tree.make_dir(&parent) {
-        Err(error) if error.is_missing() => {
+        Err(error) if error.lacks_directory() => {
             make_dirs(tree, &parent)?;
             tree.make_dir(&parent).map(|_| ())
         }

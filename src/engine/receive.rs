@@ -11,8 +11,9 @@ use crate::engine::failure::{path_failure, sink_failure};
 use crate::engine::fetch::BLOCK_OVERHEAD;
 use crate::engine::input::{Done, Leaf, TaskId};
 use crate::engine::plan::{Expected, FilePlan, Inline};
-use crate::engine::prove::{self, Outcome, Permit, Place, Shape, Work};
+use crate::engine::prove::{self, Outcome, Permit, Place, Shape, SinkError, Work};
 use crate::engine::task::Aim;
+use crate::engine::tree::part_stop;
 use crate::event::What;
 
 /// Blocks that came before their parents may wait up to this many bytes in each answer.
@@ -405,6 +406,9 @@ impl Coordinator<'_> {
             }
             Outcome::Node(block) => self.on_node_instead(id, &cid, &places, &block),
             Outcome::Dropped => self.waste(id, len),
+            Outcome::SinkFailed(SinkError::Disk(error)) => {
+                self.halt(part_stop(&error, &self.job));
+            }
             Outcome::SinkFailed(error) => self.fail(sink_failure(&error, self.job.id)),
         }
         self.retire(id);

@@ -22,7 +22,6 @@ use crate::disk::part::PartFile;
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
 use crate::engine::coordinator::{Stop, refusal};
-use crate::engine::failure::disk_failure;
 use crate::engine::files::FinishedFile;
 use crate::engine::output::Output;
 use crate::engine::plan::{
@@ -30,6 +29,7 @@ use crate::engine::plan::{
 };
 use crate::engine::prove::FileSum;
 use crate::engine::stored;
+use crate::engine::tree::part_stop;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
 
@@ -99,7 +99,7 @@ impl RecoveryError {
             // Only who stops it hears of it, and knows why.
             RecoveryError::Stopped => Stop::Signal(ExitKind::Interrupted),
             RecoveryError::Plan(error) => refusal(&error, job),
-            RecoveryError::Disk(error) => Stop::Failed(disk_failure(&error, job.id)),
+            RecoveryError::Disk(error) => part_stop(&error, job),
             RecoveryError::Store(error) => Stop::of_store(&error, job.id),
         }
     }

@@ -13,7 +13,6 @@ use bytes::Bytes;
 use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
 use crate::disk::{DiskError, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status, quoted_path};
-use crate::engine::Destination;
 use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{
@@ -22,6 +21,7 @@ use crate::engine::failure::{
 use crate::engine::filter::Filter;
 use crate::engine::output::{self, Output, SharedTree};
 use crate::engine::plan::{Expansion, FoundKind};
+use crate::engine::{Destination, Job};
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Store, StoreError};
 
@@ -86,7 +86,7 @@ impl Coordinator<'_> {
                 && !found.path.is_empty()
             {
                 let path = TreePath::parse(&found.path)
-                    .map_err(|error| disk_failure(&error, self.job.id))?;
+                    .map_err(|error| part_failure(&error, self.job.id, one_by_one(&self.job)))?;
                 let judged = Links::new(false).add(&path, target);
                 judged.map_err(|bad| unsafe_link(&bad, one_by_one(&self.job)))?;
             }
@@ -271,6 +271,31 @@ fn replaced(path: &Path, id: DownloadId) -> Failure {
     }
 }
 
+/// What goes wrong in a part directory: a name that cannot be on this disk is refused, with what
+/// can be done `instead`; what only its owner may take away is named; all else is the disk's.
+fn part_failure(error: &DiskError, id: DownloadId, instead: impl Into<String>) -> Failure {
+    if error.is_unsafe_name() {
+        return Failure {
+            kind: ExitKind::Refused,
+            message: chain(error),
+            hint: Some(instead.into()),
+        };
+    }
+    match error.is_in_the_way() {
+        true => target_failure(error, id),
+        false => disk_failure(error, id),
+    }
+}
+
+/// The same as a reason to stop.
+pub(super) fn part_stop(error: &DiskError, job: &Job) -> Stop {
+    let failure = part_failure(error, job.id, one_by_one(job));
+    match error.is_unsafe_name() {
+        true => Stop::Unsound(failure),
+        false => Stop::Failed(failure),
+    }
+}
+
 fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
     Failure {
         kind: ExitKind::Refused,
@@ -296,7 +321,7 @@ impl Builder<'_> {
         for (path, target) in links.iter() {
             let mut tree = output::lock(&self.tree);
             let made = output::make_dirs(&mut tree, path).and_then(|()| tree.symlink(path, target));
-            made.map_err(|error| disk_failure(&error, self.id))?;
+            made.map_err(|error| self.part_failed(&error))?;
         }
         count -= self.leave_out_empty()?;
         self.remove_strangers(count)?;
@@ -319,7 +344,7 @@ impl Builder<'_> {
                 && !self.filter.takes_file(&row.file.path)
             {
                 let there = output::lock(&self.tree).inspect(&path);
-                let there = there.map_err(|error| disk_failure(&error, self.id))?;
+                let there = there.map_err(|error| self.part_failed(&error))?;
                 empty.extend(there.is_none().then_some(row.file.index));
             }
             Ok(())
@@ -349,7 +374,7 @@ impl Builder<'_> {
             Ok(())
         })?;
         let retained = output::lock(&self.tree).retain(&mut |path| known.contains(path));
-        retained.map_err(|error| disk_failure(&error, self.id))
+        retained.map_err(|error| self.part_failed(&error))
     }
 
     /// Directories are made, links are gathered, files are looked at.
@@ -363,8 +388,7 @@ impl Builder<'_> {
             FileKind::Directory => {
                 let mut tree = output::lock(&self.tree);
                 let made = output::make_dirs(&mut tree, &path).and_then(|()| tree.make_dir(&path));
-                made.map(|_| ())
-                    .map_err(|error| disk_failure(&error, self.id))
+                made.map(|_| ()).map_err(|error| self.part_failed(&error))
             }
             FileKind::Symlink => {
                 let target = row.file.target.as_deref().unwrap_or_default();
@@ -383,7 +407,7 @@ impl Builder<'_> {
         let tree = output::lock(&self.tree);
         let facts = tree
             .inspect(path)
-            .map_err(|error| disk_failure(&error, self.id))?;
+            .map_err(|error| self.part_failed(&error))?;
         let is_right = |kind, len| kind == EntryKind::File && len == size;
         match facts {
             Some(facts) if is_right(facts.kind, facts.len) => Ok(()),
@@ -405,7 +429,7 @@ impl Builder<'_> {
     fn cut(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
         let opened = output::lock(&self.tree).open_file(path);
         let cut = opened.and_then(|part| part.map_or(Ok(()), |part| part.set_len(size)));
-        cut.map_err(|error| disk_failure(&error, self.id))
+        cut.map_err(|error| self.part_failed(&error))
     }
 
     /// Sets modes and times: links, then files, then directories from the deepest up.
@@ -439,7 +463,7 @@ impl Builder<'_> {
 
     fn set(&self, path: Option<&TreePath>, preserved: &Preserved) -> Result<(), Failure> {
         let set = output::lock(&self.tree).preserve(path, preserved);
-        set.map_err(|error| disk_failure(&error, self.id))
+        set.map_err(|error| self.part_failed(&error))
     }
 
     /// New times are ours, and no reason to prove the files again.
@@ -460,8 +484,7 @@ impl Builder<'_> {
             return Ok(None);
         }
         let path = TreePath::parse(&row.file.path);
-        path.map(Some)
-            .map_err(|error| disk_failure(&error, self.id))
+        path.map(Some).map_err(|error| self.part_failed(&error))
     }
 
     fn each_row(
@@ -487,6 +510,10 @@ impl Builder<'_> {
 
     fn is_stopped(&self) -> bool {
         self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    fn part_failed(&self, error: &DiskError) -> Failure {
+        part_failure(error, self.id, self.hint.as_str())
     }
 
     fn store_failed(&self, error: &StoreError) -> Failure {

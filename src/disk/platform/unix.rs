@@ -179,12 +179,19 @@ pub(in crate::disk) fn remove_locked(file: File, path: &Path) -> io::Result<()> 
     removed
 }
 
-/// The effective user id.
+/// Whether the failure to make a symlink says that the file system has none. What FAT calls not
+/// permitted is never said of a directory where files can be made.
+pub(in crate::disk) fn lacks_links(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::PERM | Errno::NOSYS | Errno::NOTSUP))
+}
+
 /// Makes a symlink.
 pub(in crate::disk) fn symlink(target: &[u8], path: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(OsStr::from_bytes(target), path)
 }
 
+/// The effective user id.
 pub(in crate::disk) fn uid() -> Option<u32> {
     Some(rustix::process::geteuid().as_raw())
 }

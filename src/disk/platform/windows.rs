@@ -127,12 +127,19 @@ pub(in crate::disk) fn remove_locked(file: File, path: &Path) -> io::Result<()> 
     Ok(())
 }
 
-/// There is no numeric user id.
+/// Whether the failure to make a symlink says that there can be none here: the privilege is lacking
+/// (`ERROR_PRIVILEGE_NOT_HELD`), or the file system knows none (`ERROR_INVALID_FUNCTION`,
+/// `ERROR_NOT_SUPPORTED`).
+pub(in crate::disk) fn lacks_links(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(1314 | 1 | 50))
+}
+
 /// Makes no symlink: that takes a privilege, and a word whether it leads to a file.
 pub(in crate::disk) fn symlink(_: &[u8], _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// There is no numeric user id.
 pub(in crate::disk) fn uid() -> Option<u32> {
     None
 }

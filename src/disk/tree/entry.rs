@@ -26,6 +26,8 @@ pub struct EntryFacts {
     pub modified: (i64, u32),
     /// The permission bits, where the system has them.
     pub mode: Option<u32>,
+    /// How many names it has, where the system tells.
+    pub(in crate::disk) names: Option<u64>,
     /// The number that the file system gave it, where the system tells.
     pub(in crate::disk) number: Option<u64>,
 }
@@ -35,6 +37,18 @@ impl EntryFacts {
     /// [`crate::disk::inspect::fingerprint`] gives them; `None` for a time beyond the year 2262.
     pub fn fingerprint(&self) -> Option<(u64, i64)> {
         Some((self.len, nanoseconds(self.modified)?))
+    }
+}
+
+impl EntryFacts {
+    /// Whether nothing but a name would go with it: a symlink, a pipe or the like, or one of
+    /// several names of a file.
+    pub(in crate::disk) fn is_mere_name(&self) -> bool {
+        match self.kind {
+            EntryKind::Link | EntryKind::Other => true,
+            EntryKind::File => self.names.is_some_and(|names| names > 1),
+            EntryKind::Directory => false,
+        }
     }
 }
 

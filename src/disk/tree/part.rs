@@ -104,14 +104,18 @@ impl Tree {
         self.spelling.folding() != Folding::None
     }
 
-    /// Makes a directory; `false` if it is there. The one that holds it must be there.
+    /// Makes a directory; `false` if it is there. The one that holds it must be there. A link, a
+    /// pipe, or one of several names of a file is no reason to stop: it goes.
     ///
     /// # Errors
     /// [`DiskError::Exists`] if something else has that name, [`DiskError::NameConflict`] if
     /// another name of the tree is the same on this disk, [`DiskError::UnsafeName`] if the disk
     /// cannot hold the name.
     pub fn make_dir(&mut self, path: &TreePath) -> Result<bool, DiskError> {
-        let made = self.root.at("create", path, Dir::make_dir);
+        let mut made = self.root.at("create", path, Dir::make_dir);
+        if made.is_err() && self.clear(path)? {
+            made = self.root.at("create", path, Dir::make_dir);
+        }
         if self.is_new(made, path)?.is_some() {
             return Ok(true);
         }
@@ -132,44 +136,75 @@ impl Tree {
         PartFile::in_tree(file, &self.on_disk(path))
     }
 
-    /// Opens a file that is there; `None` if nothing is.
+    /// Opens a file that is there; `None` if nothing is. What is none goes as in
+    /// [`Tree::make_dir`], so that nothing is written where another name leads.
     ///
     /// # Errors
-    /// [`DiskError::NotRegular`] for a symlink or anything else that is not a plain file,
-    /// [`DiskError::NameConflict`] as above.
+    /// [`DiskError::IsDirectory`]; [`DiskError::NameConflict`] as above.
     pub fn open_file(&mut self, path: &TreePath) -> Result<Option<PartFile>, DiskError> {
-        match self.inspect(path)? {
-            None => return Ok(None),
-            Some(facts) if facts.kind != EntryKind::File => {
-                return Err(DiskError::NotRegular {
-                    path: self.on_disk(path),
-                });
-            }
-            Some(_) => self.check_spelling(path)?,
+        let Some(facts) = self.inspect(path)? else {
+            return Ok(None);
+        };
+        self.check_spelling(path)?;
+        if facts.is_mere_name() {
+            return self.remove_file(path).map(|()| None);
+        }
+        if facts.kind == EntryKind::Directory {
+            return Err(DiskError::IsDirectory {
+                path: self.on_disk(path),
+            });
         }
         let file = self.root.at("open", path, open_writable)?;
         PartFile::in_tree(file, &self.on_disk(path)).map(Some)
     }
 
-    /// Makes a symlink that holds `target`; it is fine if it is there already. Whether it may be
-    /// made is [`crate::disk::tree::Links`]'s to say.
+    /// Makes a symlink that holds `target`; it is fine if it is there already, and another one
+    /// goes as in [`Tree::make_dir`]. Whether it may be made is [`crate::disk::tree::Links`]'s to
+    /// say.
     ///
     /// # Errors
     /// [`DiskError::Exists`] if something else has that name, [`DiskError::NameConflict`] as
-    /// above.
+    /// above, [`DiskError::NoLinks`] where no link can be.
     pub fn symlink(&mut self, path: &TreePath, target: &[u8]) -> Result<(), DiskError> {
+        if self.make_link(path, target)? || self.holds(path, target)? {
+            return Ok(());
+        }
+        if self.clear(path)? && self.make_link(path, target)? {
+            return Ok(());
+        }
+        Err(self.exists(path))
+    }
+
+    fn make_link(&mut self, path: &TreePath, target: &[u8]) -> Result<bool, DiskError> {
         let made = self.root.at("create the link", path, |dir, name| {
             dir.symlink(name, target)
         });
-        if self.is_new(made, path)?.is_some() {
-            return Ok(());
+        match made {
+            Err(DiskError::Io { ref source, .. }) if platform::lacks_links(source) => {
+                Err(DiskError::NoLinks {
+                    path: self.on_disk(path),
+                })
+            }
+            made => Ok(self.is_new(made, path)?.is_some()),
         }
-        self.require(EntryKind::Link, path)?;
-        if self.read_link(path)? == target {
-            Ok(())
-        } else {
-            Err(self.exists(path))
+    }
+
+    /// Whether a symlink is there that holds this.
+    fn holds(&self, path: &TreePath, target: &[u8]) -> Result<bool, DiskError> {
+        let there = self.inspect(path)?;
+        let is_link = there.is_some_and(|there| there.kind == EntryKind::Link);
+        Ok(is_link && self.read_link(path)? == target)
+    }
+
+    /// Removes what stands at a path if nothing but a name goes with it; whether it did. The part is
+    /// ours: nobody else has a reason to make names in it.
+    fn clear(&mut self, path: &TreePath) -> Result<bool, DiskError> {
+        let there = self.inspect(path)?;
+        if !there.is_some_and(|there| there.is_mere_name()) {
+            return Ok(false);
         }
+        self.check_spelling(path)?;
+        self.remove_file(path).map(|()| true)
     }
 
     /// The facts about an entry; `None` if there is none, or not below real directories.

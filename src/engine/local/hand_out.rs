@@ -7,13 +7,14 @@ use crate::content::ranges::ByteRange;
 use crate::disk::DiskError;
 use crate::engine::Destination;
 use crate::engine::coordinator::Coordinator;
-use crate::engine::failure::{chain, disk_failure};
+use crate::engine::failure::chain;
 use crate::engine::input::TaskId;
 use crate::engine::local::{LocalEnd, LocalFiles, MAX_MISSES, read};
 use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
 use crate::engine::prove::{Share, Work};
 use crate::engine::provider::{Consequence, Place, Transport};
 use crate::engine::task::Aim;
+use crate::engine::tree::part_stop;
 
 /// Bytes of leaves that are read at once.
 pub(super) const WINDOW: u64 = 16 << 20;
@@ -115,7 +116,7 @@ impl Coordinator<'_> {
         match result {
             Ok(true) => _ = tried.shared.insert(id),
             Ok(false) => tried.cannot_share = true,
-            Err(error) => self.fail(disk_failure(&error, self.job.id)),
+            Err(error) => self.halt(part_stop(&error, &self.job)),
         }
     }
 

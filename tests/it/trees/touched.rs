@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::sample::{Sample, stands_as};
+use super::sample::Sample;
 use super::{arguments, arrived};
 use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
@@ -140,6 +140,92 @@ fn the_part_itself_is_replaced() {
             std::fs::rename(&moved, &part).expect("the part");
             let sent = stuck.resumes();
             assert!(sent < 300_000, "{sent} bytes: {context}");
+        }
+    }
+}
+
+/// Puts something at the place of what is in a part, given the victim that it may lead to.
+type Obstruct = fn(&Path, &Path);
+
+/// Each with the entry that it is about.
+fn obstacles() -> Vec<(&'static str, &'static str, Obstruct)> {
+    use std::os::unix::fs::symlink;
+    vec![
+        ("a link for a file", "a", |path, victim| {
+            std::fs::remove_file(path).expect("a file");
+            symlink(victim, path).expect("a free name");
+        }),
+        ("a pipe for a file", "a", |path, _| {
+            std::fs::remove_file(path).expect("a file");
+            let made = std::process::Command::new("mkfifo").arg(path).status();
+            assert!(made.expect("mkfifo").success());
+        }),
+        ("another's file", "d", |path, victim| {
+            std::fs::remove_file(path).expect("a file");
+            std::fs::hard_link(victim, path).expect("a free name");
+        }),
+        ("a link for a directory", "b", |path, victim| {
+            std::fs::remove_dir_all(path).expect("a directory");
+            symlink(victim.parent().expect("a directory"), path).expect("a free name");
+        }),
+        ("a file for a directory", "b", |path, _| {
+            std::fs::remove_dir_all(path).expect("a directory");
+            write(path, b"mine");
+        }),
+        ("a directory for a file", "a", |path, _| {
+            std::fs::remove_file(path).expect("a file");
+            std::fs::create_dir(path).expect("a free name");
+            write(&path.join("mine"), b"mine");
+        }),
+    ]
+}
+
+/// A mere name goes, and its victim is not touched; what holds something is named and stays.
+#[test]
+fn something_stands_in_the_way() {
+    for is_killed in [true, false] {
+        for (name, entry, obstruct) in obstacles() {
+            let stuck = Stuck::new();
+            let running = stuck.start(&[]);
+            let outside = stuck.sandbox.target("outside");
+            std::fs::create_dir(&outside).expect("a free name");
+            let (path, victim) = (stuck.part().join(entry), outside.join("c"));
+            write(&victim, b"precious");
+            let first = if is_killed {
+                running.kill9();
+                obstruct(&path, &victim);
+                stuck.gateway.heal();
+                stuck.sandbox.run(["--json", "resume", "1"])
+            } else {
+                obstruct(&path, &victim);
+                stuck.let_go(running)
+            };
+            let context = format!("{name}, killed: {is_killed}: {}", first.transcript());
+            let holds = path.join("mine").exists() || path.is_file() && path != victim;
+            match first.code {
+                Some(0) => arrived(&stuck.sandbox, &stuck.sample, first),
+                code => {
+                    assert!(matches!(code, Some(73 | 74)), "{context}");
+                    assert!(!stuck.sandbox.target("tree").exists(), "{context}");
+                    let again = stuck.sandbox.run(["--json", "resume", "1"]);
+                    let context = format!("{context}\n{}", again.transcript());
+                    match again.code {
+                        Some(0) => arrived(&stuck.sandbox, &stuck.sample, again),
+                        _ => {
+                            assert!(holds, "{context}");
+                            let words = format!("move {} away", path.display());
+                            stuck.failed(again, 73, &words);
+                            let aside = stuck.sandbox.target("aside");
+                            std::fs::rename(&path, aside).expect("in the way");
+                            stuck.resumes();
+                        }
+                    }
+                }
+            }
+            let precious = std::fs::read(&victim);
+            assert!(precious.is_ok_and(|read| read == b"precious"), "{context}");
+            let there = std::fs::read_dir(&outside).expect("a directory").count();
+            assert_eq!(there, 1, "{context}");
         }
     }
 }

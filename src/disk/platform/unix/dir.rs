@@ -267,6 +267,7 @@ fn facts(stat: &fs::Stat) -> EntryFacts {
             u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
         ),
         mode: Some((stat.st_mode & 0o7777) as _),
+        names: Some(stat.st_nlink as _),
         number: Some(stat.st_ino),
     }
 }

@@ -232,6 +232,7 @@ fn facts(metadata: &Metadata) -> io::Result<EntryFacts> {
         len: metadata.len(),
         modified: crate::disk::random_file::unix_time(metadata.modified()?),
         mode: None,
+        names: None,
         number: None,
     })
 }

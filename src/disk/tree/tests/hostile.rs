@@ -23,14 +23,17 @@ fn symlinks_are_made_and_kept() {
     place.tree.symlink(&link, b"../f\xff").unwrap();
     place.tree.symlink(&link, b"../f\xff").unwrap();
     assert_eq!(place.tree.read_link(&link).unwrap(), b"../f\xff");
-    assert!(matches!(
-        place.tree.symlink(&link, b"other"),
-        Err(DiskError::Exists { .. })
-    ));
-    assert!(matches!(
-        place.tree.symlink(&path("d"), b"other"),
-        Err(DiskError::Exists { .. })
-    ));
+    for taken in ["d", "f"] {
+        place.tree.create_file(&path("f")).ok();
+        assert!(matches!(
+            place.tree.symlink(&path(taken), b"other"),
+            Err(DiskError::Exists { .. })
+        ));
+    }
+    // Another link is in nobody's interest.
+    symlink("other", place.part().join("other")).unwrap();
+    place.tree.symlink(&path("other"), b"d").unwrap();
+    assert_eq!(place.tree.read_link(&path("other")).unwrap(), b"d");
     assert_eq!(
         place.tree.inspect(&link).unwrap().map(|facts| facts.kind),
         Some(EntryKind::Link)
@@ -60,25 +63,21 @@ fn no_link_is_followed_anywhere() {
                 .is_err()
         );
     }
-    assert!(matches!(
-        place.tree.make_dir(&path("d")),
-        Err(DiskError::Exists { .. })
-    ));
-    // A link at a file's own place, to a file or to nothing.
+    // A link at a file's own place, to a file or to nothing, goes; that to which it leads stays.
     let victim = place.dir.path().join("victim");
-    symlink(&victim, place.part().join("l")).unwrap();
     for _ in 0..2 {
+        symlink(&victim, place.part().join("l")).unwrap();
         assert!(matches!(
             place.tree.create_file(&path("l")),
             Err(DiskError::Exists { .. })
         ));
-        assert!(matches!(
-            place.tree.open_file(&path("l")),
-            Err(DiskError::NotRegular { .. })
-        ));
-        assert!(place.is_empty_outside());
+        assert!(place.tree.open_file(&path("l")).unwrap().is_none());
+        assert!(!place.part().join("l").is_symlink());
         fs::write(&victim, "untouched").unwrap();
     }
+    assert!(place.tree.make_dir(&path("d")).unwrap());
+    assert!(place.is_empty_outside());
+    symlink(&victim, place.part().join("l")).unwrap();
     let mode = fs::metadata(&victim).unwrap().mode();
     let preserved = Preserved {
         mode: Some(0o777),
@@ -115,10 +114,6 @@ fn pipes_are_never_waited_for() {
     if !made.is_ok_and(|status| status.success()) {
         return;
     }
-    assert!(matches!(
-        place.tree.open_file(&path("p")),
-        Err(DiskError::NotRegular { .. })
-    ));
     assert!(place.tree.create_file(&path("p")).is_err());
     assert!(
         place
@@ -127,6 +122,8 @@ fn pipes_are_never_waited_for() {
             .is_err()
     );
     place.tree.full_sync().run().unwrap();
+    assert!(place.tree.open_file(&path("p")).unwrap().is_none());
+    assert!(!pipe.exists());
     drop(place.tree);
     remove_tree(&part_in(place.dir.path())).unwrap();
 }
@@ -233,4 +230,28 @@ fn every_file_can_be_synced_alone() {
     super::super::sync::sync_everything_alone(&place.tree.root).unwrap();
     let facts = place.tree.inspect(&path("d/f")).unwrap().unwrap();
     assert_eq!(facts.mode, Some(0));
+}
+
+/// One of two names of a file is no part: what is written must not reach the other one.
+#[test]
+fn other_names_of_a_file_are_left_alone() {
+    let mut place = Place::new();
+    let victim = place.dir.path().join("victim");
+    fs::write(&victim, "mine").unwrap();
+    for name in ["f", "d"] {
+        fs::hard_link(&victim, place.part().join(name)).unwrap();
+    }
+    assert!(place.tree.open_file(&path("f")).unwrap().is_none());
+    place.write("f", b"other");
+    assert!(place.tree.make_dir(&path("d")).unwrap());
+    assert_eq!(fs::read(&victim).unwrap(), b"mine");
+    // What would be lost is not ours to remove.
+    assert!(matches!(
+        place.tree.make_dir(&path("f")),
+        Err(DiskError::Exists { .. })
+    ));
+    assert!(matches!(
+        place.tree.open_file(&path("d")),
+        Err(DiskError::IsDirectory { .. })
+    ));
 }
