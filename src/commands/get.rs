@@ -258,9 +258,10 @@ pub fn check_target(
         // It may have been renamed, and not recorded any more: the engine looks.
         return Ok(());
     }
+    let is_content = wanted.root.is_some() && !wanted.is_car;
     let hint = match inspect::is_directory(path) {
-        // The engine looks whether fetchd made all that is in it.
-        true if is_forced => return Ok(()),
+        // The engine looks whether fetchd made all that is in it, or whether it is what is wanted.
+        true if is_forced || is_content => return Ok(()),
         true => {
             "replace a directory that fetchd made with --force, or choose another place with -o or -d"
         }

@@ -181,7 +181,22 @@ pub(super) fn nanoseconds((seconds, nanos): (i64, u32)) -> Option<i64> {
 /// # Errors
 /// When one of them cannot be read.
 pub fn same_content(one: &Path, other: &Path, is_stopped: &AtomicBool) -> Result<bool, DiskError> {
-    let (one, other) = (RandomFile::open(one)?, RandomFile::open(other)?);
+    same_bytes(
+        &RandomFile::open(one)?,
+        &RandomFile::open(other)?,
+        is_stopped,
+    )
+}
+
+/// [`same_content`] of open files.
+///
+/// # Errors
+/// As there.
+pub fn same_bytes(
+    one: &RandomFile,
+    other: &RandomFile,
+    is_stopped: &AtomicBool,
+) -> Result<bool, DiskError> {
     if one.len() != other.len() {
         return Ok(false);
     }

@@ -17,6 +17,7 @@ mod path;
 mod put_link;
 mod remove;
 mod root;
+mod same;
 mod spelling;
 mod sync;
 mod view;
@@ -28,6 +29,7 @@ pub use part::Tree;
 pub use path::{MAX_DEPTH, TreePath};
 pub use put_link::put_link;
 pub use remove::remove_tree;
+pub use same::same_tree;
 pub use sync::TreeSync;
 pub use view::{TreeView, Walk, WalkEntry};
 

@@ -11,7 +11,7 @@ use crate::content::cid::Cid;
 use crate::content::hash::VerifiedBlock;
 use crate::content::links;
 use crate::disk::part::PartFile;
-use crate::disk::tree::{self, Tree, TreeView};
+use crate::disk::tree::{self, Tree, TreePath, TreeView};
 use crate::disk::{DiskError, inspect, room};
 use crate::download::Status;
 use crate::engine::Destination;
@@ -433,6 +433,9 @@ impl Coordinator<'_> {
             return;
         }
         let is_free = match inspect::file_len(target) {
+            _ if self.plan.is_directory() && !*overwrite && inspect::is_directory(target) => {
+                self.may_be_there(target)
+            }
             // Only a directory replaces a directory.
             _ if inspect::is_directory(target) && !self.plan.is_directory() => false,
             Ok(None) => !inspect::exists(target) || *overwrite,
@@ -461,6 +464,20 @@ impl Coordinator<'_> {
         ) {
             self.fail(disk_failure(&error, id));
         }
+    }
+
+    /// Whether a directory that stands at the target may be the one that is wanted: it has every name
+    /// that is known by now. At the install it is known whether it is.
+    fn may_be_there(&self, target: &Path) -> bool {
+        let Ok(Some(view)) = TreeView::open(target) else {
+            return false;
+        };
+        let is_there = |path: &str| {
+            let path = TreePath::parse(path);
+            path.is_ok_and(|path| matches!(view.inspect(&path), Ok(Some(_))))
+        };
+        let mut entries = self.plan.entries();
+        entries.all(|(_, entry)| entry.path.is_empty() || is_there(&entry.path))
     }
 
     /// Starts the threads that prove and write, and the one that keeps the sums of whole files.

@@ -103,10 +103,7 @@ impl Coordinator<'_> {
         };
         let installed = match output {
             _ if self.job.car_part.is_some() => self.install_car(target, overwrite, signals).await,
-            Output::Tree(tree) => self
-                .install_tree(tree, target, overwrite)
-                .await
-                .map_err(Stop::Failed),
+            Output::Tree(tree) => self.install_tree(tree, target, overwrite, signals).await,
             _ if let Some(text) = self.plan.root_link() => {
                 let text = text.clone();
                 let installed = self.install_link(text, part, target, overwrite).await;

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::disk::tree::{EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
+use crate::disk::tree::{self, EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
 use crate::disk::{DiskError, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status, quoted_path};
 use crate::engine::aside::on_a_thread;
+use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{
     chain, disk_failure, exists_failure, no_checksum, one_by_one, store_failure, target_failure,
@@ -156,13 +157,15 @@ impl Coordinator<'_> {
 
     /// Gives the tree its final name.
     pub(super) async fn install_tree(
-        &self,
+        &mut self,
         tree: SharedTree,
         target: PathBuf,
         overwrite: bool,
-    ) -> Result<(), Failure> {
-        let (id, store) = (self.job.id, self.store.clone());
-        on_a_thread(move || {
+        signals: &mut Signals,
+    ) -> Result<(), Stop> {
+        let (id, run, store) = (self.job.id, self.job.run, self.store.clone());
+        let part = self.job.destination.part().to_path_buf();
+        let work = move |is_stopped: &AtomicBool| {
             let tree = Arc::try_unwrap(tree).map(Mutex::into_inner);
             let Ok(Ok(tree)) = tree else {
                 return Err(Failure {
@@ -173,26 +176,65 @@ impl Coordinator<'_> {
             };
             let installed = match overwrite {
                 true => {
-                    let ledger = Ledger::of(&store, &target).map_err(|error| store_failure(&error, id))?;
+                    let ledger =
+                        Ledger::of(&store, &target).map_err(|error| store_failure(&error, id))?;
                     tree.replace(&target, &mut |entry| ledger.knows(entry))
                 }
                 false => tree.install(&target),
             };
-            installed.map_err(|error| match error {
-                DiskError::Exists { .. } => exists_failure(&target, id),
-                DiskError::Replaced { path } => replaced(&path, id),
-                DiskError::Unknown { .. } => Failure {
-                    kind: ExitKind::Exists,
-                    message: chain(&error),
-                    hint: Some(format!(
-                        "--force replaces only directories that fetchd made; move it away and go on with: fetchd resume {id}"
-                    )),
-                },
-                error => target_failure(&error, id),
-            })
-        })
-        .await
+            let error = match installed {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            // Somebody else put the very same tree there: installs may race, and databases are lost.
+            let is_taken = matches!(error, DiskError::Exists { .. } | DiskError::Unknown { .. });
+            if is_taken && matches!(tree::same_tree(&part, &target, is_stopped), Ok(true)) {
+                return take_over(&store, (id, run), &part, &target)
+                    .map_err(|error| store_failure(&error, id));
+            }
+            Err(not_installed(&error, &target, id))
+        };
+        self.installing(signals, work).await
     }
+}
+
+fn not_installed(error: &DiskError, target: &Path, id: DownloadId) -> Failure {
+    match error {
+        DiskError::Exists { .. } => exists_failure(target, id),
+        DiskError::Replaced { path } => replaced(path, id),
+        DiskError::Unknown { .. } => Failure {
+            kind: ExitKind::Exists,
+            message: chain(error),
+            hint: Some(format!(
+                "--force replaces only directories that fetchd made; move it away and go on with: fetchd resume {id}"
+            )),
+        },
+        error => target_failure(error, id),
+    }
+}
+
+/// Takes the tree at the target for the one in the part, which holds the same and is needed no more.
+fn take_over(
+    store: &Store,
+    (id, run): (DownloadId, RunId),
+    part: &Path,
+    target: &Path,
+) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = store.finished_files(id, after, PAGE).wait()?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.file.index);
+        let there = |row: &FileRow| inspect::fingerprint(&target.join(&row.file.path));
+        let known = page.iter();
+        let known = known.filter_map(|row| Some((row.file.index, there(row)?)));
+        let known = known.collect();
+        store.set_fingerprints(id, run, known).wait()?;
+    }
+    if let Err(error) = tree::remove_tree(part) {
+        tracing::warn!(error = %chain(&error), "cannot remove the part");
+    }
+    Ok(())
 }
 
 /// What is known to come from downloads in a directory that stands at the target.

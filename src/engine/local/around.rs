@@ -74,6 +74,15 @@ impl Coordinator<'_> {
             }
         }
         self.around.may_recall = !places.is_empty();
+        // What stands at the target may be the very content: the database that knew it may be lost.
+        if let Destination::Disk {
+            target,
+            overwrite: false,
+            ..
+        } = &self.job.destination
+        {
+            places.insert(0, target.clone());
+        }
         self.add_places(places);
         if let Err(error) = self.take_old_parts().await {
             self.look_failed(&error);

@@ -126,6 +126,34 @@ fn foreign_directories_are_never_replaced() {
     assert_eq!(sandbox.read("tree/mine"), b"mine");
 }
 
+/// Whoever put it there: another database, or one that is lost. Its bytes are not fetched again,
+/// and afterwards it is known.
+#[test]
+fn the_same_tree_that_nobody_remembers_is_done() {
+    let sample = tree();
+    let dag = sample.dag();
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    get(&sandbox, &dag, &[&gateway], &[]).exits(0);
+    for more in [&[][..], &["--force"]] {
+        std::fs::remove_dir_all(sandbox.state()).expect("a state directory");
+        let before = gateway.sent();
+        let output = get(&sandbox, &dag, &[&gateway], more);
+        arrived(&sandbox, &sample, output);
+        let sent = gateway.sent() - before;
+        assert!(
+            !more.is_empty() || sent < 60_000,
+            "{sent} bytes\n{}",
+            gateway.story()
+        );
+        let before = gateway.requests().len();
+        let output = get(&sandbox, &dag, &[&gateway], more);
+        arrived(&sandbox, &sample, output);
+        assert_eq!(gateway.requests().len(), before, "{}", gateway.story());
+    }
+    assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
+}
+
 fn only(sample: &Sample, wanted: &[&str]) -> Listing {
     let is_wanted = |path: &str, stands: &Stands| match stands {
         Stands::Directory => wanted
