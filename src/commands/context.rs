@@ -61,21 +61,27 @@ impl Context {
     }
 
     /// As [`Context::open`], for commands that only show what is recorded: they work where
-    /// nothing can be written too, with what the records say of runs that may be dead by now.
+    /// nothing can be written too. That the work of dead runs rests is then shown, not recorded.
     pub fn open_to_look(global: &Global, settings: Settings) -> Result<Self, CommandError> {
         let error = match Self::open(global, settings.clone()) {
             Err(error) if error.kind == ExitKind::Disk => error,
             done => return done,
         };
-        match Store::open_read_only(&settings.state_dir) {
-            Ok(store) => Ok(Self {
-                settings,
-                store,
-                global: global.clone(),
-                here: Here::now(),
-            }),
-            Err(_) => Err(error),
-        }
+        let Ok(store) = Store::open_read_only(&settings.state_dir) else {
+            return Err(error);
+        };
+        let context = Self {
+            settings,
+            store,
+            global: global.clone(),
+            here: Here::now(),
+        };
+        let mut runs = context.store.live_runs().wait()?;
+        runs.retain(|run| !context.is_alive(run));
+        let dead: Vec<RunId> = runs.iter().map(|run| run.id).collect();
+        let now = Timestamp::now();
+        context.store.reap_in_memory(&dead, now).wait()?;
+        Ok(context)
     }
 
     /// Begins a run: its lock is held as long as the value lives.
@@ -135,11 +141,16 @@ impl Context {
                 }
             } else if locks.len() < MAX_REAPED
                 && !liveness::is_new(&run, now, host::pid_start_time(run.info.pid))
-                // Held until the work is taken, so that nobody begins under this number.
-                && let Ok(Some(lock)) = LockFile::try_acquire(&self.lock_path(run.id))
             {
+                let path = self.lock_path(run.id);
+                match LockFile::try_acquire(&path) {
+                    // Held until the work is taken, so that nobody begins under this number.
+                    Ok(Some(lock)) => locks.push(lock),
+                    // Where no lock can be written, nobody begins.
+                    Err(_) if !lock::is_held(&path).unwrap_or(true) => {}
+                    Ok(None) | Err(_) => continue,
+                }
                 dead.push(run.id);
-                locks.push(lock);
             }
         }
         for interrupted in self.store.reap(&dead, now).wait()? {

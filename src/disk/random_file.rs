@@ -113,6 +113,21 @@ impl RandomFile {
         }
     }
 
+    /// Reads all of it, and keeps nothing: whether the disk gives it.
+    ///
+    /// # Errors
+    /// When the system cannot read.
+    pub fn read_through(&self) -> Result<(), DiskError> {
+        let mut buffer = vec![0; 256 << 10];
+        let mut at = 0;
+        loop {
+            match self.read_at(at, &mut buffer)? {
+                0 => return Ok(()),
+                read => at += read as u64,
+            }
+        }
+    }
+
     /// Fills `buffer` from `offset`.
     ///
     /// # Errors
@@ -162,6 +177,7 @@ mod tests {
         assert_eq!(&four, b"5678");
         assert_eq!(file.read_at(8, &mut four).unwrap(), 2);
         assert_eq!(file.read_at(10, &mut four).unwrap(), 0);
+        file.read_through().unwrap();
         assert!(file.read_exact_at(8, &mut four).is_err());
         assert!(file.read_exact_at(u64::MAX, &mut four).is_err());
     }

@@ -93,9 +93,10 @@ pub fn store_failure(error: &StoreError, id: DownloadId) -> Failure {
     Failure {
         kind: error.exit_kind(),
         message: chain(error),
-        hint: Some(match error.hint() {
-            Some(first) => format!("{first}; then {next}"),
-            None => next,
+        hint: Some(match (error.remedy(), error.hint()) {
+            (Some(first), _) => format!("{first}, then {next}"),
+            (None, Some(first)) => format!("{first}; then {next}"),
+            (None, None) => next,
         }),
     }
 }

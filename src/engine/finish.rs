@@ -408,11 +408,15 @@ impl Coordinator<'_> {
                 self.say_failed(failure, !is_final)
             }
             Err(error) => {
-                let also = chain(&error);
-                failure.message = format!(
-                    "{}; and the state could not be recorded: {also}",
-                    failure.message
-                );
+                let also = store_failure(&error, self.job.id);
+                // Mostly it is what ended the run.
+                if also.message != failure.message {
+                    failure.message = format!(
+                        "{}; and the state could not be recorded: {}",
+                        failure.message, also.message
+                    );
+                }
+                failure.hint = also.hint;
                 self.say_failed(failure, true)
             }
         }

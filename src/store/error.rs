@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 
 use crate::disk::DiskError;
 use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
+
+/// What helps where the disk is full.
+const MAKE_ROOM: &str = "make room there";
 
 /// Why the store did not do as asked. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +64,6 @@ pub enum StoreError {
     Full {
         /// The database.
         path: PathBuf,
-        /// What SQLite says.
-        source: rusqlite::Error,
     },
     /// The file or its directory may not be written.
     #[error("the state file {} cannot be written", path.display())]
@@ -108,6 +110,8 @@ pub enum StoreError {
         kind: ExitKind,
         /// The same in words.
         why: String,
+        /// What has to be done about it.
+        remedy: Option<&'static str>,
     },
     /// A run that has not ended owns the download.
     #[error("another invocation is working on download {id}")]
@@ -176,9 +180,26 @@ impl StoreError {
         }
     }
 
+    /// What has to be done before the same can be tried again.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            StoreError::Full { .. } => Some(MAKE_ROOM),
+            StoreError::Prepare(error) if error.is_no_room() => Some(MAKE_ROOM),
+            StoreError::ReadOnly { .. } => Some("make it writable"),
+            // SQLite does not say whether a limit, a quota or the disk itself is at fault.
+            StoreError::Io { .. } => Some("make room there, or mend what is wrong with the disk"),
+            StoreError::Busy { .. } => Some("end the process that keeps it locked"),
+            StoreError::BrokenOff { remedy, .. } => *remedy,
+            _ => None,
+        }
+    }
+
     /// What to do about the state file, where something is to be done about that.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            error if error.remedy() == Some(MAKE_ROOM) => {
+                Some("make room there, and run it again; or name another place with --state-dir")
+            }
             StoreError::Newer { .. } => {
                 Some("use the fetchd that wrote it, or another --state-dir")
             }
@@ -249,6 +270,10 @@ fn classify(source: rusqlite::Error, path: PathBuf) -> StoreError {
             let source = without_sql(source);
             return StoreError::Corrupt { path, source };
         }
+        // The memory that processes share is a file too, and its first bytes need room.
+        Sql::SqliteFailure(failure, _) if failure.extended_code == SQLITE_IOERR_SHMSIZE => {
+            ErrorCode::DiskFull
+        }
         Sql::SqliteFailure(failure, _) => failure.code,
         _ => return StoreError::Statement(source),
     };
@@ -257,7 +282,7 @@ fn classify(source: rusqlite::Error, path: PathBuf) -> StoreError {
             StoreError::Corrupt { path, source }
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => StoreError::Busy { path, source },
-        ErrorCode::DiskFull => StoreError::Full { path, source },
+        ErrorCode::DiskFull => StoreError::Full { path },
         ErrorCode::ReadOnly
         | ErrorCode::PermissionDenied
         | ErrorCode::AuthorizationForStatementDenied => StoreError::ReadOnly { path, source },

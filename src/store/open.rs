@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::disk::DiskError;
 use crate::disk::private::{create_private_dir, ensure_private_file};
+use crate::disk::random_file::RandomFile;
 use crate::disk::{host, inspect};
 use crate::store::StoreError;
 use crate::store::schema;
@@ -35,9 +36,33 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, PathBuf), StoreError> {
             }
             // Another process may have made the same migration a moment before: look once again.
             Err(StoreError::Migration { .. }) if !migrated_by_other => migrated_by_other = true,
-            done => return done.map(|conn| (conn, path)),
+            Err(error) => return Err(unless_unreadable(error)),
+            Ok(conn) => return Ok((conn, path)),
         }
     }
+}
+
+/// SQLite calls a database damaged too that the disk does not let it read.
+///
+/// Only for one that is not open: the locks of SQLite would go with the handle that looks.
+fn unless_unreadable(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt { path, source } if !is_readable(&path) => {
+            StoreError::Io { path, source }
+        }
+        error => error,
+    }
+}
+
+/// Whether the disk gives all of a database and its log back, whatever is in them.
+fn is_readable(database: &Path) -> bool {
+    let mut log = database.as_os_str().to_owned();
+    log.push("-wal");
+    let is_sound = |path: &Path| match RandomFile::open(path) {
+        Ok(file) => file.read_through().is_ok(),
+        Err(error) => error.is_missing(),
+    };
+    is_sound(database) && is_sound(Path::new(&log))
 }
 
 /// Opens `dir/fetchd.db` without the means to change anything, not even the files beside it.
@@ -53,7 +78,10 @@ pub(super) fn open_read_only(dir: &Path) -> Result<(Connection, PathBuf), StoreE
         .map_err(|error| StoreError::from(error).at(&path))
         .and_then(|conn| look(conn, &path));
     match (opened, immutable(&path)) {
-        (Err(StoreError::Io { .. } | StoreError::ReadOnly { .. }), Some(uri)) => {
+        (
+            Err(StoreError::Io { .. } | StoreError::ReadOnly { .. } | StoreError::Full { .. }),
+            Some(uri),
+        ) => {
             let flags = flags | OpenFlags::SQLITE_OPEN_URI;
             let conn = Connection::open_with_flags(uri, flags)
                 .map_err(|error| StoreError::from(error).at(&path))?;
@@ -74,6 +102,9 @@ fn immutable(path: &Path) -> Option<String> {
 fn look(mut conn: Connection, path: &Path) -> Result<Connection, StoreError> {
     let located = |error: rusqlite::Error| StoreError::from(error).at(path);
     conn.busy_timeout(BUSY_TIMEOUT).map_err(located)?;
+    // The disk that nothing can be written to may be that of temporary files too.
+    conn.pragma_update(None, "temp_store", "MEMORY")
+        .map_err(located)?;
     recognise(&mut conn, path)?;
     let version: i64 = conn
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -84,6 +115,16 @@ fn look(mut conn: Connection, path: &Path) -> Result<Connection, StoreError> {
     }
     show_own(&conn).map_err(located)?;
     Ok(conn)
+}
+
+/// Copies the records to tables of this connection alone, which stand for them from now on: what
+/// nobody can write down can still be shown as it is.
+pub(super) fn shadow(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(
+        "CREATE TEMP TABLE downloads AS SELECT * FROM main.downloads;
+         CREATE UNIQUE INDEX temp.downloads_by_id ON downloads (id);
+         CREATE TEMP TABLE runs AS SELECT * FROM main.runs",
+    )
 }
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
@@ -99,14 +140,14 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Makes the views `mine` and `own_installs`: the records of this user and what they put in place,
-/// which are all that anybody reads or steers. What has no owner is of systems that know no users.
+/// which are all that anybody reads or steers (where the records are [`shadow`]ed, of the copies). What has no owner is of systems that know no users.
 pub(super) fn show_own(conn: &Connection) -> rusqlite::Result<()> {
     let is_own = match host::uid() {
         Some(uid) => format!("owner_uid IS NULL OR owner_uid = {uid}"),
         None => "1".to_owned(),
     };
     conn.execute_batch(&format!(
-        "CREATE TEMP VIEW mine AS SELECT * FROM main.downloads WHERE {is_own};
+        "CREATE TEMP VIEW mine AS SELECT * FROM downloads WHERE {is_own};
          CREATE TEMP VIEW own_installs AS SELECT * FROM main.installs WHERE {is_own}"
     ))
 }

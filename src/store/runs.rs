@@ -10,7 +10,7 @@ use crate::exit::ExitKind;
 use crate::store::downloads::{self, DownloadRow};
 use crate::store::sql::{self, micros};
 use crate::store::thread::Durability;
-use crate::store::{Reply, Store, StoreError};
+use crate::store::{Reply, Store, StoreError, open};
 
 /// Why the work of a dead run is paused.
 const INTERRUPTED: &str = "interrupted";
@@ -110,19 +110,31 @@ impl Store {
     /// Gives back the interrupted ones.
     pub fn reap(&self, dead: &[RunId], now: Timestamp) -> Reply<Vec<Interrupted>> {
         let dead = dead.to_vec();
-        self.write(Durability::Process, move |tx| {
-            for run in dead {
-                end(tx, run, now)?;
-            }
-            let mut interrupted = Vec::new();
-            for (id, was) in orphans(tx)? {
-                if let Some(download) = pause(tx, id, was, now)? {
-                    interrupted.push(Interrupted { was, download });
-                }
-            }
-            Ok(interrupted)
+        self.write(Durability::Process, move |tx| reap(tx, dead, now))
+    }
+
+    /// As [`Store::reap`], for what this handle shows from now on alone: of a store that was opened
+    /// for reading, or whose disk takes nothing. What others record later it does not show.
+    pub fn reap_in_memory(&self, dead: &[RunId], now: Timestamp) -> Reply<Vec<Interrupted>> {
+        let dead = dead.to_vec();
+        self.read(move |tx| {
+            open::shadow(tx)?;
+            reap(tx, dead, now)
         })
     }
+}
+
+fn reap(tx: &Connection, dead: Vec<RunId>, now: Timestamp) -> Result<Vec<Interrupted>, StoreError> {
+    for run in dead {
+        end(tx, run, now)?;
+    }
+    let mut interrupted = Vec::new();
+    for (id, was) in orphans(tx)? {
+        if let Some(download) = pause(tx, id, was, now)? {
+            interrupted.push(Interrupted { was, download });
+        }
+    }
+    Ok(interrupted)
 }
 
 fn end(tx: &Connection, run: RunId, now: Timestamp) -> rusqlite::Result<()> {

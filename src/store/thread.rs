@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use crate::download::{DownloadId, RunId};
+use crate::download::{DownloadId, RunId, chain};
 use crate::exit::ExitKind;
 use crate::store::{StoreError, open};
 
@@ -50,7 +50,15 @@ struct Database {
     path: PathBuf,
     durability: Durability,
     /// Downloads of which a run could not record something, and why; see [`Store::write_next`].
-    broken_off: HashMap<(DownloadId, RunId), (ExitKind, String)>,
+    broken_off: HashMap<(DownloadId, RunId), BrokenOff>,
+}
+
+/// With what a run failed to record something.
+#[derive(Clone)]
+struct BrokenOff {
+    kind: ExitKind,
+    why: String,
+    remedy: Option<&'static str>,
 }
 
 impl Store {
@@ -123,8 +131,10 @@ impl Store {
         act: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Reply<T> {
         self.queue(move |database| {
-            if let Some((kind, why)) = database.broken_off.get(&(id, run)).cloned() {
-                return Err(StoreError::BrokenOff { kind, why });
+            if let Some(BrokenOff { kind, why, remedy }) =
+                database.broken_off.get(&(id, run)).cloned()
+            {
+                return Err(StoreError::BrokenOff { kind, why, remedy });
             }
             let done = database
                 .set_durability(durability)
@@ -133,7 +143,11 @@ impl Store {
             if let Err(error) = &done
                 && !matches!(error, StoreError::LeaseLost { .. })
             {
-                let why = (error.exit_kind(), error.to_string());
+                let why = BrokenOff {
+                    kind: error.exit_kind(),
+                    why: chain(error),
+                    remedy: error.remedy(),
+                };
                 database.broken_off.insert((id, run), why);
             }
             done

@@ -205,10 +205,66 @@ fn the_disk_of_the_state_fills_up() {
     let running = stuck.start();
     let filler = disk.fill();
     let output = stuck.let_go(running);
-    stuck.failed(output, 74);
+    let output = stuck.failed(output, 74);
+    let failed = output.events_of("failed").pop().expect("a failed event");
+    let message = failed["message"].as_str().expect("a message");
+    assert_eq!(message.matches("state file").count(), 1, "{message}");
+    let hint = failed["hint"].as_str();
+    let expected = "make room there, then go on with: fetchd resume 1";
+    assert_eq!(hint, Some(expected), "{failed}");
+    shown_as_interrupted(&stuck.sandbox);
     drop(filler);
     oracle::claims_are_true(&stuck.sandbox, &stuck.dag);
     assert_kept(stuck.resumes());
+}
+
+/// Nothing can be recorded, and nobody works on download 1 any more.
+#[track_caller]
+fn shown_as_interrupted(sandbox: &Sandbox) {
+    for args in [vec!["list"], vec!["list", "--status", "paused"]] {
+        let listed = sandbox.fetchd([&["--json"], args.as_slice()].concat());
+        let listed = listed.run().exits(0).document();
+        assert_eq!(listed["downloads"][0]["status"], "paused", "{listed}");
+        let error = &listed["downloads"][0]["error"];
+        assert_eq!(error["message"], "interrupted", "{listed}");
+    }
+    let shown = sandbox.fetchd(["--json", "show", "1"]).run();
+    let shown = shown.exits(0).document();
+    assert_eq!(shown["download"]["status"], "paused", "{shown}");
+    assert_eq!(shown["download"]["owner"], serde_json::Value::Null);
+}
+
+/// Every command says the same of a state directory without room.
+#[test]
+fn the_disk_of_the_state_is_full_already() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.state(), "size=2m") else {
+        return;
+    };
+    let sandbox = &stuck.sandbox;
+    for is_new in [true, false] {
+        let filler = disk.fill();
+        let (source, url) = (stuck.dag.source(), stuck.gateway.url());
+        let get = ["get", &source, "-o", "dir/file", "--gateway", url];
+        let queue = [&get[..], &["--queue"]].concat();
+        let commands: [&[&str]; 6] = [
+            &get,
+            &queue,
+            &["run"],
+            &["cancel", "1"],
+            &["verify", "--all"],
+            &["prune"],
+        ];
+        for args in commands {
+            let output = sandbox.fetchd(args).run().exits(74);
+            let said = output.stderr.contains("no room left for the state file")
+                && output.stderr.contains("hint: make room there");
+            assert!(said, "{is_new} {args:?}: {}", output.transcript());
+        }
+        assert!(sandbox.partials().is_empty() && !stuck.target().exists());
+        drop(filler);
+        sandbox.fetchd(["list"]).run().exits(0);
+    }
 }
 
 #[test]
@@ -244,7 +300,9 @@ fn a_disk_becomes_read_only() {
         disk.remount("ro");
         let output = stuck.sandbox.fetchd(["resume", "1"]).run().exits(74);
         assert!(output.stderr.contains("hint: "), "{}", output.transcript());
-        stuck.sandbox.fetchd(["list"]).run().exits(0);
+        if of_state {
+            shown_as_interrupted(&stuck.sandbox);
+        }
         disk.remount("rw");
         assert_kept(stuck.resumes());
     }

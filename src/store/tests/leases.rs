@@ -5,7 +5,9 @@ use std::path::Path;
 use crate::download::{Action, Status};
 use crate::exit::ExitKind;
 use crate::store::tests::{Sandbox, at, checkpoint, ending, finish, new_download};
-use crate::store::{Attempt, Claim, NewDownload, Requested, Resolved, Store, StoreError};
+use crate::store::{
+    Attempt, Claim, Filter, NewDownload, Requested, Resolved, Store, StoreError, Which,
+};
 
 #[test]
 fn one_unfinished_download_for_each_path() {
@@ -298,6 +300,30 @@ fn reaping_pauses_what_dead_runs_were_at() {
         .wait()
         .expect("finish");
     assert_eq!(sandbox.status(installing), Status::Success);
+}
+
+/// Where nothing can be written down, what is shown is the same.
+#[test]
+fn reaping_in_memory_changes_what_one_handle_shows() {
+    let sandbox = Sandbox::new();
+    let (dead, alive) = (sandbox.run(), sandbox.run());
+    let (id, other) = (sandbox.resolved("a", dead), sandbox.resolved("b", alive));
+    let reader = Store::open_read_only(sandbox.dir.path()).expect("open beside a writer");
+    let reaped = reader.reap_in_memory(&[dead], at(5)).wait().expect("reap");
+    assert_eq!(reaped.len(), 1);
+    let shown = |which| {
+        let filter = Filter {
+            which,
+            ..Filter::default()
+        };
+        let rows = reader.downloads(filter).wait().expect("list");
+        rows.iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(Which::Statuses(vec![Status::Paused])), [id]);
+    assert_eq!(shown(Which::Statuses(vec![Status::InProgress])), [other]);
+    let row = reader.download(id).wait().expect("read").expect("there");
+    assert_eq!((row.status, row.owner), (Status::Paused, None));
+    assert_eq!(sandbox.status(id), Status::InProgress);
 }
 
 /// Each step that a method may take, from each status, against the table.
