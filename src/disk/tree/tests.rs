@@ -121,7 +121,7 @@ fn names_that_are_taken() {
     ));
     assert!(matches!(
         place.tree.open_file(&path("d")),
-        Err(DiskError::NotRegular { .. })
+        Err(DiskError::IsDirectory { .. })
     ));
     assert!(place.tree.create_file(&path("f/x")).is_err());
 }
