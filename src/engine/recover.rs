@@ -200,7 +200,9 @@ impl Recovery<'_> {
         let finished = |after| self.store.finished_files(self.id, after, PAGE);
         self.each_row(finished, |row| {
             let now = self.output.fingerprint(&row.file.path);
-            match now.is_some() && now == row.state.fingerprint {
+            // What is shorter than the file was somebody else's when it was recorded.
+            let is_whole = now.is_some_and(|(len, _)| row.file.size.is_none_or(|size| len >= size));
+            match is_whole && now == row.state.fingerprint {
                 true => plan.know_finished(&row),
                 false => {
                     changed.insert(row.file.index);
