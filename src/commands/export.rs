@@ -119,10 +119,10 @@ fn origin(context: &Context, row: &DownloadRow) -> Result<Origin, CommandError> 
     let path = match row.status {
         Status::Success => row.path.clone(),
         _ => transfer::part_path(context, row)
-            .filter(|part| inspect::exists(part))
+            .filter(|part| !inspect::is_absent(part))
             .or_else(|| row.path.clone()),
     };
-    let Some(path) = path.filter(|path| inspect::exists(path)) else {
+    let Some(path) = path.filter(|path| !inspect::is_absent(path)) else {
         return Ok(Origin::Nothing);
     };
     if row.kind == "car" && row.path.as_ref() == Some(&path) {

@@ -415,7 +415,7 @@ fn read_logins() -> Result<Netrc, CommandError> {
 fn car_error(path: &Path, error: &CarFileError) -> CommandError {
     let kind = match error {
         CarFileError::NotCar { .. } => ExitKind::Verification,
-        CarFileError::Disk(error) if error.is_uncreatable() => ExitKind::Usage,
+        CarFileError::Disk(error) if error.is_absent() => ExitKind::Usage,
         CarFileError::Disk(_) | CarFileError::TooLarge { .. } => ExitKind::Disk,
     };
     let message = format!(

@@ -139,6 +139,12 @@ pub fn exists(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok()
 }
 
+/// Whether certainly nothing is there: what cannot be looked at may be.
+pub fn is_absent(path: &Path) -> bool {
+    let looked = std::fs::symlink_metadata(path).map_err(DiskError::of("examine", path));
+    looked.is_err_and(|error| error.is_absent())
+}
+
 /// What the symlink at `path` holds; `None` if there is none.
 pub fn link_text(path: &Path) -> Option<Vec<u8>> {
     let text = std::fs::read_link(path).ok()?;

@@ -202,7 +202,7 @@ fn a_clock_set_back_does_no_harm() {
     let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
     let year = 365 * 24 * 3600 * 1_000_000_i64;
     for statement in [
-        "UPDATE gateways SET cool_until = cool_until + ?1",
+        "UPDATE gateways SET cool_until = cool_until + ?1, cooled_at = cooled_at + ?1",
         "UPDATE downloads SET created_at = created_at + ?1, updated_at = updated_at + ?1",
         "UPDATE runs SET heartbeat_at = heartbeat_at + ?1",
     ] {
