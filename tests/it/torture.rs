@@ -7,7 +7,7 @@
 //! ```sh
 //! cargo test --test it torture                                          # a sample, with its seed
 //! FETCHD_TORTURE=10000 cargo test --test it torture -- --nocapture      # a large one
-//! FETCHD_TORTURE=full cargo test --test it torture -- --nocapture       # every point, some 100,000
+//! FETCHD_TORTURE=full cargo test --test it torture -- --nocapture       # every point, some 120,000
 //! FETCHD_TORTURE='range: pwrite64' cargo test --test it torture         # points whose name holds this
 //! ```
 //!
