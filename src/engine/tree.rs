@@ -331,11 +331,8 @@ fn part_failure(error: &DiskError, id: DownloadId, instead: impl Into<String>) -
 
 /// The same as a reason to stop.
 pub(super) fn part_stop(error: &DiskError, job: &Job) -> Stop {
-    let failure = part_failure(error, job.id, one_by_one(job));
-    match error.is_unsafe_name() {
-        true => Stop::Unsound(failure),
-        false => Stop::Failed(failure),
-    }
+    // What is proved of the others is kept, also where the disk cannot hold one of the names.
+    Stop::Failed(part_failure(error, job.id, one_by_one(job)))
 }
 
 fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
