@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::place::SafeName;
-use crate::disk::tree::{Tree, TreePath, TreeView};
+use crate::disk::tree::{EntryFacts, EntryKind, Tree, TreePath, TreeView};
 use crate::engine::plan::EntryId;
 use crate::engine::prove::Share;
 
@@ -85,7 +85,8 @@ impl Output {
             Output::View(view) => view.inspect(&TreePath::parse(path).ok()?),
             Output::Undecided | Output::Stdout => return None,
         };
-        facts.ok()??.fingerprint()
+        let is_file = |facts: &EntryFacts| facts.kind == EntryKind::File;
+        facts.ok()?.filter(is_file)?.fingerprint()
     }
 
     /// Makes everything written so far survive a power cut. Blocks.

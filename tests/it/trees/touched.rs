@@ -9,15 +9,14 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Running, Sandbox};
 
-/// Where the gateway stops sending: in the large file, when the small ones are finished.
-const HELD: u64 = 3 << 20;
-/// What is proved by then for sure.
-const PROVED: u64 = 2 << 20;
+const LEAF: u64 = 256 << 10;
+/// What is proved while the gateway holds the last leaf of the large file back.
+const PROVED: u64 = 500_000 + 300_000 + (6 << 20) - LEAF;
 
 fn file(seed: u64, len: usize) -> Dag {
     Recipe::default()
         .seed(seed)
-        .chunk(256 << 10)
+        .chunk(LEAF as usize)
         .width(16)
         .build(len)
 }
@@ -31,15 +30,17 @@ struct Stuck {
 
 impl Stuck {
     fn new() -> Self {
+        let large = file(4, 6 << 20);
+        let last = *large.leaves().last().expect("a leaf");
         let deep = Sample::new().file("c", &file(3, 300_000));
         let sample = Sample::new()
             .file("a", &file(1, 500_000))
             .dir("b", &deep)
-            .file("d", &file(4, 6 << 20))
+            .file("d", &large)
             .link("z", "b/c");
         let gateway = Gateway::of(&sample.dag())
-            .features(Features::TRUSTLESS)
-            .on(On::any(), Fault::HoldAtTotal(HELD))
+            .features(Features::RAW)
+            .on(On::raw().with(last.to_string()), Fault::HoldAfter(0))
             .start();
         Self {
             sandbox: Sandbox::new(),
@@ -183,53 +184,28 @@ fn obstacles() -> Vec<(&'static str, &'static str, Obstruct)> {
 /// A mere name goes, and its victim is not touched; what holds something is named and stays.
 #[test]
 fn something_stands_in_the_way() {
-    for is_killed in [true, false] {
-        for (name, entry, obstruct) in obstacles() {
-            let stuck = Stuck::new();
-            let running = stuck.start(&[]);
-            let outside = stuck.sandbox.target("outside");
-            std::fs::create_dir(&outside).expect("a free name");
-            let (path, victim) = (stuck.part().join(entry), outside.join("c"));
-            write(&victim, b"precious");
-            // The answers come side by side: it may have had no turn yet.
-            if !path.exists() {
-                continue;
-            }
-            let first = if is_killed {
-                running.kill9();
-                obstruct(&path, &victim);
-                stuck.gateway.heal();
-                stuck.sandbox.run(["--json", "resume", "1"])
-            } else {
-                obstruct(&path, &victim);
-                stuck.let_go(running)
-            };
-            let context = format!("{name}, killed: {is_killed}: {}", first.transcript());
-            let holds = path.join("mine").exists() || path.is_file() && path != victim;
-            match first.code {
-                Some(0) => arrived(&stuck.sandbox, &stuck.sample, first),
-                code => {
-                    assert!(matches!(code, Some(73 | 74)), "{context}");
-                    assert!(!stuck.sandbox.target("tree").exists(), "{context}");
-                    let again = stuck.sandbox.run(["--json", "resume", "1"]);
-                    let context = format!("{context}\n{}", again.transcript());
-                    match again.code {
-                        Some(0) => arrived(&stuck.sandbox, &stuck.sample, again),
-                        _ => {
-                            assert!(holds, "{context}");
-                            let words = format!("move {} away", path.display());
-                            stuck.failed(again, 73, &words);
-                            let aside = stuck.sandbox.target("aside");
-                            std::fs::rename(&path, aside).expect("in the way");
-                            stuck.resumes();
-                        }
-                    }
-                }
-            }
-            let precious = std::fs::read(&victim);
-            assert!(precious.is_ok_and(|read| read == b"precious"), "{context}");
-            let there = std::fs::read_dir(&outside).expect("a directory").count();
-            assert_eq!(there, 1, "{context}");
+    for (name, entry, obstruct) in obstacles() {
+        let stuck = Stuck::new();
+        let running = stuck.start(&[]);
+        let outside = stuck.sandbox.target("outside");
+        std::fs::create_dir(&outside).expect("a free name");
+        let (path, victim) = (stuck.part().join(entry), outside.join("c"));
+        write(&victim, b"precious");
+        running.kill9();
+        obstruct(&path, &victim);
+        let is_mere_name = !path.join("mine").exists() && name != "a file for a directory";
+        if !is_mere_name {
+            stuck.gateway.heal();
+            let output = stuck.sandbox.run(["--json", "resume", "1"]);
+            let words = format!("move {} away", path.display());
+            stuck.failed(output, 73, &words);
+            let aside = stuck.sandbox.target("aside");
+            std::fs::rename(&path, aside).expect("in the way");
         }
+        stuck.resumes();
+        let precious = std::fs::read(&victim);
+        assert!(precious.is_ok_and(|read| read == b"precious"), "{name}");
+        let there = std::fs::read_dir(&outside).expect("a directory").count();
+        assert_eq!(there, 1, "{name}");
     }
 }
