@@ -18,6 +18,7 @@ use crate::download::{Action, ProviderReceipt, Trigger};
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::target_failure;
 use crate::engine::input::Input;
+use crate::engine::output::{self, Output};
 use crate::engine::plan::EntryId;
 use crate::engine::prove::ShaJob;
 use crate::event::What;
@@ -321,6 +322,7 @@ impl Coordinator<'_> {
                     finished,
                 },
             ) => {
+                self.forget_left(&finished);
                 self.hashing.are_recorded(&finished);
                 if is_new {
                     self.announce(What::Checkpoint { trigger, bytes });
@@ -332,6 +334,17 @@ impl Coordinator<'_> {
         match self.checkpointing.again.take() {
             Some(trigger) => self.checkpoint(trigger),
             None => self.acknowledge_checkpoint(),
+        }
+    }
+
+    /// How these files were left is recorded now.
+    fn forget_left(&self, finished: &[EntryId]) {
+        if let Output::Tree(tree) = &self.output {
+            let mut tree = output::lock(tree);
+            let recorded = finished.iter();
+            recorded
+                .filter_map(|id| self.hashing.finished.get(id))
+                .for_each(|file| tree.forget_left(&file.path));
         }
     }
 

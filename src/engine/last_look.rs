@@ -29,6 +29,9 @@ enum Oddity {
 impl Coordinator<'_> {
     /// Stops the download if the part is not what was written.
     pub(super) async fn look_again(&mut self, signals: &mut Signals) {
+        if self.job.car_part.is_none() {
+            self.look_at_tree(signals).await;
+        }
         let (Output::File(part), Some(size), false) =
             (self.output.clone(), self.known_size(), self.is_in_place)
         else {

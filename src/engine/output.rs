@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::place::SafeName;
 use crate::disk::tree::{EntryFacts, EntryKind, Tree, TreePath, TreeView};
 use crate::engine::plan::EntryId;
-use crate::engine::prove::Share;
+use crate::engine::prove::{Place, Share};
 
 /// Files that stay open for the next write.
 const OPEN_FILES: usize = 32;
@@ -81,7 +83,13 @@ impl Output {
     pub fn fingerprint(&self, path: &str) -> Option<(u64, i64)> {
         let facts = match self {
             Output::File(part) => return part.fingerprint(),
-            Output::Tree(tree) => lock(tree).inspect(&TreePath::parse(path).ok()?),
+            Output::Tree(tree) => {
+                let tree = lock(tree);
+                if let Some(left) = tree.left(path) {
+                    return left;
+                }
+                tree.inspect(&TreePath::parse(path).ok()?)
+            }
             Output::View(view) => view.inspect(&TreePath::parse(path).ok()?),
             Output::Undecided | Output::Stdout => return None,
         };
@@ -152,12 +160,45 @@ impl Writer {
         }
     }
 
+    /// Writes at a place in the file of an entry, and notes how that left it.
+    pub(super) fn write(&mut self, place: &Place, data: &[Bytes]) -> Result<(), DiskError> {
+        let part = self.file(place.entry, &place.path)?;
+        let mut at = place.offset;
+        for piece in data {
+            part.write_at(at, piece)?;
+            at += piece.len() as u64;
+        }
+        let part = part.clone();
+        self.note_left(&place.path, &part);
+        Ok(())
+    }
+
+    fn note_left(&self, path: &str, part: &PartFile) {
+        if let Output::Tree(tree) = &self.output {
+            let left = part.fingerprint();
+            lock(tree).note_left(path, left);
+        }
+    }
+
+    /// The file at a path, open. If it is not as we left it, nobody believes in it any more.
+    fn open(&self, path: &str) -> Result<PartFile, DiskError> {
+        let part = self.output.open(path)?;
+        if let Output::Tree(tree) = &self.output {
+            let found = part.fingerprint();
+            let mut tree = lock(tree);
+            if tree.left(path).is_some_and(|left| left != found) {
+                tree.note_left(path, None);
+            }
+        }
+        Ok(part)
+    }
+
     /// The file of an entry, open.
-    pub(super) fn file(&mut self, entry: EntryId, path: &Arc<str>) -> Result<&PartFile, DiskError> {
+    fn file(&mut self, entry: EntryId, path: &Arc<str>) -> Result<&PartFile, DiskError> {
         let known = self.open.iter().position(|(id, _)| *id == entry);
         let found = match known.and_then(|at| self.open.remove(at)) {
             Some(found) => found,
-            None => (entry, self.output.open(path)?),
+            None => (entry, self.open(path)?),
         };
         if self.open.len() == OPEN_FILES {
             self.open.pop_front();
@@ -179,6 +220,8 @@ impl Writer {
         if is_shared && from.len() > share.size {
             part.set_len(share.size)?;
         }
+        let part = part.clone();
+        self.note_left(&share.path, &part);
         Ok(is_shared)
     }
 
@@ -186,14 +229,17 @@ impl Writer {
     /// where the disk can.
     pub(super) fn copy(&mut self, from: &str, to: &str, size: u64) -> Result<(), DiskError> {
         let from = self.output.open(from)?.reader()?;
-        let to = self.output.open(to)?;
+        let path = to;
+        let to = self.output.open(path)?;
         if let Some(last) = size.checked_sub(1) {
             // One that was cut meanwhile is nothing to copy.
             from.read_exact_at(last, &mut [0])?;
         }
         to.set_len(0)?;
         to.copy_from(&from)?;
-        to.set_len(size)
+        to.set_len(size)?;
+        self.note_left(path, &to);
+        Ok(())
     }
 }
 

@@ -23,15 +23,16 @@ use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
 use crate::engine::coordinator::{Stop, refusal};
 use crate::engine::files::FinishedFile;
+use crate::engine::filter::Filter;
 use crate::engine::output::Output;
 use crate::engine::plan::{
-    EntryId, Expansion, FilePlan, Inline, Piece, PieceKind, Plan, PlanError,
+    EntryId, Expansion, FilePlan, Inline, Limits, Piece, PieceKind, Plan, PlanError,
 };
 use crate::engine::prove::FileSum;
 use crate::engine::stored;
 use crate::engine::tree::part_stop;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, FileRow, Reply, Store, StoreError, TreeRows};
+use crate::store::{FileKind, FileRow, FileState, Reply, Store, StoreError, TreeRows};
 
 /// Rows that are read from the store at once.
 const PAGE: u32 = 4096;
@@ -164,6 +165,23 @@ impl Recovery<'_> {
             has_lost,
             used_leaves,
         })
+    }
+
+    /// Whether a file that was finished holds what it should, whatever anybody did to it.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub fn still_holds(&self, row: &FileRow, limits: Limits) -> Result<bool, RecoveryError> {
+        let mut row = row.clone();
+        row.state = FileState::default();
+        row.file.parent = None;
+        let (id, path) = (row.file.index, row.file.path.clone());
+        let mut plan = Plan::empty(limits, Filter::default());
+        plan.restore_entry(row.clone());
+        self.recover_entry(&mut plan, &row, &mut Vec::new())?;
+        let len = self.open(&path)?.map(|part| part.len()).transpose()?;
+        let file = plan.file(id);
+        Ok(file.is_some_and(|file| file.is_complete() && len == Some(file.size())))
     }
 
     /// Shows every row of a table that is read page by page, as long as nobody says stop.

@@ -3,6 +3,8 @@
 //!
 //! Links are made last, and only when all of them are judged: nothing is ever written through one.
 
+mod look;
+
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +12,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use crate::disk::tree::{self, EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry};
+use crate::content::cid::Cid;
+use crate::disk::tree::{
+    self, EntryFacts, EntryKind, Links, Preserved, TreePath, UnsafeLink, WalkEntry,
+};
 use crate::disk::{DiskError, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status, quoted_path};
 use crate::engine::aside::on_a_thread;
@@ -21,7 +26,7 @@ use crate::engine::failure::{
 };
 use crate::engine::filter::Filter;
 use crate::engine::output::{self, Output, SharedTree};
-use crate::engine::plan::{Expansion, FoundKind};
+use crate::engine::plan::{Expansion, FoundKind, Limits};
 use crate::engine::{Destination, Job};
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow, Store, StoreError};
@@ -29,43 +34,62 @@ use crate::store::{FileKind, FileRow, Store, StoreError};
 /// Rows that are read from the store at once.
 const PAGE: u32 = 4096;
 
+/// How an entry was left, by its number: length and modification time; none if somebody else has
+/// touched it.
+type Left = (u32, Option<(u64, i64)>);
+
 /// What completes a tree.
 struct Builder<'a> {
     id: DownloadId,
     run: RunId,
+    root: Cid,
     store: Store,
     tree: SharedTree,
     preserves: bool,
+    limits: Limits,
     filter: Filter,
     is_stopped: &'a AtomicBool,
     hint: String,
 }
 
 impl Coordinator<'_> {
-    /// Makes what is no file, and looks at every file a last time.
-    pub(super) async fn build_tree(
+    /// Makes what is no file.
+    pub(super) async fn build_tree(&mut self, signals: &mut Signals) {
+        self.write_journal();
+        self.with_builder(signals, |builder| builder.build()).await;
+    }
+
+    /// Looks at every file a last time.
+    pub(super) async fn look_at_tree(&mut self, signals: &mut Signals) {
+        self.with_builder(signals, |builder| builder.look_again())
+            .await;
+    }
+
+    async fn with_builder(
         &mut self,
-        signals: &mut tokio::sync::mpsc::UnboundedReceiver<ExitKind>,
+        signals: &mut Signals,
+        work: fn(&Builder<'_>) -> Result<(), Failure>,
     ) {
-        let Output::Tree(tree) = &self.output else {
+        let (Output::Tree(tree), Some(root)) = (&self.output, self.root()) else {
             return;
         };
         let (id, run, store) = (self.job.id, self.job.run, self.store.clone());
         let (tree, preserves) = (tree.clone(), self.options.preserve);
         let (filter, hint) = (self.options.filter.clone(), one_by_one(&self.job));
-        self.write_journal();
+        let limits = self.options.limits.clone();
         let work = move |is_stopped: &AtomicBool| {
-            let builder = Builder {
+            work(&Builder {
                 id,
                 run,
+                root,
                 store,
                 tree,
                 preserves,
+                limits,
                 filter,
                 is_stopped,
                 hint,
-            };
-            builder.build()
+            })
         };
         let outcome = match self.watched(signals, work).await {
             Ok(outcome) => outcome,
@@ -227,7 +251,7 @@ fn take_over(
         after = Some(last.file.index);
         let there = |row: &FileRow| inspect::fingerprint(&target.join(&row.file.path));
         let known = page.iter();
-        let known = known.filter_map(|row| Some((row.file.index, there(row)?)));
+        let known = known.filter_map(|row| Some((row.file.index, Some(there(row)?))));
         let known = known.collect();
         store.set_fingerprints(id, run, known).wait()?;
     }
@@ -416,7 +440,7 @@ impl Builder<'_> {
         retained.map_err(|error| self.part_failed(&error))
     }
 
-    /// Directories are made, links are gathered, files are looked at.
+    /// Directories are made, links are gathered.
     fn make_directory(&self, links: &mut Links, row: &FileRow) -> Result<(), Failure> {
         let Some(path) = self.path_of(row)? else {
             return Ok(());
@@ -435,40 +459,8 @@ impl Builder<'_> {
                     .add(&path, target)
                     .map_err(|bad| unsafe_link(&bad, self.hint.clone()))
             }
-            FileKind::File => self.check_length(&path, row.file.size.unwrap_or(0)),
-            FileKind::Unknown | FileKind::Shard => Ok(()),
+            FileKind::File | FileKind::Unknown | FileKind::Shard => Ok(()),
         }
-    }
-
-    /// The last look before the final name: every file is there and as long as it should be,
-    /// whoever may have touched it meanwhile.
-    fn check_length(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
-        let tree = output::lock(&self.tree);
-        let facts = tree
-            .inspect(path)
-            .map_err(|error| self.part_failed(&error))?;
-        let is_right = |kind, len| kind == EntryKind::File && len == size;
-        match facts {
-            Some(facts) if is_right(facts.kind, facts.len) => Ok(()),
-            Some(facts) if facts.kind == EntryKind::File && facts.len > size => {
-                drop(tree);
-                self.cut(path, size)
-            }
-            _ => Err(Failure {
-                kind: ExitKind::Disk,
-                message: format!(
-                    "the file {path} in the part is not as it was written: somebody else has changed it"
-                ),
-                hint: Some(format!("prove it again with: fetchd resume {}", self.id)),
-            }),
-        }
-    }
-
-    /// Cuts off what somebody else put behind the end of a file.
-    fn cut(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
-        let opened = output::lock(&self.tree).open_file(path);
-        let cut = opened.and_then(|part| part.map_or(Ok(()), |part| part.set_len(size)));
-        cut.map_err(|error| self.part_failed(&error))
     }
 
     /// Sets modes and times: links, then files, then directories from the deepest up.
@@ -484,37 +476,53 @@ impl Builder<'_> {
             match row.file.kind {
                 FileKind::Directory => directories.push((path, preserved)),
                 FileKind::File | FileKind::Symlink => {
-                    self.set(path.as_ref(), &preserved)?;
-                    touched.extend(path.map(|path| (row.file.index, path)));
+                    let before = self.set(path.as_ref(), &preserved)?;
+                    touched.extend(self.left(row, before.as_ref())?);
                 }
                 FileKind::Unknown | FileKind::Shard => {}
             }
             Ok(())
         })?;
-        self.record_times(&touched)?;
+        self.record_fingerprints(touched)?;
         directories.sort_by_key(|(path, _)| {
             std::cmp::Reverse(path.as_ref().map_or(0, |path| path.names().count()))
         });
         directories
             .iter()
-            .try_for_each(|(path, preserved)| self.set(path.as_ref(), preserved))
+            .try_for_each(|(path, preserved)| self.set(path.as_ref(), preserved).map(|_| ()))
     }
 
-    fn set(&self, path: Option<&TreePath>, preserved: &Preserved) -> Result<(), Failure> {
+    fn set(
+        &self,
+        path: Option<&TreePath>,
+        preserved: &Preserved,
+    ) -> Result<Option<EntryFacts>, Failure> {
         let set = output::lock(&self.tree).preserve(path, preserved);
         set.map_err(|error| self.part_failed(&error))
     }
 
-    /// New times are ours, and no reason to prove the files again.
-    fn record_times(&self, touched: &[(u32, TreePath)]) -> Result<(), Failure> {
-        let tree = output::lock(&self.tree);
-        let fingerprint = |path| tree.inspect(path).ok().flatten()?.fingerprint();
-        let fingerprints = touched
-            .iter()
-            .filter_map(|(index, path)| Some((*index, fingerprint(path)?)));
-        let reply = self
-            .store
-            .set_fingerprints(self.id, self.run, fingerprints.collect());
+    /// How a file or link stands there now that its times are set. New times are ours, and no
+    /// reason to prove it again, unless somebody else had touched it before.
+    fn left(&self, row: &FileRow, before: Option<&EntryFacts>) -> Result<Option<Left>, Failure> {
+        let Some(now) = self.look(row)? else {
+            return Ok(None);
+        };
+        let path = &row.file.path;
+        let mut tree = output::lock(&self.tree);
+        let noted = tree.left(path);
+        let known = noted.unwrap_or(row.state.fingerprint);
+        let is_ours = row.file.kind == FileKind::Symlink
+            || known.is_some() && before.and_then(EntryFacts::fingerprint) == known;
+        let left = now.fingerprint().filter(|_| is_ours);
+        if noted.is_some() {
+            tree.forget_left(path);
+            tree.note_left(path, left);
+        }
+        Ok(Some((row.file.index, left)))
+    }
+
+    fn record_fingerprints(&self, fingerprints: Vec<Left>) -> Result<(), Failure> {
+        let reply = self.store.set_fingerprints(self.id, self.run, fingerprints);
         reply.wait().map_err(|error| self.store_failed(&error))
     }
 

@@ -122,6 +122,9 @@ impl Store {
             for index in indexes {
                 sql::execute(tx, statement, (id.get(), index))?;
             }
+            // No checkpoint describes the state any more: the next one is made even if it is the same.
+            let forget = "UPDATE checkpoints SET state_hash = zeroblob(32) WHERE download_id = ?1";
+            sql::execute(tx, forget, [id.get()])?;
             Ok(())
         })
     }
@@ -154,7 +157,7 @@ impl Store {
         })
     }
 
-    /// New lengths and modification times of files that nobody else has touched.
+    /// New lengths and modification times of files; none of one that somebody else has touched.
     ///
     /// # Errors
     /// [`crate::store::StoreError::LeaseLost`].
@@ -162,14 +165,16 @@ impl Store {
         &self,
         id: DownloadId,
         run: RunId,
-        fingerprints: Vec<(u32, (u64, i64))>,
+        fingerprints: Vec<(u32, Option<(u64, i64)>)>,
     ) -> Reply<()> {
         self.write(Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
             let statement = "UPDATE files SET part_len = ?3, part_mtime = ?4
                              WHERE download_id = ?1 AND idx = ?2";
-            for (index, (len, mtime)) in fingerprints {
-                sql::execute(tx, statement, (id.get(), index, int(len), mtime))?;
+            for (index, fingerprint) in fingerprints {
+                let len = fingerprint.map(|(len, _)| int(len));
+                let mtime = fingerprint.map(|(_, mtime)| mtime);
+                sql::execute(tx, statement, (id.get(), index, len, mtime))?;
             }
             Ok(())
         })

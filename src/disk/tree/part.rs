@@ -1,5 +1,6 @@
 //! The part that a tree is built in: `<target>.<nonce>.partial/`.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
@@ -23,7 +24,11 @@ use crate::disk::tree::view::{Walk, inspect};
 pub struct Tree {
     pub(super) root: Arc<Root>,
     spelling: Spelling,
+    left: HashMap<Box<str>, Option<Fingerprint>>,
 }
+
+/// Length and modification time in nanoseconds since 1970.
+type Fingerprint = (u64, i64);
 
 impl Tree {
     /// Makes a new, empty tree at `path`.
@@ -78,6 +83,7 @@ impl Tree {
         Ok(Some(Self {
             root: Arc::new(root),
             spelling,
+            left: HashMap::new(),
         }))
     }
 
@@ -243,7 +249,8 @@ impl Tree {
     /// Sets mode and time of an entry, `None` for the root: links first, then files, then
     /// directories from the deepest up, since every change in a directory makes it new again.
     /// May be repeated: where a mode is in the way of a later operation, the owner's access to the
-    /// directory is restored, so all modes must be set again before the install.
+    /// directory is restored, so all modes must be set again before the install. Returns how a file
+    /// or link stood there before.
     ///
     /// # Errors
     /// When the system refuses.
@@ -251,21 +258,41 @@ impl Tree {
         &self,
         path: Option<&TreePath>,
         preserved: &Preserved,
-    ) -> Result<(), DiskError> {
+    ) -> Result<Option<EntryFacts>, DiskError> {
         const VERB: &str = "set mode and time of";
         let Some(path) = path else {
             let root = self.root.dir();
-            return root
-                .preserve_self(preserved)
-                .map_err(DiskError::of(VERB, self.path()));
+            let set = root.preserve_self(preserved);
+            return set.map(|()| None).map_err(DiskError::of(VERB, self.path()));
         };
         self.root.at(VERB, path, |dir, name| {
-            match dir.look(name)?.map(|facts| facts.kind) {
-                None => Err(io::ErrorKind::NotFound.into()),
-                Some(EntryKind::Other) => Err(io::ErrorKind::InvalidInput.into()),
-                Some(kind) => dir.preserve(name, kind, preserved),
+            let facts = dir.look(name)?;
+            match facts.map(|facts| facts.kind) {
+                None => return Err(io::ErrorKind::NotFound.into()),
+                Some(EntryKind::Other) => return Err(io::ErrorKind::InvalidInput.into()),
+                Some(kind) => dir.preserve(name, kind, preserved)?,
             }
+            Ok(facts)
         })
+    }
+
+    /// Notes how a change of ours left a file, `None` if somebody else has touched it. Once that is
+    /// said, it stays so.
+    pub fn note_left(&mut self, path: &str, left: Option<Fingerprint>) {
+        match self.left.get_mut(path) {
+            Some(known) => *known = known.and(left),
+            None => _ = self.left.insert(path.into(), left),
+        }
+    }
+
+    /// How our last change left a file, as far as it was noted and not forgotten.
+    pub fn left(&self, path: &str) -> Option<Option<Fingerprint>> {
+        self.left.get(path).copied()
+    }
+
+    /// Forgets how a file was left: that is recorded elsewhere.
+    pub fn forget_left(&mut self, path: &str) {
+        self.left.remove(path);
     }
 
     /// Takes the sync of everything in the tree, bytes, names and metadata: one call on Linux,

@@ -404,15 +404,8 @@ fn unwrap_block(job: &mut Job) -> Payload {
 
 fn write_everywhere(writer: &mut Writer, job: &Job) -> Result<(), DiskError> {
     let is_there = |place: &&Place| job.read_at == Some((place.entry, place.offset));
-    for place in job.places.iter().filter(|place| !is_there(place)) {
-        let part = writer.file(place.entry, &place.path)?;
-        let mut at = place.offset;
-        for piece in &job.data {
-            part.write_at(at, piece)?;
-            at += piece.len() as u64;
-        }
-    }
-    Ok(())
+    let mut missing = job.places.iter().filter(|place| !is_there(place));
+    missing.try_for_each(|place| writer.write(place, &job.data))
 }
 
 /// The parts as slices, for the incremental hashes.

@@ -209,3 +209,76 @@ fn something_stands_in_the_way() {
         assert_eq!(there, 1, "{name}");
     }
 }
+
+/// What somebody does to a file while others are fetched, and whether its bytes are right then.
+type Touch = (&'static str, bool, fn(&Path));
+
+fn touches() -> Vec<Touch> {
+    vec![
+        ("overwritten", false, |path| {
+            write(path, &vec![7; length(path)])
+        }),
+        ("a byte changed", false, |path| {
+            use std::os::unix::fs::FileExt as _;
+            let file = std::fs::File::options().write(true).open(path);
+            let written = file.and_then(|file| file.write_all_at(b"evil", 1000));
+            written.expect("a writable file");
+        }),
+        ("emptied", false, |path| {
+            let len = length(path) as u64;
+            let file = std::fs::File::options().write(true).open(path);
+            let file = file.expect("a writable file");
+            file.set_len(0).expect("shorter");
+            file.set_len(len).expect("as long as before");
+        }),
+        ("replaced", false, |path| {
+            let len = length(path);
+            std::fs::remove_file(path).expect("a file");
+            write(path, &vec![7; len]);
+        }),
+        ("given another time", true, |path| {
+            let file = std::fs::File::options().write(true).open(path);
+            let set = file.and_then(|file| file.set_modified(std::time::UNIX_EPOCH));
+            set.expect("a file of ours");
+        }),
+        ("made longer", true, |path| {
+            let mut bytes = std::fs::read(path).expect("a file");
+            bytes.extend(b"more");
+            write(path, &bytes);
+        }),
+    ]
+}
+
+fn length(path: &Path) -> usize {
+    std::fs::read(path).expect("a file").len()
+}
+
+/// Whether it was recorded before or not, finished or not: what is wrong gets no final name, and
+/// what is right goes on.
+#[test]
+fn a_file_is_touched_meanwhile() {
+    for (entry, is_recorded, more) in [
+        ("a", false, &[][..]),
+        ("b/c", true, &[]),
+        ("a", false, &["--preserve"]),
+        ("d", false, &[]),
+    ] {
+        for (name, is_right, touch) in touches() {
+            let stuck = Stuck::new();
+            let running = stuck.start(more);
+            if is_recorded {
+                stuck.sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
+            }
+            touch(&stuck.part().join(entry));
+            let output = stuck.let_go(running);
+            let context = format!("{entry} {name}: {}", output.transcript());
+            if is_right {
+                arrived(&stuck.sandbox, &stuck.sample, output);
+                continue;
+            }
+            stuck.failed(output, 74, "prove it again");
+            let sent = stuck.resumes();
+            assert!(sent < 7 << 20, "{sent} bytes: {context}");
+        }
+    }
+}
