@@ -1,9 +1,10 @@
 //! What was asked for, and what can become of it: the pure status machine of a download.
 //!
-//! No I/O and no clock. The store keeps these values, the engine moves them; neither adds a
+//! No I/O (but the looks of [`remedy`]) and no clock. The store keeps these values, the engine moves them; neither adds a
 //! transition that [`Status::can_become`] does not know.
 
 pub mod queue;
+mod remedy;
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -11,6 +12,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+pub use remedy::remedy;
 
 /// Number of a download: small, positive, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

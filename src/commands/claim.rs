@@ -107,7 +107,7 @@ fn take_up(
                 ExitKind::Exists,
                 "a download of another user is under way to the same place",
             )
-            .hint("choose another place with -o"),
+            .hint("name another place with -o"),
         ));
     };
     if !is_same(&row, new) {
@@ -179,7 +179,7 @@ pub fn taken(id: DownloadId) -> CommandError {
         format!("download {id} of something else is under way to the same place"),
     )
     .hint(format!(
-        "choose another place with -o, or give that one up with: fetchd cancel {id}"
+        "name another place with -o, or give that one up with: fetchd cancel {id}"
     ))
 }
 

@@ -8,7 +8,7 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Tally;
 use crate::commands::{select, show, transfer};
-use crate::download::{Action, DownloadId, Failure, RunId, Status};
+use crate::download::{Action, DownloadId, Failure, RunId, Status, chain};
 use crate::exit::ExitKind;
 use crate::store::{self, Requested, StoreError, Traffic};
 use crate::ui::view::{DownloadList, DownloadView};
@@ -105,7 +105,7 @@ impl Request<'_> {
             (Action::Cancel { keep_partial }, Status::Cancelled) => {
                 // A first try may have died between the record and the part.
                 if !keep_partial {
-                    self.remove_part()?;
+                    self.remove_parts()?;
                 }
                 Ok(())
             }
@@ -135,7 +135,7 @@ impl Request<'_> {
             (Action::Cancel { keep_partial }, _) => {
                 let acted = self.settle(Status::Cancelled)?;
                 if matches!(acted, Acted::Done) && !keep_partial {
-                    self.remove_part()?;
+                    self.remove_parts()?;
                 }
                 Ok(acted)
             }
@@ -161,12 +161,20 @@ impl Request<'_> {
         }
     }
 
-    fn remove_part(&self) -> Result<(), CommandError> {
+    /// Removes what is left of a cancelled download. That a part stays does not change that it is
+    /// cancelled, but somebody has to know of it.
+    fn remove_parts(&self) -> Result<(), CommandError> {
         let row = self.context.store.download(self.id).wait()?;
-        match &row {
-            Some(row) => Ok(transfer::remove_parts(self.context, row)?),
-            None => Ok(()),
+        let removed = row.map(|row| transfer::remove_parts(self.context, &row));
+        if let Some(Err(error)) = removed {
+            let mut reporter = self.context.reporter_of_document();
+            reporter.notice(&format!(
+                "{}; it may be removed by hand, or with: fetchd prune {}",
+                chain(&error),
+                self.id
+            ));
         }
+        Ok(())
     }
 
     /// Waits until this owner has let go of the download, or is dead, or patience is over

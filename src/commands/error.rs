@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::commands::config::InitError;
 use crate::content::source::SourceError;
 use crate::disk::DiskError;
-use crate::download::{DownloadId, Failure, chain};
+use crate::download::{DownloadId, Failure, chain, remedy};
 use crate::exit::ExitKind;
 use crate::settings::{DocumentError, SettingsError};
 use crate::store::StoreError;
@@ -89,7 +89,7 @@ fn usual_step(kind: ExitKind) -> Option<&'static str> {
     Some(match kind {
         ExitKind::Internal => "what was proved is kept; see what there is with: fetchd list --all",
         ExitKind::Usage => "see what a command takes with: fetchd COMMAND --help",
-        ExitKind::Exists => "choose another place",
+        ExitKind::Exists => "name another place, or another name, with -o, and run it again",
         ExitKind::Disk => "make room, or mend what is wrong with the disk, and run it again",
         ExitKind::Retry => "run it again in a while; what was proved is kept",
         ExitKind::Config => {
@@ -168,7 +168,10 @@ impl From<DiskError> for CommandError {
             error if error.is_uncreatable() => ExitKind::Exists,
             _ => ExitKind::Disk,
         };
-        Self::of(kind, &error)
+        Self {
+            hint: remedy(&error).map(|first| format!("{first}, and run it again")),
+            ..Self::of(kind, &error)
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::disk::place::Target;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect};
-use crate::download::{DownloadId, Status, chain, quoted};
+use crate::download::{DownloadId, Status, chain, quoted, remedy};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -163,8 +163,11 @@ fn write(
     };
     let written = transfer.on_a_thread(total, work);
     let written = written.and_then(|written| written.map_err(|error| failed(&error)));
-    if !matches!(written, Ok(Some(_))) {
-        PartFile::discard(&part)?;
+    if !matches!(written, Ok(Some(_))) && inspect::exists(&part) {
+        // What went wrong before that says more.
+        if let Err(error) = PartFile::discard(&part) {
+            transfer.reporter.notice(&chain(&error));
+        }
     }
     written?.ok_or_else(|| {
         CommandError::new(
@@ -185,7 +188,15 @@ fn failed(error: &ExportError) -> CommandError {
         ExportError::Store(error) => error.exit_kind(),
         ExportError::Content(_) => ExitKind::Verification,
     };
-    CommandError::new(kind, chain(error)).hint("nothing was left behind; try again")
+    let first = match error {
+        ExportError::Disk(error) | ExportError::Source(error) => remedy(error),
+        ExportError::Store(error) => error.remedy().map(str::to_owned),
+        ExportError::Stopped | ExportError::Content(_) => None,
+    };
+    CommandError::new(kind, chain(error)).hint(match first {
+        Some(first) => format!("nothing was left behind; {first}, and run it again"),
+        None => "nothing was left behind; run it again".to_owned(),
+    })
 }
 
 fn tell(transfer: &mut Transfer<'_>, row: &DownloadRow, path: &Path, done: &Exported) {

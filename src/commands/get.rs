@@ -263,9 +263,9 @@ pub fn check_target(
         // The engine looks whether fetchd made all that is in it, or whether it is what is wanted.
         true if is_forced || is_content => return Ok(()),
         true => {
-            "replace a directory that fetchd made with --force, or choose another place with -o or -d"
+            "repeat it with --force if fetchd made that directory, or name another place with -o or -d"
         }
-        false => "choose another place with -o or -d",
+        false => "name another place with -o or -d",
     };
     // A file that exists may hold the very content: the engine judges it when it knows the size.
     Target::at(path)?

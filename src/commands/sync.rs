@@ -24,7 +24,7 @@ use crate::ui::table;
 use crate::ui::view::{Fate, SyncedView};
 
 /// What to do about something else that stands at a target.
-const NOT_OURS: &str = "it is not fetchd's: move it away, and run: fetchd sync";
+const NOT_OURS: &str = "it is not fetchd's: move it away, and run it again";
 
 /// An entry of the manifest that holds here.
 struct Item<'a> {

@@ -71,6 +71,13 @@ pub enum DiskError {
         /// The entry.
         path: PathBuf,
     },
+    /// A part is a file that has another name elsewhere: what is written to it would be written to
+    /// that one too.
+    #[error("{} is one file with another name, and may be somebody else's", path.display())]
+    Shared {
+        /// The part.
+        path: PathBuf,
+    },
     /// Another process holds the lock.
     #[error("{} is in use by another process", path.display())]
     Locked {
@@ -120,6 +127,7 @@ impl DiskError {
             DiskError::Exists { .. }
             | DiskError::IsDirectory { .. }
             | DiskError::NotRegular { .. }
+            | DiskError::Shared { .. }
             | DiskError::Unknown { .. } => true,
             DiskError::Io { source, .. } => matches!(
                 source.kind(),
@@ -133,6 +141,13 @@ impl DiskError {
             ),
             _ => false,
         }
+    }
+
+    /// Whether no file can have that name on this disk.
+    pub fn is_bad_name(&self) -> bool {
+        use io::ErrorKind::{InvalidFilename, InvalidInput};
+        matches!(self, DiskError::Io { source, .. }
+            if matches!(source.kind(), InvalidFilename | InvalidInput))
     }
 
     /// Whether it is about a name that must not, or cannot, be on this disk: a tree with such a

@@ -26,7 +26,7 @@ pub fn lay(
     on_progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(), DiskError> {
     let source = RandomFile::open(from)?;
-    let part = match PartFile::open(to)? {
+    let part = match PartFile::open_own(to, None)? {
         Some(part) => part,
         None => PartFile::create(to)?,
     };

@@ -87,6 +87,27 @@ impl PartFile {
         Ok(Some(Self::new(file, path, false)))
     }
 
+    /// Opens a part that is there, to be written to; `None` if it is not. `target` is the only other
+    /// name that it may have: an install by hard link that was killed leaves it with both.
+    ///
+    /// # Errors
+    /// As [`PartFile::open`], and [`DiskError::Shared`] for a file that has another name.
+    pub fn open_own(path: &Path, target: Option<&Path>) -> Result<Option<Self>, DiskError> {
+        let Some(part) = Self::open(path)? else {
+            return Ok(None);
+        };
+        let own = part.metadata()?;
+        let is_at = |target: &Path| {
+            std::fs::symlink_metadata(target)
+                .is_ok_and(|there| platform::is_same_file(&own, &there))
+        };
+        match platform::link_count(&own) {
+            0 | 1 => Ok(Some(part)),
+            2 if target.is_some_and(is_at) => Ok(Some(part)),
+            _ => Err(DiskError::Shared { path: path.into() }),
+        }
+    }
+
     /// Removes a part, unless a process holds its lock; whether it is gone, which it is too if
     /// there was none.
     ///
@@ -94,6 +115,8 @@ impl PartFile {
     /// When it is there and stays.
     pub fn discard(path: &Path) -> Result<bool, DiskError> {
         let part = match Self::open(path) {
+            // To remove what is not there fails too where nothing can be written.
+            Ok(None) => return Ok(true),
             Err(DiskError::NotRegular { .. }) => None,
             opened => opened?,
         };
@@ -458,6 +481,25 @@ mod tests {
         assert!(error.is_uncreatable() && error.is_missing());
         let error = PartFile::create(&path.join("below")).unwrap_err();
         assert!(error.is_uncreatable(), "{error:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_part_with_another_name_is_nobodys_to_write_to() {
+        let dir = dir();
+        let (path, target) = (dir.path().join("part"), dir.path().join("target"));
+        std::fs::write(&path, "x").unwrap();
+        let open = |target| PartFile::open_own(&path, target).map(|part| part.is_some());
+        assert!(open(None).unwrap());
+        std::fs::hard_link(&path, &target).unwrap();
+        assert!(
+            open(Some(&target)).unwrap(),
+            "killed between link and unlink"
+        );
+        assert!(matches!(open(None), Err(DiskError::Shared { .. })));
+        std::fs::hard_link(&path, dir.path().join("third")).unwrap();
+        let error = open(Some(&target)).unwrap_err();
+        assert!(error.is_uncreatable(), "{error}");
     }
 
     #[test]

@@ -66,12 +66,16 @@ impl Coordinator<'_> {
     }
 
     /// What an earlier run fetched and had no time to record is counted by what it left: at least
-    /// those bytes came.
+    /// those bytes came. Not what somebody laid there to begin with.
     fn count_what_is_here(&mut self) {
-        if self.job.is_resuming && !self.is_in_place {
-            let least = self.tally.resumed_from.saturating_add(self.tally.wasted);
-            self.tally.fetched = self.tally.fetched.max(least);
+        if !self.job.is_resuming || self.is_in_place || self.tally.is_laid {
+            return;
         }
+        let here = self.tally.resumed_from;
+        let unrecorded = here.saturating_sub(self.job.saved.bytes_verified);
+        let least = here.saturating_add(self.tally.wasted);
+        let fetched = self.tally.fetched;
+        self.tally.fetched = fetched.max(least.min(fetched.saturating_add(unrecorded)));
     }
 
     async fn go_on(&mut self) -> Result<(), Stop> {
@@ -140,7 +144,7 @@ impl Coordinator<'_> {
         let id = self.job.id;
         let kind = self.store.root_kind(id).await;
         let kind = kind.map_err(|error| Stop::of_store(&error, id))?;
-        let fail = |error: DiskError| Stop::Failed(disk_failure(&error, id));
+        let fail = |error: DiskError| Stop::Failed(target_failure(&error, id));
         if self.job.car_part.is_some() {
             self.adopt_car(target, signals).await?;
         } else {
@@ -174,7 +178,10 @@ impl Coordinator<'_> {
         match kind {
             Some(FileKind::File) => self.output = Output::File(self.open_part(&part)?),
             Some(FileKind::Directory) => self.output = Output::tree(self.open_tree(&part)?),
-            None if is_laid() => self.output = Output::File(self.open_part(&part)?),
+            None if is_laid() => {
+                self.output = Output::File(self.open_part(&part)?);
+                self.tally.is_laid = true;
+            }
             _ => return Ok(()),
         }
         let recovered = self.recover(Access::ReadWrite, signals).await?;
@@ -232,7 +239,11 @@ impl Coordinator<'_> {
     pub(super) fn open_part(&self, path: &Path) -> Result<PartFile, Stop> {
         let id = self.job.id;
         let taken = |error: DiskError| Stop::Failed(target_failure(&error, id));
-        let part = match PartFile::open(path).map_err(taken)? {
+        let target = match &self.job.destination {
+            Destination::Disk { target, .. } => Some(&**target),
+            Destination::Stdout { .. } => None,
+        };
+        let part = match PartFile::open_own(path, target).map_err(taken)? {
             Some(part) => part,
             None => PartFile::create(path).map_err(taken)?,
         };
@@ -462,7 +473,7 @@ impl Coordinator<'_> {
                 .saturating_mul(copies)
                 .saturating_sub(self.plan.proved_bytes()),
         ) {
-            self.fail(disk_failure(&error, id));
+            self.fail(target_failure(&error, id));
         }
     }
 

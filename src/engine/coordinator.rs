@@ -105,6 +105,8 @@ pub struct Tally {
     pub wasted: u64,
     /// Proved bytes that were there when this run began.
     pub resumed_from: u64,
+    /// Whether those were laid there before anything was fetched.
+    pub is_laid: bool,
     /// Bytes proved by this run.
     pub new_bytes: u64,
     /// How a file that proves itself only at its end was proved.

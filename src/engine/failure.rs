@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::content::path::PathError;
 use crate::content::unixfs::Fault;
 use crate::content::{cid, hash};
-use crate::disk::DiskError;
+use crate::disk::{DiskError, inspect};
 pub use crate::download::chain;
-use crate::download::{DownloadId, Failure, quoted, quoted_path};
+use crate::download::{DownloadId, Failure, quoted, quoted_path, remedy};
 use crate::engine::plan::PlanError;
 use crate::engine::prove::SinkError;
 use crate::engine::{Destination, Job, Subject};
@@ -18,8 +18,8 @@ use crate::store::StoreError;
 pub fn how_to_go_on(job: &Job) -> String {
     let id = job.id;
     match job.destination {
-        // It proves itself only at its end.
-        Destination::Disk { .. } if job.subject == Subject::File => {
+        // It proves itself only at its end, and is kept on disk until then.
+        _ if job.subject == Subject::File => {
             format!("what has come is kept; go on with: fetchd resume {id}")
         }
         Destination::Disk { .. } => {
@@ -32,29 +32,26 @@ pub fn how_to_go_on(job: &Job) -> String {
 }
 
 pub fn disk_failure(error: &DiskError, id: DownloadId) -> Failure {
-    let hint = if error.is_no_room() {
-        "make room, then go on with"
-    } else {
-        "what is proved is kept; go on with"
-    };
+    let first = remedy(error).map_or_else(String::new, |first| format!("{first}, then "));
     Failure {
         kind: ExitKind::Disk,
         message: chain(error),
-        hint: Some(format!("{hint}: fetchd resume {id}")),
+        hint: Some(format!("{first}go on with: fetchd resume {id}")),
     }
 }
 
 /// Where proved bytes go took no more of them.
 pub fn sink_failure(error: &SinkError, id: DownloadId) -> Failure {
-    let kind = match error {
+    let next = format!("see that standard output takes all of it, then: fetchd resume {id}");
+    let (kind, hint) = match error {
         SinkError::Disk(error) => return disk_failure(error, id),
-        SinkError::Closed => ExitKind::Closed,
-        SinkError::Stream(_) => ExitKind::Disk,
+        SinkError::Closed => (ExitKind::Closed, None),
+        SinkError::Stream(_) => (ExitKind::Disk, Some(next)),
     };
     Failure {
         kind,
         message: chain(error),
-        hint: None,
+        hint,
     }
 }
 
@@ -63,28 +60,34 @@ pub fn target_failure(error: &DiskError, id: DownloadId) -> Failure {
     if !error.is_uncreatable() {
         return disk_failure(error, id);
     }
-    let first = match error {
-        DiskError::NotRegular { path }
-        | DiskError::IsDirectory { path }
-        | DiskError::Exists { path } => format!("move {} away", quoted_path(path)),
-        _ => "make the directory writable".to_owned(),
-    };
+    let next = format!("go on with: fetchd resume {id}");
     Failure {
         kind: ExitKind::Exists,
         message: chain(error),
-        hint: Some(format!(
-            "{first} and go on with: fetchd resume {id}, or choose another place with -o or -d"
-        )),
+        hint: Some(match remedy(error) {
+            Some(first) => format!("{first}, then {next}"),
+            // The record keeps the name that it was made with.
+            None if error.is_bad_name() => format!(
+                "give it up with: fetchd cancel {id}, and get it under a shorter name with -o"
+            ),
+            None => next,
+        }),
     }
 }
 
 pub fn exists_failure(target: &Path, id: DownloadId) -> Failure {
+    let next = format!(
+        "move {} away, then go on with: fetchd resume {id}",
+        quoted_path(target)
+    );
     Failure {
         kind: ExitKind::Exists,
         message: format!("{} exists and holds something else", target.display()),
-        hint: Some(format!(
-            "move it away and go on with: fetchd resume {id}, or replace it with: fetchd get --force"
-        )),
+        hint: Some(match inspect::is_directory(target) {
+            // Most directories are not replaced by force either.
+            true => next,
+            false => format!("{next}; or repeat the get with --force to replace it"),
+        }),
     }
 }
 

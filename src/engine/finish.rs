@@ -283,6 +283,7 @@ impl Coordinator<'_> {
         };
         if let Err(error) = self.store.finish(self.job.id, self.job.run, finish).await {
             // It is in place; `resume` finds that out and completes the record.
+            self.is_in_place = true;
             let failure = store_failure(&error, self.job.id);
             return self.say_failed(failure, true);
         }
@@ -472,7 +473,32 @@ impl Coordinator<'_> {
         }
     }
 
+    /// The last word on what is here: it may be less than what was proved, where somebody took the
+    /// part away, or more than the last tick said.
+    fn announce_what_is_here(&mut self) {
+        let is_gone = match (&self.job.destination, &self.output) {
+            _ if self.is_in_place => false,
+            (_, Output::File(part)) => {
+                !inspect::exists(part.path()) || part.is_replaced().unwrap_or(true)
+            }
+            (Destination::Stdout { .. }, _) if self.whole.is_none() => false,
+            (destination, _) => !inspect::exists(destination.part()),
+        };
+        match is_gone {
+            true => self.announce(What::Progress {
+                bytes: 0,
+                total: self.known_size(),
+                files: None,
+                is_proved: true,
+            }),
+            false => self.announce_progress(),
+        }
+    }
+
     fn say_failed(mut self, failure: Failure, resumable: bool) -> Ending {
+        if self.is_resolved {
+            self.announce_what_is_here();
+        }
         let source = self.job.source.clone();
         self.announce(What::Failed {
             source,

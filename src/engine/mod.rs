@@ -203,6 +203,8 @@ pub struct Saved {
     pub bytes_fetched: u64,
     /// Of those, bytes thrown away.
     pub bytes_wasted: u64,
+    /// Bytes that the last checkpoint says are proved.
+    pub bytes_verified: u64,
     /// How long they took together.
     pub elapsed: Duration,
     /// What each provider sent.

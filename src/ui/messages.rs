@@ -86,7 +86,7 @@ pub fn amount_with_files(download: &Download) -> String {
 fn stopped(how: &str, download: &Download, id: DownloadId) -> String {
     let resume = resume_command(id);
     let kept = kept(download);
-    let next = if download.is_to_stdout() {
+    let next = if download.is_streamed() {
         "begin again with"
     } else {
         "resume with"
@@ -102,10 +102,12 @@ fn kept(download: &Download) -> String {
         return "nothing fetched yet".to_owned();
     }
     let amount = amount_with_files(download);
-    if download.is_to_stdout() {
+    if download.is_streamed() {
         format!("{amount} written to standard output, nothing kept")
     } else if download.is_proved {
         format!("{amount} proved and kept")
+    } else if download.total == Some(download.bytes) {
+        format!("{amount} kept")
     } else {
         format!("{amount} kept, to be proved when all of it is here")
     }

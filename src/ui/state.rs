@@ -148,9 +148,10 @@ impl Download {
         }
     }
 
-    /// Whether its bytes go to standard output, and are kept nowhere; `false` until that is known.
-    pub fn is_to_stdout(&self) -> bool {
-        self.is_resolved && self.path.is_none()
+    /// Whether its bytes go to standard output as they are proved, and are kept nowhere; `false` until
+    /// that is known. What proves itself only at its end is kept on disk until then.
+    pub fn is_streamed(&self) -> bool {
+        self.is_resolved && self.path.is_none() && self.is_proved
     }
 
     /// Takes in what happened to it.

@@ -512,6 +512,144 @@ fn the_part_is_touched_meanwhile() {
     }
 }
 
+/// The hint of the failure, which names what has to be done and how to go on.
+#[track_caller]
+fn hint(output: &Output) -> String {
+    let failed = output.events_of("failed").pop().expect("a failed event");
+    let hint = failed["hint"].as_str().expect("a hint").to_owned();
+    assert!(hint.contains("fetchd resume 1"), "{hint}");
+    hint
+}
+
+/// It is cancelled all the same, and somebody knows of the part.
+#[test]
+fn a_part_that_stays_is_said() {
+    let stuck = Stuck::new();
+    let Some(disk) = Mounted::at(&stuck.sandbox.target("dir"), "size=16m") else {
+        return;
+    };
+    stuck.start().kill9();
+    disk.remount("ro");
+    let output = stuck.sandbox.run(["cancel", "1"]).exits(0);
+    let is_said = output.stderr.contains("fetchd prune 1");
+    assert!(is_said, "{}", output.transcript());
+    disk.remount("rw");
+    stuck.sandbox.run(["prune", "1"]).exits(0);
+    assert!(stuck.sandbox.partials().is_empty());
+}
+
+/// What is written to the part would be written to somebody's file.
+#[test]
+fn the_part_is_a_file_with_another_name() {
+    let stuck = Stuck::new();
+    stuck.start().kill9();
+    let part = stuck.part();
+    let victim = part.with_file_name("victim");
+    std::fs::write(&victim, b"precious").expect("a file");
+    std::fs::remove_file(&part).expect("a part");
+    std::fs::hard_link(&victim, &part).expect("a link");
+    stuck.gateway.heal();
+    let output = stuck.sandbox.run(["--json", "resume", "1"]);
+    let output = stuck.failed(output, 73);
+    let expected = format!("move {} away", part.display());
+    assert!(hint(&output).contains(&expected), "{}", output.transcript());
+    assert_eq!(std::fs::read(&victim).expect("a file"), b"precious");
+    std::fs::remove_file(&part).expect("a link");
+    stuck.resumes();
+}
+
+/// Killed between the two steps of an install where nothing better is possible.
+#[test]
+fn the_part_has_the_name_of_the_target_too() {
+    let stuck = Stuck::new();
+    stuck.start().kill9();
+    let part = stuck.part();
+    std::fs::write(&part, &stuck.dag.data).expect("a part");
+    std::fs::hard_link(&part, stuck.target()).expect("a link");
+    stuck.resumes();
+}
+
+#[test]
+fn the_directory_became_a_file() {
+    let stuck = Stuck::new();
+    stuck.start().kill9();
+    let (here, there) = (stuck.sandbox.target("dir"), stuck.sandbox.target("moved"));
+    std::fs::rename(&here, &there).expect("a directory");
+    std::fs::write(&here, b"a file").expect("a file");
+    let output = stuck.sandbox.run(["--json", "resume", "1"]);
+    let output = stuck.failed(output, 73);
+    let expected = format!("move {} away", here.display());
+    assert!(hint(&output).contains(&expected), "{}", output.transcript());
+    std::fs::remove_file(&here).expect("a file");
+    std::fs::rename(&there, &here).expect("a directory");
+    assert_kept(stuck.resumes());
+}
+
+/// Nothing is said to be kept that is not there.
+#[test]
+fn the_part_is_gone_and_nobody_says_that_it_is_kept() {
+    let stuck = Stuck::new();
+    let (source, url) = (stuck.dag.source(), stuck.gateway.url());
+    let args = ["get", &source, "-o", "dir/file", "--gateway", url];
+    let running = stuck.sandbox.fetchd(args).spawn();
+    stuck.gateway.held();
+    let dir = stuck.sandbox.target("dir");
+    std::fs::remove_dir_all(&dir).expect("a directory");
+    let output = stuck.let_go(running).exits(73);
+    assert!(!output.stderr.contains("kept"), "{}", output.transcript());
+    let expected = format!(
+        "mkdir -p {}, then go on with: fetchd resume 1",
+        dir.display()
+    );
+    let is_said = output.stderr.contains(&expected);
+    assert!(is_said, "{}", output.transcript());
+}
+
+/// What was not written is not said to be.
+#[test]
+fn standard_output_is_full() {
+    let stuck = Stuck::new();
+    stuck.gateway.heal();
+    let script = format!(
+        "exec '{}' get {} -o - --gateway {} > /dev/full",
+        env!("CARGO_BIN_EXE_fetchd"),
+        stuck.dag.source(),
+        stuck.gateway.url(),
+    );
+    let output = stuck.sandbox.shell(&script).run().exits(74);
+    let is_said = output.stderr.contains("fetchd resume 1");
+    assert!(is_said, "{}", output.transcript());
+    assert!(
+        !output.stderr.contains("written to"),
+        "{}",
+        output.transcript()
+    );
+}
+
+/// What proves itself only at its end waits on disk, and is poured out again.
+#[test]
+fn standard_output_is_full_for_a_whole_file() {
+    let sandbox = Sandbox::new();
+    let data = vec![7; 300_000];
+    let gateway = Gateway::empty()
+        .features(Features::PLAIN)
+        .file("/file", data.clone(), None)
+        .start();
+    let script = format!(
+        "exec '{}' get {}/file --sha256 {} -o - > /dev/full",
+        env!("CARGO_BIN_EXE_fetchd"),
+        gateway.url(),
+        crate::support::scenario::sha256(&data),
+    );
+    let output = sandbox.shell(&script).run().exits(74);
+    let is_said = output.stderr.contains("KiB kept") && output.stderr.contains("fetchd resume 1");
+    assert!(is_said, "{}", output.transcript());
+    let before = gateway.sent();
+    let output = sandbox.run(["resume", "1"]).exits(0);
+    assert!(output.stdout == data, "{}", output.stderr);
+    assert_eq!(gateway.sent(), before);
+}
+
 fn resize(path: &Path, len: u64) {
     let file = std::fs::File::options().write(true).open(path);
     file.and_then(|file| file.set_len(len)).expect("a part");

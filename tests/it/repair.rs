@@ -117,10 +117,12 @@ fn without_anybody_the_damaged_file_stays_and_a_repeat_goes_on() {
     assert!(sandbox.read("file") == damaged, "{}", output.transcript());
     assert_eq!(output.document()["failed"], json!([sandbox.target("file")]));
     let gateway = Gateway::of(&dag).start();
-    repair(&sandbox, &["file"], gateway.url()).exits(0);
+    let output = repair(&sandbox, &["file"], gateway.url()).exits(0);
     assert!(sandbox.read("file") == dag.data);
     assert!(sent(&gateway) < 100_000, "{}", gateway.story());
     assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
+    let fetched = output.document()["bytes_fetched"].as_u64();
+    assert!(fetched <= Some(sent(&gateway)), "{}", output.transcript());
 }
 
 #[test]
@@ -159,9 +161,11 @@ fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
     assert_eq!(sandbox.partials().len(), 1);
     gateway.heal();
     gateway.release();
-    repair(&sandbox, &["file"], gateway.url()).exits(0);
+    let output = repair(&sandbox, &["file"], gateway.url()).exits(0);
     assert!(sandbox.read("file") == dag.data);
     assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
+    let fetched = output.document()["bytes_fetched"].as_u64();
+    assert!(fetched <= Some(sent(&gateway)), "{}", output.transcript());
 }
 
 #[test]

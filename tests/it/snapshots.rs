@@ -191,7 +191,7 @@ fn what_is_in_the_way_is_explained() {
     [1] fetching bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm
     [1] 12 B of bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm to [ROOT]/out/file
     error: bafkreiajzj7e5ktorlu4putbczyssgciqnse2b67xj6l7pcmrixaqnqnlm: [ROOT]/out/file exists and holds something else
-    hint: move it away and go on with: fetchd resume 1, or replace it with: fetchd get --force
+    hint: move [ROOT]/out/file away, then go on with: fetchd resume 1; or repeat the get with --force to replace it
     ");
 }
 

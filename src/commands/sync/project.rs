@@ -187,7 +187,7 @@ impl Project {
         manifest: &Manifest,
         lock: Option<&Lock>,
     ) -> Result<(), CommandError> {
-        let hint = "write the lock with: fetchd sync";
+        let hint = format!("write the lock with: {}", self.command());
         let Some(lock) = lock else {
             let message = format!("there is no {}", self.lock_file.display());
             return Err(CommandError::new(ExitKind::Config, message).hint(hint));
@@ -219,9 +219,10 @@ impl Project {
     ) -> Result<(), CommandError> {
         self.try_write_lock(manifest, pins).map_err(|error| {
             let message = format!("the lock could not be written: {}", error.message);
-            CommandError::new(error.kind, message).hint(
-                "what was fetched is in place, and is not fetched again; mend that, and run: fetchd sync",
-            )
+            CommandError::new(error.kind, message).hint(format!(
+                "what was fetched is in place, and is not fetched again; mend that, and run: {}",
+                self.command()
+            ))
         })
     }
 
@@ -266,7 +267,12 @@ impl Project {
         }
         let message = "the manifest was changed meanwhile, and what it asked for before was done";
         Err(CommandError::new(ExitKind::Retry, message)
-            .hint("bring the rest in place with: fetchd sync"))
+            .hint(format!("bring the rest in place with: {}", self.command())))
+    }
+
+    /// The command that brings this project in place, from wherever it is typed.
+    pub(super) fn command(&self) -> String {
+        format!("fetchd sync {}", quoted_path(&self.manifest_file))
     }
 }
 

@@ -86,6 +86,7 @@ pub(super) async fn job(
         saved: Saved {
             bytes_fetched: row.bytes_fetched,
             bytes_wasted: row.bytes_wasted,
+            bytes_verified: row.bytes_verified,
             elapsed: row.elapsed,
             providers: store.provider_totals(row.id).await?,
         },

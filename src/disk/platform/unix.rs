@@ -91,6 +91,11 @@ pub(in crate::disk) fn clone_file(_from: &File, _to: &File) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// How many names a file has.
+pub(in crate::disk) fn link_count(metadata: &Metadata) -> u64 {
+    metadata.nlink()
+}
+
 /// Whether what is open is what a name stands for.
 pub(in crate::disk) fn is_same_file(open: &Metadata, named: &Metadata) -> bool {
     same_inode(open, named)

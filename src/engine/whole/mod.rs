@@ -25,7 +25,7 @@ use crate::disk::{host, inspect, room};
 use crate::download::{Proof, Trigger};
 use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
-use crate::engine::failure::{self, chain, disk_failure, exists_failure};
+use crate::engine::failure::{self, chain, disk_failure, exists_failure, target_failure};
 use crate::engine::fetch;
 use crate::engine::input::{Input, Opened, TaskEnd, TaskId};
 use crate::engine::output::Output;
@@ -415,7 +415,7 @@ impl Coordinator<'_> {
         let missing = size - whole.progress.position;
         let part = self.job.destination.part();
         if let Err(error) = room::require(part.parent().unwrap_or(part), missing) {
-            self.fail(disk_failure(&error, self.job.id));
+            self.fail(target_failure(&error, self.job.id));
         }
     }
 
