@@ -42,7 +42,7 @@ pub const TICK: Duration = Duration::from_millis(100);
 pub enum Stop {
     /// An error; the record keeps it.
     Failed(Failure),
-    /// The content is not sound, or not to be had on this disk: no part of it is worth keeping.
+    /// The content is not sound: no part of it is worth keeping.
     Unsound(Failure),
     /// Asked for from another terminal.
     Asked(Action),

@@ -68,7 +68,7 @@ impl Coordinator<'_> {
     async fn with_builder(
         &mut self,
         signals: &mut Signals,
-        work: fn(&Builder<'_>) -> Result<(), Failure>,
+        work: fn(&Builder<'_>) -> Result<(), Stop>,
     ) {
         let (Output::Tree(tree), Some(root)) = (&self.output, self.root()) else {
             return;
@@ -91,16 +91,8 @@ impl Coordinator<'_> {
                 hint,
             })
         };
-        let outcome = match self.watched(signals, work).await {
-            Ok(outcome) => outcome,
-            Err(stop) => return self.halt(stop),
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(failure) if failure.kind == ExitKind::Refused => {
-                self.halt(Stop::Unsound(failure));
-            }
-            Err(failure) => self.fail(failure),
+        if let Err(stop) = self.watched(signals, work).await.flatten() {
+            self.halt(stop);
         }
     }
 
@@ -368,7 +360,7 @@ fn unsafe_link(error: &UnsafeLink, hint: String) -> Failure {
 }
 
 impl Builder<'_> {
-    fn build(&self) -> Result<(), Failure> {
+    fn build(&self) -> Result<(), Stop> {
         let mut links = Links::new(output::lock(&self.tree).folds_names());
         let mut count = 0;
         self.each_row(|row| {
@@ -378,9 +370,7 @@ impl Builder<'_> {
         if self.is_stopped() {
             return Ok(());
         }
-        links
-            .check()
-            .map_err(|bad| unsafe_link(&bad, self.hint.clone()))?;
+        links.check().map_err(|bad| self.bad_link(&bad))?;
         for (path, target) in links.iter() {
             let mut tree = output::lock(&self.tree);
             let made = output::make_dirs(&mut tree, path).and_then(|()| tree.symlink(path, target));
@@ -396,7 +386,7 @@ impl Builder<'_> {
 
     /// Directories that only may have held something that is wanted, and did not, are no part of
     /// what is wanted; how many they are.
-    fn leave_out_empty(&self) -> Result<usize, Failure> {
+    fn leave_out_empty(&self) -> Result<usize, Stop> {
         if self.filter.takes_all() {
             return Ok(0);
         }
@@ -422,7 +412,7 @@ impl Builder<'_> {
 
     /// Removes what is in the part and not in the tree: it would get a final name with the rest.
     /// All `count` entries are known to be there, so mostly there is nothing else.
-    fn remove_strangers(&self, count: usize) -> Result<(), Failure> {
+    fn remove_strangers(&self, count: usize) -> Result<(), Stop> {
         let tree = output::lock(&self.tree);
         let found = tree.walk().take_while(|_| !self.is_stopped()).count();
         drop(tree);
@@ -441,7 +431,7 @@ impl Builder<'_> {
     }
 
     /// Directories are made, links are gathered.
-    fn make_directory(&self, links: &mut Links, row: &FileRow) -> Result<(), Failure> {
+    fn make_directory(&self, links: &mut Links, row: &FileRow) -> Result<(), Stop> {
         let Some(path) = self.path_of(row)? else {
             return Ok(());
         };
@@ -455,16 +445,14 @@ impl Builder<'_> {
             }
             FileKind::Symlink => {
                 let target = row.file.target.as_deref().unwrap_or_default();
-                links
-                    .add(&path, target)
-                    .map_err(|bad| unsafe_link(&bad, self.hint.clone()))
+                links.add(&path, target).map_err(|bad| self.bad_link(&bad))
             }
             FileKind::File | FileKind::Unknown | FileKind::Shard => Ok(()),
         }
     }
 
     /// Sets modes and times: links, then files, then directories from the deepest up.
-    fn preserve(&self) -> Result<(), Failure> {
+    fn preserve(&self) -> Result<(), Stop> {
         let mut directories = Vec::new();
         let mut touched = Vec::new();
         self.each_row(|row| {
@@ -496,14 +484,14 @@ impl Builder<'_> {
         &self,
         path: Option<&TreePath>,
         preserved: &Preserved,
-    ) -> Result<Option<EntryFacts>, Failure> {
+    ) -> Result<Option<EntryFacts>, Stop> {
         let set = output::lock(&self.tree).preserve(path, preserved);
         set.map_err(|error| self.part_failed(&error))
     }
 
     /// How a file or link stands there now that its times are set. New times are ours, and no
     /// reason to prove it again, unless somebody else had touched it before.
-    fn left(&self, row: &FileRow, before: Option<&EntryFacts>) -> Result<Option<Left>, Failure> {
+    fn left(&self, row: &FileRow, before: Option<&EntryFacts>) -> Result<Option<Left>, Stop> {
         let Some(now) = self.look(row)? else {
             return Ok(None);
         };
@@ -521,12 +509,12 @@ impl Builder<'_> {
         Ok(Some((row.file.index, left)))
     }
 
-    fn record_fingerprints(&self, fingerprints: Vec<Left>) -> Result<(), Failure> {
+    fn record_fingerprints(&self, fingerprints: Vec<Left>) -> Result<(), Stop> {
         let reply = self.store.set_fingerprints(self.id, self.run, fingerprints);
         reply.wait().map_err(|error| self.store_failed(&error))
     }
 
-    fn path_of(&self, row: &FileRow) -> Result<Option<TreePath>, Failure> {
+    fn path_of(&self, row: &FileRow) -> Result<Option<TreePath>, Stop> {
         if row.file.path.is_empty() {
             return Ok(None);
         }
@@ -534,10 +522,7 @@ impl Builder<'_> {
         path.map(Some).map_err(|error| self.part_failed(&error))
     }
 
-    fn each_row(
-        &self,
-        mut visit: impl FnMut(&FileRow) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    fn each_row(&self, mut visit: impl FnMut(&FileRow) -> Result<(), Stop>) -> Result<(), Stop> {
         let mut after = None;
         loop {
             let page = self.store.entries(self.id, after, PAGE).wait();
@@ -559,11 +544,16 @@ impl Builder<'_> {
         self.is_stopped.load(Ordering::Relaxed)
     }
 
-    fn part_failed(&self, error: &DiskError) -> Failure {
-        part_failure(error, self.id, self.hint.as_str())
+    /// The links are wrong wherever they are made.
+    fn bad_link(&self, bad: &UnsafeLink) -> Stop {
+        Stop::Unsound(unsafe_link(bad, self.hint.clone()))
     }
 
-    fn store_failed(&self, error: &StoreError) -> Failure {
-        store_failure(error, self.id)
+    fn part_failed(&self, error: &DiskError) -> Stop {
+        Stop::Failed(part_failure(error, self.id, self.hint.as_str()))
+    }
+
+    fn store_failed(&self, error: &StoreError) -> Stop {
+        Stop::of_store(error, self.id)
     }
 }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use crate::disk::tree::{EntryFacts, EntryKind, TreePath};
 use crate::download::Failure;
+use crate::engine::coordinator::Stop;
 use crate::engine::output::{self, Output};
 use crate::engine::recover::{Access, Recovery, RecoveryError};
 use crate::engine::tree::Builder;
@@ -17,7 +18,7 @@ use crate::store::{FileKind, FileRow};
 impl Builder<'_> {
     /// The last look before the final name: every file is as our own last write left it, or it is
     /// proved once more.
-    pub(super) fn look_again(&self) -> Result<(), Failure> {
+    pub(super) fn look_again(&self) -> Result<(), Stop> {
         let mut touched = Vec::new();
         self.each_row(|row| {
             if row.file.kind == FileKind::File && !self.is_as_left(row)? {
@@ -43,7 +44,7 @@ impl Builder<'_> {
         self.take_over(&touched)
     }
 
-    fn is_as_left(&self, row: &FileRow) -> Result<bool, Failure> {
+    fn is_as_left(&self, row: &FileRow) -> Result<bool, Stop> {
         let there = self.look(row)?;
         // Our own last write may have left a file longer that somebody had made so.
         let is_whole =
@@ -52,7 +53,7 @@ impl Builder<'_> {
         Ok(found.is_some() && found == row.state.fingerprint)
     }
 
-    pub(super) fn look(&self, row: &FileRow) -> Result<Option<EntryFacts>, Failure> {
+    pub(super) fn look(&self, row: &FileRow) -> Result<Option<EntryFacts>, Stop> {
         let Some(path) = self.path_of(row)? else {
             return Ok(None);
         };
@@ -61,7 +62,7 @@ impl Builder<'_> {
     }
 
     /// Whether a file that somebody has touched is right all the same.
-    fn still_holds(&self, row: &FileRow) -> Result<bool, Failure> {
+    fn still_holds(&self, row: &FileRow) -> Result<bool, Stop> {
         let (path, size) = (self.path_of(row)?, row.file.size.unwrap_or(0));
         let is_longer = |facts: EntryFacts| facts.kind == EntryKind::File && facts.len > size;
         if let (Some(path), true) = (path, self.look(row)?.is_some_and(is_longer)) {
@@ -86,7 +87,7 @@ impl Builder<'_> {
     }
 
     /// What is wrong is believed no more, nor what may have been copied from it.
-    fn reopen(&self, wrong: &[&FileRow]) -> Result<(), Failure> {
+    fn reopen(&self, wrong: &[&FileRow]) -> Result<(), Stop> {
         let contents: HashSet<_> = wrong.iter().map(|row| &row.file.cid).collect();
         let mut indexes = Vec::new();
         self.each_row(|row| {
@@ -100,7 +101,7 @@ impl Builder<'_> {
     }
 
     /// What somebody touched proved right: it is made ours again, and durable.
-    fn take_over(&self, touched: &[FileRow]) -> Result<(), Failure> {
+    fn take_over(&self, touched: &[FileRow]) -> Result<(), Stop> {
         if self.preserves {
             self.preserve()?;
         }
@@ -114,18 +115,18 @@ impl Builder<'_> {
         self.record_fingerprints(fingerprints)
     }
 
-    fn changed(&self, path: &str) -> Failure {
-        Failure {
+    fn changed(&self, path: &str) -> Stop {
+        Stop::Failed(Failure {
             kind: ExitKind::Disk,
             message: format!(
                 "the file {path} in the part is not as it was written: somebody else has changed it"
             ),
             hint: Some(format!("prove it again with: fetchd resume {}", self.id)),
-        }
+        })
     }
 
     /// Cuts off what somebody else put behind the end of a file.
-    fn cut(&self, path: &TreePath, size: u64) -> Result<(), Failure> {
+    fn cut(&self, path: &TreePath, size: u64) -> Result<(), Stop> {
         let opened = output::lock(&self.tree).open_file(path);
         let cut = opened.and_then(|part| part.map_or(Ok(()), |part| part.set_len(size)));
         cut.map_err(|error| self.part_failed(&error))
