@@ -84,8 +84,9 @@ pub fn exists_failure(target: &Path, id: DownloadId) -> Failure {
         kind: ExitKind::Exists,
         message: format!("{} exists and holds something else", target.display()),
         hint: Some(match inspect::is_directory(target) {
-            // Most directories are not replaced by force either.
-            true => next,
+            true => format!(
+                "{next}; a get with --force replaces a directory only if all that is in it is as fetchd left it"
+            ),
             false => format!("{next}; or repeat the get with --force to replace it"),
         }),
     }

@@ -434,7 +434,8 @@ fn the_directory_is_removed_meanwhile() {
 fn the_directory_is_moved_meanwhile() {
     let stuck = Stuck::new();
     let running = stuck.start();
-    let (here, there) = (stuck.sandbox.target("dir"), stuck.sandbox.target("moved"));
+    let here = stuck.sandbox.target("dir");
+    let there = stuck.sandbox.out().with_file_name("moved");
     std::fs::rename(&here, &there).expect("a directory");
     let output = stuck.let_go(running);
     stuck.failed(output, 73);
@@ -573,7 +574,8 @@ fn the_part_has_the_name_of_the_target_too() {
 fn the_directory_became_a_file() {
     let stuck = Stuck::new();
     stuck.start().kill9();
-    let (here, there) = (stuck.sandbox.target("dir"), stuck.sandbox.target("moved"));
+    let here = stuck.sandbox.target("dir");
+    let there = stuck.sandbox.out().with_file_name("moved");
     std::fs::rename(&here, &there).expect("a directory");
     std::fs::write(&here, b"a file").expect("a file");
     let output = stuck.sandbox.run(["--json", "resume", "1"]);

@@ -161,11 +161,9 @@ fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
     assert_eq!(sandbox.partials().len(), 1);
     gateway.heal();
     gateway.release();
-    let output = repair(&sandbox, &["file"], gateway.url()).exits(0);
+    repair(&sandbox, &["file"], gateway.url()).exits(0);
     assert!(sandbox.read("file") == dag.data);
     assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
-    let fetched = output.document()["bytes_fetched"].as_u64();
-    assert!(fetched <= Some(sent(&gateway)), "{}", output.transcript());
 }
 
 #[test]
