@@ -15,6 +15,9 @@ use crate::ui::view::{DownloadList, DownloadView};
 
 /// How long the owner may take to acknowledge.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an owner that has acknowledged is waited for: mostly it ends at once, and what comes
+/// next may count on that.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often the record is looked at meanwhile.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -58,6 +61,16 @@ struct Request<'a> {
     action: Action,
 }
 
+/// How a live owner took a wish.
+enum Answer {
+    /// It has done what was asked, or does it for sure.
+    Done,
+    /// It is the owner no more.
+    Gone,
+    /// Not at all, for as long as anybody may wait.
+    None,
+}
+
 /// What became of the try to act without an owner.
 enum Acted {
     Done,
@@ -74,19 +87,22 @@ impl Request<'_> {
         let deadline = Instant::now() + PATIENCE;
         let store = &self.context.store;
         let mut was_asked = false;
-        while Instant::now() < deadline {
+        loop {
             let request = store.request(self.id, self.action, Timestamp::now());
             match request.wait()? {
                 Requested::Ended { status } => return self.ended(status, was_asked),
                 Requested::Unowned { status } => match self.act(status, was_asked)? {
                     Acted::Done => return Ok(()),
                     Acted::Refused(status) => return self.refuse(status),
+                    Acted::Raced if Instant::now() >= deadline => break,
                     Acted::Raced => std::thread::sleep(LOOK),
                 },
                 Requested::Asked { run } => {
                     was_asked = true;
-                    if self.is_answered(run, deadline)? {
-                        return Ok(());
+                    match self.answer(run, deadline)? {
+                        Answer::Done => return Ok(()),
+                        Answer::Gone => {}
+                        Answer::None => break,
                     }
                 }
             }
@@ -177,27 +193,43 @@ impl Request<'_> {
         Ok(())
     }
 
-    /// Waits until this owner has let go of the download, or is dead, or patience is over
-    /// (`false`: look again); or has acknowledged without letting go (`true`).
-    fn is_answered(&self, run: RunId, deadline: Instant) -> Result<bool, CommandError> {
-        while Instant::now() < deadline {
-            let Some(row) = self.context.store.download(self.id).wait()? else {
-                return Ok(false);
+    /// Waits until this owner has let go of the download, or is dead; or has acknowledged, which
+    /// is as good where the disk takes long to sync what is to be kept.
+    fn answer(&self, run: RunId, deadline: Instant) -> Result<Answer, CommandError> {
+        let mut heard = None;
+        loop {
+            let row = self.context.store.download(self.id).wait()?;
+            let Some(row) = row.filter(|row| row.owner == Some(run)) else {
+                return Ok(Answer::Gone);
             };
-            if row.owner != Some(run) {
-                return Ok(false);
-            }
-            if self.action == Action::Checkpoint && row.requested.is_none() {
-                return Ok(true);
+            let is_for_good = self.action != Action::Checkpoint;
+            match (row.requested, row.acknowledged) {
+                (None, _) if !is_for_good => return Ok(Answer::Done),
+                (Some(_), Some(_)) => {
+                    let heard = *heard.get_or_insert_with(Instant::now);
+                    if is_for_good && heard.elapsed() > GRACE {
+                        self.say_later();
+                        return Ok(Answer::Done);
+                    }
+                }
+                _ if Instant::now() >= deadline => return Ok(Answer::None),
+                _ => {}
             }
             let owner = self.context.store.live_run(run).wait()?;
             if owner.is_none_or(|owner| !self.context.is_alive(&owner)) {
                 self.context.reap()?;
-                return Ok(false);
+                return Ok(Answer::Gone);
             }
             std::thread::sleep(LOOK);
         }
-        Ok(false)
+    }
+
+    fn say_later(&self) {
+        let mut reporter = self.context.reporter_of_document();
+        reporter.notice(&format!(
+            "the process that works on download {} obeys; it ends when the disk has synced what is kept",
+            self.id
+        ));
     }
 }
 

@@ -53,7 +53,7 @@ impl Coordinator<'_> {
             tokio::select! {
                 done = &mut work => break done,
                 Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
-                _ = tick.tick() => stop = stop.or(self.look_for_stop().await),
+                _ = tick.tick(), if stop.is_none() => stop = self.look_for_stop().await,
             }
             is_stopped.store(stop.is_some(), Ordering::Relaxed);
         };
@@ -71,10 +71,13 @@ impl Coordinator<'_> {
             Ok(None) => None,
             Ok(Some(Action::Checkpoint)) => {
                 // Nothing has come since the last one: what is recorded is all there is.
-                self.in_background(self.store.acknowledge(id, run, Action::Checkpoint));
+                self.in_background(self.store.fulfil(id, run, Action::Checkpoint));
                 None
             }
-            Ok(Some(action)) => Some(Stop::Asked(action)),
+            Ok(Some(action)) => {
+                self.acknowledge(action);
+                Some(Stop::Asked(action))
+            }
             Err(error) => Some(Stop::of_store(&error, id)),
         }
     }

@@ -166,17 +166,18 @@ impl Coordinator<'_> {
         if std::mem::replace(&mut self.checkpointing.is_asked, true) {
             return;
         }
+        self.acknowledge(Action::Checkpoint);
         if self.output.is_on_disk() {
             self.checkpoint(Trigger::Manual);
         } else {
-            self.acknowledge_checkpoint();
+            self.fulfil_checkpoint();
         }
     }
 
-    fn acknowledge_checkpoint(&mut self) {
+    fn fulfil_checkpoint(&mut self) {
         if std::mem::take(&mut self.checkpointing.is_asked) {
             let (id, run) = (self.job.id, self.job.run);
-            self.in_background(self.store.acknowledge(id, run, Action::Checkpoint));
+            self.in_background(self.store.fulfil(id, run, Action::Checkpoint));
         }
     }
 
@@ -333,7 +334,7 @@ impl Coordinator<'_> {
         }
         match self.checkpointing.again.take() {
             Some(trigger) => self.checkpoint(trigger),
-            None => self.acknowledge_checkpoint(),
+            None => self.fulfil_checkpoint(),
         }
     }
 

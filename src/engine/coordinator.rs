@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc as sync_mpsc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -367,9 +368,19 @@ impl<'a> Coordinator<'a> {
         match result {
             Ok(None) => {}
             Ok(Some(Action::Checkpoint)) => self.checkpoint_for_other(),
-            Ok(Some(action)) => self.halt(Stop::Asked(action)),
+            Ok(Some(action)) => {
+                self.acknowledge(action);
+                self.halt(Stop::Asked(action));
+            }
             Err(error) => self.store_failed(error),
         }
+    }
+
+    /// Lets the terminal that asks know that it is obeyed: the disk may take long to sync what is
+    /// to be kept.
+    pub(super) fn acknowledge(&self, action: Action) {
+        let (id, run) = (self.job.id, self.job.run);
+        self.in_background(self.store.acknowledge(id, run, action, Timestamp::now()));
     }
 
     /// Lets a write to the store run beside the loop; only its failure comes back.

@@ -44,10 +44,14 @@ impl Store {
             let Some(run) = lease::live_owner(tx, id)? else {
                 return Ok(Requested::Unowned { status });
             };
-            let action = standing(tx, id)?.map_or(action, |earlier| earlier.max(action));
-            let statement =
-                "UPDATE downloads SET requested_action = ?2, updated_at = ?3 WHERE id = ?1";
-            sql::execute(tx, statement, (id.get(), action.name(), micros(now)))?;
+            let earlier = standing(tx, id)?;
+            let action = earlier.map_or(action, |earlier| earlier.max(action));
+            if earlier != Some(action) {
+                let statement =
+                    "UPDATE downloads SET requested_action = ?2, acknowledged_at = NULL,
+                                        updated_at = ?3 WHERE id = ?1";
+                sql::execute(tx, statement, (id.get(), action.name(), micros(now)))?;
+            }
             Ok(Requested::Asked { run })
         })
     }
@@ -83,12 +87,33 @@ impl Store {
         })
     }
 
+    /// Says that `run` obeys `action`, which may take as long as the disk does. Of a stronger
+    /// request that came meanwhile that is not said.
+    ///
+    /// # Errors
+    /// [`crate::store::StoreError::LeaseLost`].
+    pub fn acknowledge(
+        &self,
+        id: DownloadId,
+        run: RunId,
+        action: Action,
+        now: Timestamp,
+    ) -> Reply<()> {
+        self.write(Durability::Process, move |tx| {
+            lease::owned(tx, id, run)?;
+            let statement = "UPDATE downloads SET acknowledged_at = ?3
+                             WHERE id = ?1 AND requested_action = ?2";
+            sql::execute(tx, statement, (id.get(), action.name(), micros(now)))?;
+            Ok(())
+        })
+    }
+
     /// Says that `action` is done, for one that does not end the work. A stronger request that
     /// came meanwhile stands.
     ///
     /// # Errors
     /// [`crate::store::StoreError::LeaseLost`].
-    pub fn acknowledge(&self, id: DownloadId, run: RunId, action: Action) -> Reply<()> {
+    pub fn fulfil(&self, id: DownloadId, run: RunId, action: Action) -> Reply<()> {
         self.write(Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
             let statement = "UPDATE downloads SET requested_action = NULL

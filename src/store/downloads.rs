@@ -100,6 +100,8 @@ pub struct DownloadRow {
     pub owner: Option<RunId>,
     /// What another terminal asks of that run.
     pub requested: Option<Action>,
+    /// When that run took it in.
+    pub acknowledged: Option<Timestamp>,
     /// User id of the creator.
     pub uid: Option<u32>,
     /// When it was asked for.
@@ -343,6 +345,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<DownloadRow> {
         queue_tries: row.get("queue_tries")?,
         owner: sql::run_id(row, "owner_run")?,
         requested: sql::parsed(row, "requested_action", Action::from_name)?,
+        acknowledged: sql::optional_time(row, "acknowledged_at")?,
         uid: row.get("owner_uid")?,
         created: sql::time(row, "created_at")?,
         started: sql::optional_time(row, "started_at")?,

@@ -17,13 +17,17 @@ use rusqlite_migration::{M, Migrations};
 pub(super) const APPLICATION_ID: i32 = 0x6674_6368;
 
 /// How many migrations there are: the schema version that this program writes.
-pub(super) const LATEST: i64 = 7;
+pub(super) const LATEST: i64 = 8;
 
 /// All migrations, oldest first.
 pub(super) fn migrations() -> Migrations<'static> {
     let sixth = M::up_with_hook("", |tx| Ok(add_elapsed(tx)?));
     let plain = [FIRST, SECOND, THIRD, FOURTH, FIFTH];
-    Migrations::from_iter(plain.map(M::up).into_iter().chain([sixth, M::up(SEVENTH)]))
+    Migrations::from_iter(plain.map(M::up).into_iter().chain([
+        sixth,
+        M::up(SEVENTH),
+        M::up(EIGHTH),
+    ]))
 }
 
 /// How long all runs of a download took together, in microseconds. Some databases of the fifth
@@ -311,6 +315,11 @@ ALTER TABLE gateways ADD COLUMN cooled_at INTEGER;
 -- What waits for its time, by the time when it was told to.
 CREATE INDEX downloads_waiting_since ON downloads(updated_at)
     WHERE status = 'pending' AND owner_run IS NULL AND next_attempt_at IS NOT NULL;
+";
+
+const EIGHTH: &str = "
+-- When the owner took in the standing request; null: not yet. Without a request it says nothing.
+ALTER TABLE downloads ADD COLUMN acknowledged_at INTEGER;
 ";
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
 use crate::support::scenario::get_json;
+#[cfg(target_os = "linux")]
+use crate::{support::skipped, torture::disk};
 
 const SIZE: u64 = 6 << 20;
 /// Where the gateway stops sending: inside a leaf.
@@ -143,6 +145,35 @@ fn a_signal_asks_for_a_checkpoint_too() {
     );
     oracle::check(&it.sandbox, &output);
     oracle::claims_are_true(&it.sandbox, &it.dag);
+}
+
+/// A disk that takes its time to sync delays neither the answer nor what is kept.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_asks_does_not_wait_for_a_slow_disk() {
+    if !disk::is_possible() {
+        return skipped("a slow disk, since strace is not here or may not trace");
+    }
+    let dag = Recipe::default().chunk(256 << 10).build(6 << 20);
+    let gateway = Gateway::of(&dag)
+        .on(On::any(), Fault::HoldAtTotal(HELD))
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.config("checkpoint_interval = \"1h\"\nstall_timeout = \"1h\"");
+    let slow = disk::slow("fdatasync", "5s", &sandbox.root().join("calls"));
+    let source = dag.source();
+    let args = get_json(&source, gateway.url());
+    let mut owner = sandbox.fetchd_under(&slow, args).spawn();
+    gateway.held();
+    owner.wait_bytes(PROVED);
+    let output = sandbox.fetchd(["pause", "1"]).run().exits(0);
+    let expected = "obeys; it ends when the disk has synced";
+    assert!(output.stderr.contains(expected), "{}", output.transcript());
+    let other = sandbox.fetchd(["resume", "1"]).run().exits(75);
+    assert!(other.stderr.contains("process"), "{}", other.transcript());
+    owner.wait().exits(81);
+    paused_by_person(&sandbox, "1");
+    assert!(record(&sandbox, "1")["bytes_verified"].as_u64() >= Some(PROVED));
 }
 
 /// Waits until the wish stands in the record of an owner that cannot see it.

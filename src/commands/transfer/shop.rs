@@ -158,7 +158,7 @@ impl Shop {
                 Ok(None) => {}
                 // There is nothing that is not safe yet.
                 Ok(Some(action @ Action::Checkpoint)) => {
-                    if let Err(error) = store.acknowledge(row.id, self.run, action).await {
+                    if let Err(error) = store.fulfil(row.id, self.run, action).await {
                         return error.into();
                     }
                 }

@@ -203,6 +203,7 @@ mod tests {
             queue_tries: 0,
             owner: None,
             requested: None,
+            acknowledged: None,
             uid: None,
             created: now,
             started: None,

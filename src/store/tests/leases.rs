@@ -182,7 +182,8 @@ fn an_owner_that_lost_its_lease_changes_nothing() {
         sandbox.record(id, run, checkpoint(50)).map(drop),
         store.record_attempt(attempt, 100).wait(),
         store.reset_attempts(id, run, at(9)).wait(),
-        store.acknowledge(id, run, Action::Pause).wait(),
+        store.fulfil(id, run, Action::Pause).wait(),
+        store.acknowledge(id, run, Action::Pause, at(9)).wait(),
         store.requested_action(id, run).wait().map(drop),
         store.release(id, run).wait(),
         store.end(id, run, ending(Status::Paused)).wait(),
@@ -375,10 +376,19 @@ fn requests_reach_the_owner_and_are_never_weakened() {
     let ask = |action| terminal.request(id, action, at(5)).wait().expect("request");
     let standing = || store.requested_action(id, run).wait().expect("poll");
 
+    let acknowledge = |action| store.acknowledge(id, run, action, at(6)).wait();
+    let acknowledged = || {
+        let row = store.download(id).wait().expect("a read");
+        row.and_then(|row| row.acknowledged)
+    };
+
     assert_eq!(ask(Action::Checkpoint), Requested::Asked { run });
     assert_eq!(standing(), Some(Action::Checkpoint));
+    acknowledge(Action::Checkpoint).expect("the owner");
+    ask(Action::Checkpoint);
+    assert_eq!(acknowledged(), Some(at(6)));
     store
-        .acknowledge(id, run, Action::Checkpoint)
+        .fulfil(id, run, Action::Checkpoint)
         .wait()
         .expect("acknowledge");
     assert_eq!(standing(), None);
@@ -387,8 +397,10 @@ fn requests_reach_the_owner_and_are_never_weakened() {
         keep_partial: false,
     });
     ask(Action::Pause);
+    acknowledge(Action::Pause).expect("the owner");
+    assert_eq!(acknowledged(), None);
     store
-        .acknowledge(id, run, Action::Pause)
+        .fulfil(id, run, Action::Pause)
         .wait()
         .expect("acknowledge");
     assert_eq!(

@@ -132,7 +132,7 @@ fn a_newer_schema_is_refused_unchanged() {
             error,
             StoreError::Newer {
                 found: 99,
-                known: 7,
+                known: 8,
                 ..
             }
         ),
