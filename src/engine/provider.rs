@@ -3,7 +3,7 @@
 //! The choice is pure: it takes the providers and the time, and gives an answer; it sends nothing.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ const MAX_LACKING: usize = 4096;
 /// The same for one that has brought nothing yet: enough to find out that it has some blocks and
 /// not the root.
 const MAX_LACKING_AT_FIRST: usize = 16;
-/// Blocks that a file on this machine is known not to have, before they are forgotten again.
+/// Blocks that a file on this machine is known to have or not, before they are forgotten again.
 const MAX_LOOKED: usize = 16 << 10;
 /// Assumed before anything is measured, in seconds and in bytes per second: optimistic enough that
 /// everybody gets a try.
@@ -154,27 +154,19 @@ pub struct Provider {
 /// What a file on this machine was looked through for: a memory that may be lost.
 #[derive(Default)]
 struct Looked {
-    /// By multihash, what it does not have.
-    absent: RefCell<HashSet<Box<[u8]>>>,
+    /// By multihash, whether it may have a block: each round asks the same of many.
+    known: RefCell<HashMap<Box<[u8]>, bool>>,
     /// Of a file, with so many openings, it has no open piece before this offset.
     until: Option<(EntryId, u64, u64)>,
 }
 
 impl Looked {
     fn may_have(&self, car: &CarFile, cid: &Cid) -> bool {
-        let mut absent = self.absent.borrow_mut();
-        let key = key(cid);
-        if absent.contains(&key) {
-            return false;
+        let mut known = self.known.borrow_mut();
+        if known.len() >= MAX_LOOKED {
+            known.clear();
         }
-        let may_have = car.may_have(cid);
-        if !may_have {
-            if absent.len() >= MAX_LOOKED {
-                absent.clear();
-            }
-            absent.insert(key);
-        }
-        may_have
+        *known.entry(key(cid)).or_insert_with(|| car.may_have(cid))
     }
 }
 
