@@ -9,7 +9,7 @@ use crate::commands::select;
 use crate::commands::transfer::Transfer;
 use crate::download::{DownloadId, RunId, Status, quoted, quoted_path};
 use crate::exit::ExitKind;
-use crate::store::{Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
+use crate::store::{Change, Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
 
 /// Makes a record, or takes up the one that is under way to the same place, or that failed there;
 /// claimed in any case.
@@ -33,7 +33,7 @@ pub fn take(
     let store = &context.store;
     let created = store.create_download_since(looked, new.clone(), transfer.run_id());
     match created.wait() {
-        Ok(id) => reread(context, id).map_err(Refused::Other),
+        Ok(row) => Ok(row),
         Err(StoreError::ActiveExists { id }) => take_up(context, transfer, &new, id),
         Err(error) => Err(error.into()),
     }
@@ -113,31 +113,32 @@ fn take_up(
     if !is_same(&row, new) {
         return Err(Refused::Other(taken(id)));
     }
-    let had_failed = row.status == Status::Failed;
-    if !had_failed {
+    if row.status != Status::Failed {
         check_part(&row, new).map_err(Refused::Other)?;
     }
-    let takes_the_same = takes_the_same(&row, new);
-    let (store, run) = (&context.store, transfer.run_id());
-    let claimed = transfer.block_on(claim(context, run, id))?;
-    if !takes_the_same {
-        store.forget_tree(id, run).wait()?;
-    }
-    if let (None, Some(root)) = (&claimed.root_cid, &new.root_cid) {
-        let path = new.content_path.clone();
-        store.pin(id, run, root.clone(), path).wait()?;
-    }
-    // What failed begins anew; what is under way keeps the promise that it was asked for with.
-    let sum = if had_failed {
-        store.reset_attempts(id, run, new.created).wait()?;
-        new.expected_sha256
-    } else {
-        new.expected_sha256.or(claimed.expected_sha256)
+    let new = new.clone();
+    let change = move |row: &DownloadRow| as_wanted(row, &new);
+    transfer.block_on(claim(context, transfer.run_id(), id, change))
+}
+
+/// What of a record changes as it is wanted now.
+fn as_wanted(row: &DownloadRow, new: &NewDownload) -> Change {
+    let pinned = match (&row.root_cid, &new.root_cid) {
+        (None, Some(root)) => Some((root.clone(), new.content_path.clone())),
+        _ => None,
     };
-    store
-        .set_options(id, run, new.options_json.clone(), sum)
-        .wait()?;
-    reread(context, id).map_err(Refused::Other)
+    // What failed begins anew; what is under way keeps the promise that it was asked for with.
+    let begins_anew = row.status == Status::Failed;
+    let sum = match begins_anew {
+        true => new.expected_sha256,
+        false => new.expected_sha256.or(row.expected_sha256),
+    };
+    Change {
+        other_part: !takes_the_same(row, new),
+        pinned,
+        begins_anew,
+        asked: Some((new.options_json.clone(), sum)),
+    }
 }
 
 /// Whether a record is of the same content, saved in the same form. Of a name that nobody has
@@ -184,20 +185,23 @@ pub fn taken(id: DownloadId) -> CommandError {
 }
 
 /// Makes a run the owner of a download that is not finished.
-async fn claim(context: &Context, run: RunId, id: DownloadId) -> Result<DownloadRow, Refused> {
+async fn claim(
+    context: &Context,
+    run: RunId,
+    id: DownloadId,
+    change: impl FnOnce(&DownloadRow) -> Change + Clone + Send + 'static,
+) -> Result<DownloadRow, Refused> {
     let store = &context.store;
     let now = Timestamp::now();
-    let rest = [Status::Paused, Status::Failed];
-    let mut claim = store.claim(id, run, &rest, Status::Resuming, now).await?;
+    let claim = |from: &[Status], to| store.claim(id, run, from, to, now, change.clone());
+    let mut claimed = claim(&[Status::Paused, Status::Failed], Status::Resuming).await?;
     if let Claim::Elsewhere {
         status: Status::Pending,
-    } = claim
+    } = claimed
     {
-        claim = store
-            .claim(id, run, &[Status::Pending], Status::InProgress, now)
-            .await?;
+        claimed = claim(&[Status::Pending], Status::InProgress).await?;
     }
-    match claim {
+    match claimed {
         Claim::Taken(row) => Ok(*row),
         Claim::Elsewhere {
             status: Status::Success,
@@ -266,13 +270,14 @@ pub fn owner_of(
     Ok(row.zip(owner))
 }
 
-/// Makes a run the owner of a download that is not finished, to go on with it.
+/// Makes a run the owner of a download that is not finished, to go on with it after this change.
 pub async fn resume(
     context: &Context,
     run: RunId,
     id: DownloadId,
+    change: impl FnOnce(&DownloadRow) -> Change + Clone + Send + 'static,
 ) -> Result<DownloadRow, CommandError> {
-    Ok(claim(context, run, id).await?)
+    Ok(claim(context, run, id, change).await?)
 }
 
 /// The record as it is after a change.

@@ -27,7 +27,7 @@ use crate::disk::{host, inspect, mend};
 use crate::download::chain;
 use crate::engine::{Ending, Finding, Flaw};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, NewDownload};
+use crate::store::{Change, DownloadRow, NewDownload};
 use crate::ui::verdict;
 use crate::ui::view::RepairedView;
 
@@ -241,7 +241,7 @@ impl Repair<'_, '_> {
         let recorded = Recorded::from_json(&row.options_json);
         let providers = self.transfer.providers(&recorded)?;
         let run = self.transfer.run_id();
-        let claimed = claim::resume(self.context, run, row.id);
+        let claimed = claim::resume(self.context, run, row.id, Change::none);
         let row = self.transfer.block_on(claimed)?;
         self.transfer.start(&row, providers)?;
         if let Some(ended) = self.transfer.next_ended() {

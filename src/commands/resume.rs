@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
-
 use crate::cli::Resume;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
@@ -12,7 +10,7 @@ use crate::commands::transfer::{Shop, Supplied, Supply, Task, Transfer};
 use crate::commands::{claim, providers, select};
 use crate::download::{DownloadId, Status, quoted};
 use crate::exit::ExitKind;
-use crate::store::{DownloadRow, Filter, Sort, Which};
+use crate::store::{Change, DownloadRow, Filter, Sort, Which};
 
 /// Goes on with the downloads that were named, or with all that no person paused.
 pub fn run(context: Context, resume: &Resume) -> Result<ExitKind, CommandError> {
@@ -147,21 +145,14 @@ async fn take(
     resume: &Resume,
     row: &DownloadRow,
 ) -> Result<DownloadRow, CommandError> {
-    let (store, run) = (&shop.context.store, shop.run);
-    let claimed = claim::resume(&shop.context, run, row.id).await?;
-    if resume.reset {
-        store.reset_attempts(row.id, run, Timestamp::now()).await?;
-    }
     let options_json = wanted(resume, Recorded::from_json(&row.options_json)).to_json();
-    store
-        .set_options(row.id, run, options_json.clone(), claimed.expected_sha256)
-        .await?;
-    let attempts = if resume.reset { 0 } else { claimed.attempts };
-    Ok(DownloadRow {
-        options_json,
-        attempts,
-        ..claimed
-    })
+    let begins_anew = resume.reset;
+    let change = move |row: &DownloadRow| Change {
+        begins_anew,
+        asked: Some((options_json, row.expected_sha256)),
+        ..Change::default()
+    };
+    claim::resume(&shop.context, shop.run, row.id, change).await
 }
 
 /// What was recorded, as far as nothing else is wanted now.

@@ -141,8 +141,8 @@ impl Store {
         })
     }
 
-    /// The same, unless a download to that path has finished since somebody `looked`: then what is
-    /// wanted may be there by now.
+    /// The same for a run that owns it at once, unless a download to that path has finished since
+    /// somebody `looked`: then what is wanted may be there by now. The record as it is made.
     ///
     /// # Errors
     /// As [`Store::create_download`], and [`StoreError::DoneMeanwhile`].
@@ -151,13 +151,14 @@ impl Store {
         looked: Looked,
         new: NewDownload,
         run: RunId,
-    ) -> Reply<DownloadId> {
+    ) -> Reply<DownloadRow> {
         self.write(Durability::Power, move |tx| {
             refuse_second(tx, new.path.as_deref(), None)?;
             if installs::look(tx, new.path.as_deref())? != looked {
                 return Err(StoreError::DoneMeanwhile);
             }
-            insert(tx, &new, Some(run))
+            let id = insert(tx, &new, Some(run))?;
+            by_id(tx, id)?.ok_or(StoreError::NotFound { id })
         })
     }
 

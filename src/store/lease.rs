@@ -14,7 +14,7 @@ use crate::store::installs::{self, Install};
 use crate::store::sql::{self, int, micros};
 use crate::store::thread::Durability;
 use crate::store::traffic::{self, Traffic};
-use crate::store::{Reply, Store, StoreError, cids, nodes};
+use crate::store::{Change, Reply, Store, StoreError, cids, nodes};
 
 /// What became of the wish to own a download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,8 @@ pub struct Finish {
 impl Store {
     /// Makes `run` the owner of `id` and moves it to `to`, if its status is one of `from` and no
     /// run that has not ended owns it. `to` may be the status it has: then only the lease changes
-    /// hands. What other terminals asked of an earlier owner is forgotten.
+    /// hands. What other terminals asked of an earlier owner is forgotten. The run may `change` by
+    /// the record as it was what is wanted.
     ///
     /// # Errors
     /// [`StoreError::Transition`]; [`StoreError::ActiveExists`] if it is reopened while another
@@ -87,11 +88,12 @@ impl Store {
         from: &[Status],
         to: Status,
         now: Timestamp,
+        change: impl FnOnce(&DownloadRow) -> Change + Send + 'static,
     ) -> Reply<Claim> {
         let from = from.to_vec();
         self.begin_anew(id, run);
         self.write(Durability::Process, move |tx| {
-            claim(tx, id, run, &from, to, now)
+            claim(tx, id, run, &from, to, now, change)
         })
     }
 
@@ -116,40 +118,6 @@ impl Store {
             )?;
             let statement = "UPDATE downloads SET status = ?2, updated_at = ?3 WHERE id = ?1";
             sql::execute(tx, statement, (id.get(), to.name(), micros(now)))?;
-            Ok(())
-        })
-    }
-
-    /// Forgets the barren tries and the last error, for `resume --reset`.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`].
-    pub fn reset_attempts(&self, id: DownloadId, run: RunId, now: Timestamp) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
-            owned(tx, id, run)?;
-            let statement =
-                "UPDATE downloads SET attempts = 0, error_kind = NULL, error_message = NULL,
-                                    error_hint = NULL, updated_at = ?2 WHERE id = ?1";
-            sql::execute(tx, statement, (id.get(), micros(now)))?;
-            Ok(())
-        })
-    }
-
-    /// Changes what an owned download was asked for with: another invocation goes on with it.
-    ///
-    /// # Errors
-    /// [`StoreError::LeaseLost`].
-    pub fn set_options(
-        &self,
-        id: DownloadId,
-        run: RunId,
-        options_json: String,
-        expected_sha256: Option<[u8; 32]>,
-    ) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
-            owned(tx, id, run)?;
-            let statement = "UPDATE downloads SET options = ?2, expected_sha256 = ?3 WHERE id = ?1";
-            sql::execute(tx, statement, (id.get(), options_json, expected_sha256))?;
             Ok(())
         })
     }
@@ -282,6 +250,7 @@ fn claim(
     from: &[Status],
     to: Status,
     now: Timestamp,
+    change: impl FnOnce(&DownloadRow) -> Change,
 ) -> Result<Claim, StoreError> {
     let row = downloads::by_id(tx, id)?.ok_or(StoreError::NotFound { id })?;
     match live_owner(tx, id)? {
@@ -302,6 +271,7 @@ fn claim(
     }
     refuse_second(tx, row.path.as_deref(), Some(id))?;
     write_claim(tx, id, run, to, now)?;
+    change(&row).write(tx, id, now)?;
     let row = downloads::by_id(tx, id)?.ok_or(StoreError::NotFound { id })?;
     Ok(Claim::Taken(Box::new(row)))
 }

@@ -15,6 +15,7 @@
 
 mod attempts;
 mod catalogs;
+mod change;
 mod checkpoints;
 mod cids;
 mod control;
@@ -39,6 +40,7 @@ mod tree;
 
 pub use attempts::{Attempt, AttemptRow};
 pub use catalogs::CatalogRow;
+pub use change::Change;
 pub use checkpoints::{Checkpoint, CheckpointId, CheckpointRow};
 pub use cids::{CidRow, Touch};
 pub use control::Requested;

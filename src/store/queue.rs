@@ -193,9 +193,7 @@ impl Store {
     ) -> Reply<()> {
         self.write(Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
-            let statement = "UPDATE downloads SET root_cid = ?2, content_path = ?3 WHERE id = ?1";
-            sql::execute(tx, statement, (id.get(), root_cid, content_path))?;
-            Ok(())
+            Ok(pin(tx, id, &root_cid, &content_path)?)
         })
     }
 
@@ -204,6 +202,18 @@ impl Store {
     pub fn version(&self) -> Reply<i64> {
         self.read(|tx| Ok(tx.pragma_query_value(None, "data_version", |row| row.get(0))?))
     }
+}
+
+/// As [`Store::pin`].
+pub(super) fn pin(
+    tx: &Connection,
+    id: DownloadId,
+    root_cid: &str,
+    content_path: &str,
+) -> rusqlite::Result<()> {
+    let statement = "UPDATE downloads SET root_cid = ?2, content_path = ?3 WHERE id = ?1";
+    sql::execute(tx, statement, (id.get(), root_cid, content_path))?;
+    Ok(())
 }
 
 fn first_ready(tx: &Connection, held: &str) -> rusqlite::Result<Option<DownloadId>> {

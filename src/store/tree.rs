@@ -145,18 +145,6 @@ impl Store {
         })
     }
 
-    /// Forgets all entries of a download: another part of the tree is wanted.
-    ///
-    /// # Errors
-    /// [`crate::store::StoreError::LeaseLost`].
-    pub fn forget_tree(&self, id: DownloadId, run: RunId) -> Reply<()> {
-        self.write(Durability::Process, move |tx| {
-            lease::owned(tx, id, run)?;
-            sql::execute(tx, "DELETE FROM files WHERE download_id = ?1", [id.get()])?;
-            Ok(())
-        })
-    }
-
     /// New lengths and modification times of files; none of one that somebody else has touched.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use crate::download::{Action, Status};
 use crate::exit::ExitKind;
 use crate::store::tests::{Sandbox, at, checkpoint, ending, finish, new_download};
 use crate::store::{
-    Attempt, Claim, Filter, NewDownload, Requested, Resolved, Store, StoreError, Which,
+    self, Attempt, Change, Claim, DownloadRow, Filter, NewDownload, Requested, Resolved, Store,
+    StoreError, Which,
 };
 
 #[test]
@@ -92,7 +93,14 @@ fn a_failed_download_is_not_reopened_beside_another() {
         .expect("create");
     let reopened = sandbox
         .store
-        .claim(failed, run, &[Status::Failed], Status::Resuming, at(40))
+        .claim(
+            failed,
+            run,
+            &[Status::Failed],
+            Status::Resuming,
+            at(40),
+            Change::none,
+        )
         .wait();
     assert!(
         matches!(reopened, Err(StoreError::ActiveExists { id }) if id == second),
@@ -118,6 +126,7 @@ fn a_claim_is_won_by_one() {
                 &[Status::Pending, Status::InProgress],
                 Status::InProgress,
                 at(5),
+                Change::none,
             )
             .wait()
             .expect("claim")
@@ -135,7 +144,14 @@ fn a_claim_is_won_by_one() {
     assert!(matches!(claim(&sandbox.another(), other), Claim::Taken(_)));
     let elsewhere = sandbox
         .store
-        .claim(id, other, &[Status::Paused], Status::Resuming, at(7))
+        .claim(
+            id,
+            other,
+            &[Status::Paused],
+            Status::Resuming,
+            at(7),
+            Change::none,
+        )
         .wait();
     assert_eq!(
         elsewhere.expect("claim"),
@@ -153,7 +169,14 @@ fn an_owner_that_lost_its_lease_changes_nothing() {
     sandbox.store.reap(&[run], at(5)).wait().expect("reap");
     let taken = sandbox
         .store
-        .claim(id, other, &[Status::Paused], Status::Resuming, at(6))
+        .claim(
+            id,
+            other,
+            &[Status::Paused],
+            Status::Resuming,
+            at(6),
+            Change::none,
+        )
         .wait();
     assert!(matches!(taken, Ok(Claim::Taken(_))));
     let before = sandbox.store.download(id).wait().expect("read");
@@ -181,7 +204,6 @@ fn an_owner_that_lost_its_lease_changes_nothing() {
         store.record_resolved(id, run, resolved).wait(),
         sandbox.record(id, run, checkpoint(50)).map(drop),
         store.record_attempt(attempt, 100).wait(),
-        store.reset_attempts(id, run, at(9)).wait(),
         store.fulfil(id, run, Action::Pause).wait(),
         store.acknowledge(id, run, Action::Pause, at(9)).wait(),
         store.requested_action(id, run).wait().map(drop),
@@ -235,7 +257,14 @@ fn reaping_pauses_what_dead_runs_were_at() {
         .expect("create");
     let held = sandbox
         .store
-        .claim(pending, dead, &[Status::Pending], Status::Pending, at(4))
+        .claim(
+            pending,
+            dead,
+            &[Status::Pending],
+            Status::Pending,
+            at(4),
+            Change::none,
+        )
         .wait();
     assert!(matches!(held, Ok(Claim::Taken(_))));
 
@@ -292,7 +321,14 @@ fn reaping_pauses_what_dead_runs_were_at() {
     // The target proved that the rename had happened: the lease is taken without a step.
     let claim = sandbox
         .store
-        .claim(installing, alive, &[Status::Paused], Status::Paused, at(7))
+        .claim(
+            installing,
+            alive,
+            &[Status::Paused],
+            Status::Paused,
+            at(7),
+            Change::none,
+        )
         .wait();
     assert!(matches!(claim, Ok(Claim::Taken(_))));
     sandbox
@@ -357,7 +393,10 @@ fn no_method_takes_a_step_that_the_table_does_not_know() {
             assert_eq!(ended, known && an_end, "end {from} -> {to}");
 
             place(from);
-            let claimed = store.claim(id, run, &[from], to, at(5)).wait().is_ok();
+            let claimed = store
+                .claim(id, run, &[from], to, at(5), Change::none)
+                .wait()
+                .is_ok();
             let rests = from == to || known;
             assert_eq!(claimed, rests && to.is_unfinished(), "claim {from} -> {to}");
         }
@@ -456,7 +495,7 @@ fn a_download_that_rests_can_be_kept_paused() {
     let keep = |id| store.keep_paused(id, at(60)).wait().expect("keep");
     let id = sandbox.resolved("x", run);
     assert!(!keep(id), "somebody works on it");
-    let retry = crate::store::Ending {
+    let retry = store::Ending {
         next_attempt: Some(at(50)),
         ..ending(Status::Paused)
     };
@@ -472,26 +511,54 @@ fn a_download_that_rests_can_be_kept_paused() {
     assert!(!keep(id));
 }
 
+/// With the claim, all of it or nothing: what cannot be recorded leaves nobody the owner.
 #[test]
-fn what_was_asked_for_can_be_changed_by_the_owner() {
+fn what_was_asked_for_changes_with_the_claim() {
     let sandbox = Sandbox::new();
     let (store, run, other) = (&sandbox.store, sandbox.run(), sandbox.run());
     let id = sandbox.resolved("x", run);
-    let set = |run, options: &str| {
-        store
-            .set_options(id, run, options.to_owned(), Some([1; 32]))
-            .wait()
+    let change = |row: &DownloadRow| Change {
+        other_part: true,
+        pinned: Some(("bafyother".to_owned(), "b".to_owned())),
+        begins_anew: row.status == Status::Failed,
+        asked: Some(("{\"a\":1}".to_owned(), Some([1; 32]))),
     };
-    assert!(matches!(
-        set(other, "{}"),
-        Err(StoreError::LeaseLost { .. })
-    ));
-    set(run, "{\"a\":1}").expect("set");
-    let row = store.download(id).wait().expect("read").expect("there");
+    let claim = |run| {
+        let rests = [Status::Paused, Status::Failed];
+        let claim = store.claim(id, run, &rests, Status::Resuming, at(7), change);
+        claim.wait()
+    };
+    let row = || store.download(id).wait().expect("read").expect("there");
+    let under_way = row();
+    assert_eq!(claim(other).expect("a claim"), Claim::Owned { run });
+    assert_eq!(row(), under_way);
+    let failed = store::Ending {
+        tries: 3,
+        ..ending(Status::Failed)
+    };
+    store.end(id, run, failed).wait().expect("fail");
+    sandbox.tamper(
+        "CREATE TRIGGER full BEFORE UPDATE OF options ON downloads
+         BEGIN SELECT raise(ABORT, 'full'); END",
+    );
+    let before = row();
+    assert!(claim(other).is_err());
+    assert_eq!(row(), before);
+    sandbox.tamper("DROP TRIGGER full");
+    let Ok(Claim::Taken(taken)) = claim(other) else {
+        panic!("not taken");
+    };
+    assert_eq!(*taken, row());
+    assert_eq!((taken.owner, taken.attempts), (Some(other), 0));
+    assert_eq!(taken.failure, None);
+    assert_eq!(taken.root_cid.as_deref(), Some("bafyother"));
+    assert_eq!(taken.content_path, "b");
     assert_eq!(
-        (row.options_json.as_str(), row.expected_sha256),
+        (taken.options_json.as_str(), taken.expected_sha256),
         ("{\"a\":1}", Some([1; 32]))
     );
+    let files = store.files(id).wait().expect("read");
+    assert!(files.is_empty());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::store::tests::{
     Sandbox, at, checkpoint, ending, finish, new_download, new_file, proved,
 };
 use crate::store::{
-    Attempt, Checkpoint, CheckpointRow, Claim, Kept, StoreError, Traffic, Wrapping,
+    Attempt, Change, Checkpoint, CheckpointRow, Claim, Kept, StoreError, Traffic, Wrapping,
 };
 
 fn traffic(bytes: u64, rung: Proof) -> Traffic {
@@ -175,7 +175,14 @@ fn after_a_failed_write_the_run_records_nothing_more() {
     assert!(matches!(refused, Err(StoreError::BrokenOff { .. })));
     let paused = store.end(id, run, ending(Status::Paused));
     paused.wait().expect("that it stopped is recorded");
-    let again = store.claim(id, run, &[Status::Paused], Status::Resuming, at(20));
+    let again = store.claim(
+        id,
+        run,
+        &[Status::Paused],
+        Status::Resuming,
+        at(20),
+        Change::none,
+    );
     again.wait().expect("a claim");
     found().wait().expect("from now on all is recorded again");
 }
@@ -223,7 +230,14 @@ fn traffic_adds_up_over_runs() {
     pause.traffic = traffic(20, Proof::Blocks);
     store.end(id, first, pause).wait().expect("pause");
     let claim = store
-        .claim(id, second, &[Status::Paused], Status::Resuming, at(30))
+        .claim(
+            id,
+            second,
+            &[Status::Paused],
+            Status::Resuming,
+            at(30),
+            Change::none,
+        )
         .wait();
     assert!(matches!(claim, Ok(Claim::Taken(row)) if row.failure.is_none() && row.attempts == 1));
     for status in [Status::InProgress, Status::Verifying, Status::Installing] {
@@ -339,8 +353,11 @@ fn what_was_finished_meanwhile_is_not_begun_again() {
     let after = looked();
     // What is at the path is something else by now, or gone: it is wanted all the same.
     let second = create(after).expect("looked again");
-    assert_ne!(second, first);
-    assert_eq!(sandbox.status(second), Status::InProgress);
+    assert_ne!(second.id, first);
+    assert_eq!(
+        (second.status, second.owner),
+        (Status::InProgress, Some(run))
+    );
 }
 
 #[test]
