@@ -1,4 +1,7 @@
 //! Proved bytes on their way to standard output, put in order.
+//!
+//! Invariant: what was written is a beginning of the file, without a hole; and each job is reported,
+//! but for those that wait when all is over.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,6 +18,8 @@ pub struct Stream {
     next: u64,
     waiting: BTreeMap<u64, ProvedJob>,
     waiting_bytes: u64,
+    /// A write failed: what comes next has no place behind what is missing.
+    has_failed: bool,
 }
 
 impl Stream {
@@ -25,6 +30,7 @@ impl Stream {
             next: 0,
             waiting: BTreeMap::new(),
             waiting_bytes: 0,
+            has_failed: false,
         }
     }
 
@@ -33,10 +39,9 @@ impl Stream {
         ProvedJob { job, sum }: ProvedJob,
         report: &mut dyn FnMut(Input),
     ) {
-        let Some(offset) = job.places.first().map(|place| place.offset) else {
-            return;
-        };
-        if offset < self.next || self.waiting.contains_key(&offset) {
+        let place = job.places.first();
+        let offset = place.expect("bytes are asked for at a place").offset;
+        if self.has_failed || offset < self.next || self.waiting.contains_key(&offset) {
             return report(done(job, Outcome::Dropped));
         }
         // Bytes out of a node cannot be dropped: the plan holds no piece any more that would ask
@@ -62,7 +67,100 @@ impl Stream {
             .iter()
             .try_for_each(|piece| self.out.write_all(piece))
             .and_then(|()| self.out.flush());
-        self.next += proved.job.len;
+        match written {
+            Ok(()) => self.next += proved.job.len,
+            Err(_) => self.has_failed = true,
+        }
         report(proved.written(written.map_err(SinkError::of_stream)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::content::cid::{Cid, Multihash, codec};
+    use crate::engine::prove::Place;
+
+    /// Takes nothing once, after so many writes.
+    struct Flaky {
+        taken: Arc<Mutex<Vec<u8>>>,
+        until: usize,
+    }
+
+    impl Write for Flaky {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.until = self.until.wrapping_sub(1);
+            if self.until == usize::MAX {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.taken.lock().expect("one thread").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn proved(offset: u64, data: &'static [u8]) -> ProvedJob {
+        let hash = Multihash::wrap(0, &[]).expect("an empty digest");
+        let job = Job {
+            task: 0,
+            cid: Cid::new_v1(codec::RAW, hash),
+            shape: Shape::Leaf,
+            len: data.len() as u64,
+            places: vec![Place {
+                entry: 0,
+                path: "".into(),
+                offset,
+            }],
+            data: vec![Bytes::from_static(data)],
+            read_at: None,
+            permit: None,
+        };
+        ProvedJob { job, sum: None }
+    }
+
+    /// What was written of these, and what was said of each: `w`ritten, `d`ropped, `f`ailed.
+    fn written(until: usize, jobs: &[(u64, &'static [u8])]) -> (Vec<u8>, String) {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let out = Flaky {
+            taken: taken.clone(),
+            until,
+        };
+        let mut stream = Stream::new(Box::new(out));
+        let mut said = String::new();
+        for &(offset, data) in jobs {
+            stream.accept(proved(offset, data), &mut |input| {
+                said.push(match input {
+                    Input::Done(done) => match done.outcome {
+                        Outcome::Written { .. } => 'w',
+                        Outcome::Dropped => 'd',
+                        Outcome::SinkFailed(_) => 'f',
+                        _ => '?',
+                    },
+                    _ => '?',
+                });
+            });
+        }
+        let taken = taken.lock().expect("one thread").clone();
+        (taken, said)
+    }
+
+    #[test]
+    fn out_of_order_comes_in_order() {
+        let jobs: [(u64, &[u8]); 4] = [(3, b"d"), (0, b"ab"), (0, b"ab"), (2, b"c")];
+        assert_eq!(written(9, &jobs), (b"abcd".to_vec(), "wdww".to_owned()));
+    }
+
+    #[test]
+    fn nothing_is_written_behind_a_hole() {
+        let jobs: [(u64, &[u8]); 5] = [(0, b"a"), (2, b"c"), (1, b"b"), (3, b"d"), (4, b"e")];
+        assert_eq!(written(1, &jobs), (b"a".to_vec(), "wfdd".to_owned()));
     }
 }
