@@ -15,7 +15,7 @@ use crate::disk::place::Target;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 use crate::disk::{DiskError, inspect};
-use crate::download::{DownloadId, Status, chain, quoted, remedy};
+use crate::download::{Status, chain, quoted, remedy};
 use crate::engine::{self, CarPart, Export, ExportError, Exported, Origin};
 use crate::event::{Event, What};
 use crate::exit::ExitKind;
@@ -45,14 +45,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitKind, CommandError> {
         },
         std::time::Instant::now(),
     );
-    let written = write(
-        &mut transfer,
-        row.id,
-        export,
-        &target,
-        args.force,
-        row.bytes_total,
-    );
+    let written = write(&mut transfer, &row, export, &target, args.force);
     transfer.reporter.finish();
     let (done, sha256) = match written {
         Ok(written) => written,
@@ -105,13 +98,23 @@ fn nothing(row: &DownloadRow) -> CommandError {
         ExitKind::Retry,
         format!("nothing of download {id} is here yet that could be handed on"),
     )
-    .hint(match row.status {
+    .hint(how_to_get_it(row))
+}
+
+/// How to come by what is not here.
+fn how_to_get_it(row: &DownloadRow) -> String {
+    let (id, source) = (row.id, quoted(&row.source));
+    match row.status {
         Status::Failed => format!("try again with: fetchd resume {id} --reset"),
+        // To its own place goes only what it took before.
+        Status::Success if row.path.as_deref().is_some_and(inspect::exists) => {
+            format!("fetch it anew with: fetchd get {source} -o NAME")
+        }
         Status::Success | Status::Cancelled => {
-            format!("fetch it anew with: fetchd get {}", quoted(&row.source))
+            format!("fetch it anew with: fetchd get {source}")
         }
         _ => format!("go on with: fetchd resume {id}"),
-    })
+    }
 }
 
 /// Where the bytes are: at the target if it is finished, else in the part.
@@ -145,11 +148,10 @@ fn origin(context: &Context, row: &DownloadRow) -> Result<Origin, CommandError> 
 /// Writes a part beside the target and gives it its name.
 fn write(
     transfer: &mut Transfer<'_>,
-    id: DownloadId,
+    row: &DownloadRow,
     export: Export,
     target: &Target,
     force: bool,
-    total: Option<u64>,
 ) -> Result<(Exported, [u8; 32]), CommandError> {
     let part = target.scratch_path();
     let (path, temporary) = (target.path().to_path_buf(), part.clone());
@@ -161,20 +163,28 @@ fn write(
             _ => Ok(Some((done, car.install(&path, force)?))),
         }
     };
-    let written = transfer.on_a_thread(total, work);
+    let written = transfer.on_a_thread(row.bytes_total, work);
     let written = written.and_then(|written| written.map_err(|error| failed(&error)));
-    if !matches!(written, Ok(Some(_))) && inspect::exists(&part) {
-        // What went wrong before that says more.
-        if let Err(error) = PartFile::discard(&part) {
-            transfer.reporter.notice(&chain(&error));
-        }
+    if let Ok(Some(done)) = written {
+        return Ok(done);
     }
-    written?.ok_or_else(|| {
-        CommandError::new(
-            ExitKind::Retry,
-            "no block of it can be proved from what is here",
-        )
-        .hint(format!("go on with: fetchd resume {id}"))
+    let is_cleared = inspect::exists(&part) && is_discarded(transfer, &part);
+    let error = written.err().unwrap_or_else(|| {
+        let message = "no block of it can be proved from what is here";
+        CommandError::new(ExitKind::Retry, message).hint(how_to_get_it(row))
+    });
+    Err(match error.next_step() {
+        Some(next) if is_cleared => error.hint(format!("nothing was left behind; {next}")),
+        _ => error,
+    })
+}
+
+/// Removes what was written so far; whether it is gone.
+fn is_discarded(transfer: &mut Transfer<'_>, part: &Path) -> bool {
+    PartFile::discard(part).unwrap_or_else(|error| {
+        // What went wrong before that says more.
+        transfer.reporter.notice(&chain(&error));
+        false
     })
 }
 
@@ -194,8 +204,8 @@ fn failed(error: &ExportError) -> CommandError {
         ExportError::Stopped | ExportError::Content(_) => None,
     };
     CommandError::new(kind, chain(error)).hint(match first {
-        Some(first) => format!("nothing was left behind; {first}, and run it again"),
-        None => "nothing was left behind; run it again".to_owned(),
+        Some(first) => format!("{first}, and run it again"),
+        None => "run it again".to_owned(),
     })
 }
 
@@ -213,9 +223,8 @@ fn tell(transfer: &mut Transfer<'_>, row: &DownloadRow, path: &Path, done: &Expo
         .notice(&format!("{blocks} blocks, {size}, are in {path}"));
     if missing > 0 {
         transfer.reporter.notice(&format!(
-            "{missing} blocks, and what is below them, are not here and left out; \
-             fetch the rest with: fetchd resume {}",
-            row.id
+            "{missing} blocks, and what is below them, are not here and left out; {}",
+            how_to_get_it(row)
         ));
     }
 }
