@@ -135,7 +135,7 @@ pub fn not_a_file(root: Option<String>, what: &str) -> Failure {
     }
 }
 
-/// The root is a symbolic link, and a file was wanted.
+/// A checksum was given, and what the CID names is no file.
 pub fn no_checksum(root: Option<String>, what: &str) -> Failure {
     Failure {
         kind: ExitKind::Refused,
