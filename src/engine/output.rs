@@ -33,7 +33,8 @@ pub enum Output {
     Stdout,
 }
 
-/// A tree that several threads put files into; each holds it only to open one.
+/// A tree that several threads put files into; each holds it for one step: to open a file, or, once
+/// nothing more is written, to go through all of it.
 pub type SharedTree = Arc<Mutex<Tree>>;
 
 impl Output {
@@ -56,9 +57,7 @@ impl Output {
             Output::File(part) => Ok(part.clone()),
             Output::Tree(tree) => open_or_create(&mut lock(tree), &TreePath::parse(path)?),
             // It was there a moment ago.
-            Output::View(_) => self
-                .open_existing(path)?
-                .ok_or_else(|| DiskError::NotRegular { path: path.into() }),
+            Output::View(view) => view.require_part(&TreePath::parse(path)?),
             Output::Undecided | Output::Stdout => {
                 unreachable!("only what lies on a disk is opened")
             }

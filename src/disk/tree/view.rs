@@ -69,6 +69,17 @@ impl TreeView {
             .transpose()
     }
 
+    /// The same of a part that has to be there.
+    ///
+    /// # Errors
+    /// As above, and when it is gone.
+    pub fn require_part(&self, path: &TreePath) -> Result<PartFile, DiskError> {
+        self.read_part(path)?.ok_or_else(|| {
+            let path = path.below(self.root.path());
+            DiskError::of("open", &path)(io::ErrorKind::NotFound.into())
+        })
+    }
+
     fn open_regular(&self, path: &TreePath) -> Result<Option<File>, DiskError> {
         match self.inspect(path)?.map(|facts| facts.kind) {
             None => Ok(None),
