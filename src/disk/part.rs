@@ -8,8 +8,9 @@
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::disk::error::DiskError;
 use crate::disk::inspect::nanoseconds;
@@ -20,6 +21,10 @@ use crate::disk::{install, platform};
 /// The most bytes one write call gets. On a fresh ext4 file a single writer that issues writes of
 /// 1 MiB takes about three times as long as one that issues the same bytes in pieces of 256 KiB.
 const MAX_WRITE: usize = 256 << 10;
+
+/// The time of modification, in seconds since 1970, of a part that nobody is to believe in: the
+/// beginning of 1990, which every file system can hold, and when no part was written.
+const MARK: u64 = 631_152_000;
 
 /// An open part file; clones share it.
 #[derive(Debug, Clone)]
@@ -35,14 +40,19 @@ struct Shared {
     name_synced: AtomicBool,
     /// A sync failed on this handle.
     sync_failed: AtomicBool,
-    /// When it was last modified by us, in nanoseconds since 1970; [`UNKNOWN`] where nobody can tell.
-    modified: AtomicI64,
-    /// Somebody else has written to it, or is believed to have.
-    is_doubted: AtomicBool,
+    /// Held over each change and the look at its time, so that no other thread takes a change of
+    /// ours for somebody else's.
+    touched: Mutex<Touched>,
 }
 
-/// No time of any file.
-const UNKNOWN: i64 = i64::MIN;
+/// Who has changed a part.
+#[derive(Debug)]
+struct Touched {
+    /// When we did last, in nanoseconds since 1970; none where nobody can tell.
+    by_us: Option<i64>,
+    /// Whether somebody else has, or is believed to have.
+    by_others: bool,
+}
 
 impl PartFile {
     /// Makes a new, empty part with the permissions that the user's umask leaves.
@@ -142,8 +152,10 @@ impl PartFile {
                 path: path.into(),
                 name_synced: AtomicBool::new(name_synced),
                 sync_failed: AtomicBool::new(false),
-                modified: AtomicI64::new(modified(&file).unwrap_or(UNKNOWN)),
-                is_doubted: AtomicBool::new(false),
+                touched: Mutex::new(Touched {
+                    by_us: modified(&file),
+                    by_others: false,
+                }),
                 file,
             }),
         }
@@ -175,38 +187,41 @@ impl PartFile {
         op: &'static str,
         change: impl FnOnce(&File) -> io::Result<()>,
     ) -> Result<(), DiskError> {
-        let shared = &*self.shared;
-        self.look_for_others();
-        let changed = change(&shared.file);
-        let modified = modified(&shared.file).unwrap_or(UNKNOWN);
-        shared.modified.store(modified, Ordering::Relaxed);
+        let file = &self.shared.file;
+        let mut touched = self.touched();
+        let changed = change(file);
+        touched.by_us = modified(file);
         changed.map_err(self.error(op))
     }
 
-    fn look_for_others(&self) {
-        let shared = &*self.shared;
-        let ours = shared.modified.load(Ordering::Relaxed);
-        let now = modified(&shared.file);
-        if ours != UNKNOWN && now.is_some_and(|now| now != ours) {
-            shared.is_doubted.store(true, Ordering::Relaxed);
+    /// Who has changed it by now. While this is held, we do not.
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        // A thread that panicked has ended the program's work anyway.
+        let touched = self.shared.touched.lock();
+        let mut touched = touched.unwrap_or_else(PoisonError::into_inner);
+        let now = modified(&self.shared.file);
+        if touched.by_us.is_some() && now.is_some() && now != touched.by_us {
+            touched.by_others = true;
         }
+        touched
     }
 
     /// Whether somebody else has written to it since it was opened, as far as its time of
-    /// modification tells, or it was [distrusted](Self::distrust). Two threads that write at once
-    /// may take each other for somebody else.
+    /// modification tells, or it was [distrusted](Self::distrust). Who is told so reads all of the
+    /// file once more.
     pub fn is_doubted(&self) -> bool {
-        self.look_for_others();
-        self.shared.is_doubted.load(Ordering::Relaxed)
+        self.touched().by_others
     }
 
     /// Length and modification time in nanoseconds since 1970, by which a later run finds that
     /// nobody has touched it since; `None` if somebody has by now, or its name stands for something
-    /// else.
+    /// else, or an earlier run [distrusted](Self::distrust) it.
     pub fn fingerprint(&self) -> Option<(u64, i64)> {
-        let is_ours = !self.is_doubted() && !self.is_replaced().ok()?;
-        let metadata = self.metadata().ok().filter(|_| is_ours)?;
-        Some((metadata.len(), time_of(&metadata)?))
+        let touched = self.touched();
+        let metadata = self.metadata().ok()?;
+        let is_ours = !touched.by_others && !is_marked(&metadata) && !self.is_replaced().ok()?;
+        let modified = time_of(&metadata)?;
+        is_ours.then_some((metadata.len(), modified))
     }
 
     /// Fills `buffer` from `offset`.
@@ -283,8 +298,9 @@ impl PartFile {
         Ok(there.is_ok_and(|there| !platform::is_same_file(&own, &there)))
     }
 
-    /// Whether less is on the disk than the length says. What was written has no holes; somebody
-    /// cut it, and it grew again, or the file system compresses.
+    /// Whether less is on the disk than the length says. What was written has no holes: somebody
+    /// cut it, and it grew again. So it is with every file where the file system compresses, as ZFS
+    /// mostly does.
     ///
     /// # Errors
     /// When the file cannot be looked at.
@@ -298,9 +314,40 @@ impl PartFile {
     /// # Errors
     /// When the time cannot be set.
     pub fn distrust(&self) -> Result<(), DiskError> {
-        self.shared.is_doubted.store(true, Ordering::Relaxed);
-        let marked = self.shared.file.set_modified(std::time::UNIX_EPOCH);
-        marked.map_err(self.error("mark"))
+        let mark = UNIX_EPOCH + Duration::from_secs(MARK);
+        let mut touched = self.touched();
+        touched.by_others = true;
+        self.set_time(&mut touched, mark)
+    }
+
+    /// Whether it was [distrusted](Self::distrust), by whatever run, and not written to since.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at.
+    pub fn is_distrusted(&self) -> Result<bool, DiskError> {
+        Ok(is_marked(&self.metadata()?))
+    }
+
+    /// Takes the [mark](Self::distrust) off a part of which every byte was proved since: it was
+    /// modified now, by us. `false` if somebody has written to it meanwhile.
+    ///
+    /// # Errors
+    /// When the time cannot be set.
+    pub fn vouch(&self) -> Result<bool, DiskError> {
+        let mut touched = self.touched();
+        if modified(&self.shared.file) != touched.by_us {
+            return Ok(false);
+        }
+        touched.by_others = false;
+        self.set_time(&mut touched, SystemTime::now())
+            .map(|()| true)
+    }
+
+    fn set_time(&self, touched: &mut Touched, time: SystemTime) -> Result<(), DiskError> {
+        let set = self.shared.file.set_modified(time);
+        // As the file system keeps it, which may be coarser.
+        touched.by_us = modified(&self.shared.file);
+        set.map_err(self.error("mark"))
     }
 
     fn metadata(&self) -> Result<Metadata, DiskError> {
@@ -391,6 +438,11 @@ fn time_of(metadata: &Metadata) -> Option<i64> {
     nanoseconds(unix_time(metadata.modified().ok()?))
 }
 
+fn is_marked(metadata: &Metadata) -> bool {
+    let mark = i64::try_from(Duration::from_secs(MARK).as_nanos());
+    mark.is_ok_and(|mark| time_of(metadata) == Some(mark))
+}
+
 fn require_regular(metadata: &Metadata, path: &Path) -> Result<(), DiskError> {
     if metadata.is_file() {
         Ok(())
@@ -447,6 +499,47 @@ mod tests {
         let expected: &[u8] = if is_shared { &bytes } else { &[] };
         assert!(std::fs::read(dir.path().join("shared")).unwrap() == expected);
         assert_eq!(shared.reader().unwrap().len(), expected.len() as u64);
+    }
+
+    /// A checkpoint asks for the fingerprint while another thread writes.
+    #[test]
+    fn our_own_writes_are_nobody_elses() {
+        let dir = dir();
+        let part = PartFile::create(&dir.path().join("part")).unwrap();
+        let is_written = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                (0..2000).for_each(|at| part.write_at(at * 512, &[1; 512]).unwrap());
+                is_written.store(true, Ordering::Release);
+            });
+            while !is_written.load(Ordering::Acquire) {
+                assert!(part.fingerprint().is_some());
+            }
+        });
+        assert!(part.fingerprint().is_some() && !part.is_doubted());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_distrusted_is_vouched_for_once_it_is_proved() {
+        let dir = dir();
+        let path = dir.path().join("part");
+        let part = PartFile::create(&path).unwrap();
+        part.write_at(0, b"right").unwrap();
+        let before = part.fingerprint().unwrap();
+        part.distrust().unwrap();
+        assert!(part.is_doubted() && part.fingerprint().is_none());
+        // So it is for a later run.
+        let later = PartFile::open(&path).unwrap().unwrap();
+        assert!(later.is_distrusted().unwrap() && later.fingerprint().is_none());
+
+        assert!(part.vouch().unwrap());
+        assert!(!part.is_doubted() && !part.is_distrusted().unwrap());
+        assert!(part.fingerprint().unwrap() >= before);
+
+        part.distrust().unwrap();
+        std::fs::write(&path, "wrong").unwrap();
+        assert!(!part.vouch().unwrap() && part.is_doubted());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::cid::Cid;
+use crate::content::cid::{self, Cid};
 use crate::content::hash::VerifiedBlock;
 use crate::content::links;
 use crate::disk::part::PartFile;
@@ -22,11 +22,11 @@ use crate::engine::failure::{
 use crate::engine::output::{Output, Writer};
 use crate::engine::plan::{FilePlan, Plan};
 use crate::engine::prove::{self, FileSum, ShaJob, Sink, Stream};
-use crate::engine::recover::{Access, Recovered, Recovery};
+use crate::engine::recover::{Access, Recovered, Recovery, RecoveryError};
 use crate::engine::stored;
 use crate::event::What;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, Resolved};
+use crate::store::{FileKind, FileRow, Resolved};
 
 /// What the operating system asks of the process.
 pub(super) type Signals = UnboundedReceiver<ExitKind>;
@@ -274,15 +274,38 @@ impl Coordinator<'_> {
         access: Access,
         signals: &mut Signals,
     ) -> Result<Recovered, Stop> {
+        let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
+        let plan = match self.root() {
+            Some(root) => self.with_links(plan, &root),
+            None => plan,
+        };
+        let work = |recovery: &Recovery<'_>| recovery.run(plan);
+        self.with_recovery(access, signals, work).await
+    }
+
+    /// Whether the one file that is wanted is there, every byte of it, whatever is recorded.
+    pub(super) async fn root_still_holds(&mut self, signals: &mut Signals) -> Result<bool, Stop> {
+        let limits = self.options.limits.clone();
+        let work = |recovery: &Recovery<'_>| {
+            let row = FileRow::unknown_root(&cid::text(&recovery.root));
+            recovery.still_holds(&row, limits)
+        };
+        self.with_recovery(Access::Read, signals, work).await
+    }
+
+    async fn with_recovery<T: Send + 'static>(
+        &mut self,
+        access: Access,
+        signals: &mut Signals,
+        work: impl FnOnce(&Recovery<'_>) -> Result<T, RecoveryError> + Send + 'static,
+    ) -> Result<T, Stop> {
         let Some(root) = self.root() else {
             unreachable!("only content has something to recover");
         };
         let (id, run, store) = (self.job.id, self.job.run, self.store.clone());
         let (output, max_block) = (self.output.clone(), self.options.limits.max_block);
-        let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
-        let plan = self.with_links(plan, &root);
         let work = move |is_stopped: &AtomicBool| {
-            let recovery = Recovery {
+            work(&Recovery {
                 id,
                 run,
                 root,
@@ -291,11 +314,10 @@ impl Coordinator<'_> {
                 access,
                 max_block,
                 is_stopped,
-            };
-            recovery.run(plan)
+            })
         };
-        let recovered = self.watched(signals, work).await?;
-        recovered.map_err(|error| error.into_stop(&self.job))
+        let done = self.watched(signals, work).await?;
+        done.map_err(|error| error.into_stop(&self.job))
     }
 
     fn take_recovered(&mut self, recovered: Recovered) {

@@ -1,19 +1,19 @@
 //! The last look at a part before it gets its final name: is it still what was written, whoever may
 //! have touched it meanwhile?
 //!
-//! Costs nothing as long as nothing is odd: another length, another file of the name, holes, or a
-//! time of modification that is not that of our own last write. What is odd is proved once more from the disk; what then
-//! proves wrong gets no final name, and no checkpoint describes it any more.
+//! Costs nothing as long as nothing is odd: another length, another file of the name, holes (which
+//! every file has where the file system compresses), or a time of modification that is not that of
+//! our own last write. What is odd is proved once more from the disk; what then proves wrong gets no
+//! final name, and no checkpoint describes it any more.
 
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::download::Failure;
+use crate::engine::aside::on_a_thread;
 use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::disk_failure;
 use crate::engine::output::Output;
-use crate::engine::plan::FilePlan;
-use crate::engine::recover::Access;
 use crate::exit::ExitKind;
 
 /// What is odd about a part.
@@ -24,6 +24,8 @@ enum Oddity {
     Length(u64),
     /// Somebody else may have written to it, or less of it is on the disk than was written.
     Doubts,
+    /// An earlier run found it wrong, and this one has proved all of it.
+    Mark,
 }
 
 impl Coordinator<'_> {
@@ -37,23 +39,49 @@ impl Coordinator<'_> {
         else {
             return;
         };
-        let stop = match oddity(&part, size) {
-            Ok(None) => return,
-            Ok(Some(Oddity::Replaced)) => self.changed("somebody else has put another file there"),
-            Ok(Some(Oddity::Length(len))) => match part.distrust() {
-                Ok(()) => self.changed(&format!(
+        if let Err(stop) = self.look_at_part(part, size, signals).await {
+            self.halt(stop);
+        }
+    }
+
+    async fn look_at_part(
+        &mut self,
+        part: PartFile,
+        size: u64,
+        signals: &mut Signals,
+    ) -> Result<(), Stop> {
+        let oddity = oddity(&part, size).map_err(|error| self.part_failed(&error))?;
+        match oddity {
+            None => return Ok(()),
+            Some(Oddity::Replaced) => {
+                return Err(self.changed("somebody else has put another file there"));
+            }
+            Some(Oddity::Length(len)) => {
+                let marked = part.distrust();
+                marked.map_err(|error| self.part_failed(&error))?;
+                return Err(self.changed(&format!(
                     "somebody else has changed it, it is {len} bytes long where the file has {size}"
-                )),
-                Err(error) => Stop::Failed(disk_failure(&error, self.job.id)),
-            },
-            Ok(Some(Oddity::Doubts)) => match self.prove_again(&part, signals).await {
-                Ok(true) => return,
-                Ok(false) => self.changed("somebody else has changed it"),
-                Err(stop) => stop,
-            },
-            Err(error) => Stop::Failed(disk_failure(&error, self.job.id)),
-        };
-        self.halt(stop);
+                )));
+            }
+            Some(Oddity::Doubts) => {
+                let marked = part.distrust();
+                marked.map_err(|error| self.part_failed(&error))?;
+                if !self.holds(&part, signals).await? {
+                    return Err(self.changed("somebody else has changed it"));
+                }
+            }
+            Some(Oddity::Mark) => {}
+        }
+        // What was proved may be somebody else's, who has synced nothing.
+        let vouched = on_a_thread(move || part.vouch().and_then(|done| part.sync().map(|()| done)));
+        match vouched.await.map_err(|error| self.part_failed(&error))? {
+            true => Ok(()),
+            false => Err(self.changed("somebody else has changed it")),
+        }
+    }
+
+    fn part_failed(&self, error: &DiskError) -> Stop {
+        Stop::Failed(disk_failure(error, self.job.id))
     }
 
     fn changed(&self, how: &str) -> Stop {
@@ -68,16 +96,11 @@ impl Coordinator<'_> {
     }
 
     /// Proves all of the part as it is on the disk.
-    async fn prove_again(&mut self, part: &PartFile, signals: &mut Signals) -> Result<bool, Stop> {
-        let id = self.job.id;
-        part.distrust()
-            .map_err(|error| Stop::Failed(disk_failure(&error, id)))?;
-        if self.whole.is_some() {
-            return self.is_right_on_disk(part.clone(), signals).await;
+    async fn holds(&mut self, part: &PartFile, signals: &mut Signals) -> Result<bool, Stop> {
+        match self.whole.is_some() {
+            true => self.is_right_on_disk(part.clone(), signals).await,
+            false => self.root_still_holds(signals).await,
         }
-        let found = self.recover(Access::Read, signals).await?;
-        let file = found.plan.file(0);
-        Ok(!found.has_lost && file.is_some_and(FilePlan::is_complete))
     }
 }
 
@@ -89,6 +112,8 @@ fn oddity(part: &PartFile, size: u64) -> Result<Option<Oddity>, DiskError> {
     if len != size {
         return Ok(Some(Oddity::Length(len)));
     }
-    let has_doubts = part.is_doubted() || part.has_holes()?;
-    Ok(has_doubts.then_some(Oddity::Doubts))
+    if part.is_doubted() || part.has_holes()? {
+        return Ok(Some(Oddity::Doubts));
+    }
+    Ok(part.is_distrusted()?.then_some(Oddity::Mark))
 }

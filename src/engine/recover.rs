@@ -57,7 +57,7 @@ pub struct Recovery<'a> {
     pub is_stopped: &'a AtomicBool,
 }
 
-/// Whether the files are ours to change.
+/// Whether the files are ours to change. The record always is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// They may belong to somebody else.
@@ -167,7 +167,8 @@ impl Recovery<'_> {
         })
     }
 
-    /// Whether a file that was finished holds what it should, whatever anybody did to it.
+    /// Whether a file that was finished holds what it should, whatever anybody did to it. What is
+    /// recorded of it is neither believed nor changed.
     ///
     /// # Errors
     /// See [`RecoveryError`].

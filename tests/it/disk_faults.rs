@@ -5,8 +5,10 @@
 #![cfg(target_os = "linux")]
 
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::support::dag::{Dag, Recipe, seeded};
 use crate::support::gateway::{Fault, Features, Gateway, On};
@@ -22,6 +24,9 @@ const SIZE: u64 = 6 << 20;
 const HELD: u64 = 3 << 20 | 1000;
 /// Whole leaves before that, less what framing takes.
 const PROVED: u64 = HELD / LEAF * LEAF - LEAF;
+
+/// The clock of a file system may be behind by one step.
+const CLOCK_STEP: Duration = Duration::from_secs(2);
 
 /// A small file system of its own, unmounted when dropped.
 struct Mounted(PathBuf);
@@ -125,6 +130,12 @@ impl Stuck {
         self.sandbox.target("dir/file")
     }
 
+    /// Whether what has the final name was written since.
+    fn is_new(&self, began: SystemTime) -> bool {
+        let facts = std::fs::metadata(self.target()).expect("a file");
+        facts.modified().expect("a time") >= began
+    }
+
     /// It failed like this, resumable, with no final name and a way on.
     #[track_caller]
     fn failed(&self, output: Output, code: i32) -> Output {
@@ -153,6 +164,13 @@ impl Stuck {
         oracle::check(&self.sandbox, output);
         oracle::claims_are_true(&self.sandbox, &self.dag);
     }
+}
+
+/// Whether the record knows when the one file was left, and that anything of it is proved.
+fn recorded(sandbox: &Sandbox) -> (bool, bool) {
+    let query = "SELECT part_mtime IS NOT NULL, length(verified) > 0 FROM files WHERE idx = 0";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    sandbox.database().query_row(query, [], row).expect("a row")
 }
 
 /// Nothing that was proved is fetched again.
@@ -386,6 +404,8 @@ fn a_slow_sync_holds_the_network_back() {
     let most = INTERVAL + 2 * (4 << 20);
     assert!(gaps.max() <= Some(most), "{}", output.transcript());
     assert!(sandbox.read("file") == dag.data);
+    // No checkpoint took what was written meanwhile for somebody else's.
+    assert_eq!(recorded(&sandbox), (true, true));
 }
 
 /// While one is being synced the wish stands, and more arrives: it is fulfilled once.
@@ -480,14 +500,16 @@ fn the_part_is_touched_meanwhile() {
         }),
     ];
     for (name, touch) in touches {
+        let began = SystemTime::now() - CLOCK_STEP;
         let stuck = Stuck::new();
         let running = stuck.start();
         let part = stuck.part();
         touch(&part);
         let output = stuck.let_go(running);
         if stuck.target().exists() {
-            let is_right = stuck.sandbox.read("dir/file") == stuck.dag.data;
-            assert!(is_right, "{name}: WRONG BYTES\n{}", output.transcript());
+            stuck.arrived(&output.exits(0));
+            assert!(stuck.is_new(began), "{name}");
+            assert!(recorded(&stuck.sandbox).1, "{name}");
             continue;
         }
         let is_said = matches!(output.code, Some(65 | 73 | 74));
@@ -510,7 +532,45 @@ fn the_part_is_touched_meanwhile() {
                 .exits(0),
         };
         stuck.arrived(&output);
+        assert!(stuck.is_new(began), "{name}");
     }
+}
+
+/// Touched, and right all the same: it is read once more, and gets the time of that.
+#[test]
+fn what_is_proved_once_more_is_new_and_recorded() {
+    let began = SystemTime::now() - CLOCK_STEP;
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    let part = std::fs::File::options().write(true).open(stuck.part());
+    let touched = part.and_then(|part| part.set_modified(SystemTime::UNIX_EPOCH));
+    touched.expect("a part");
+    stuck.arrived(&stuck.let_go(running).exits(0));
+    assert!(stuck.is_new(began));
+    assert!(recorded(&stuck.sandbox).1);
+}
+
+/// Found wrong by one run, and put right before the next: nothing is left to write.
+#[test]
+fn what_was_distrusted_and_is_right_again_is_new() {
+    let began = SystemTime::now() - CLOCK_STEP;
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    let write = |byte: u8| {
+        let part = std::fs::File::options().write(true).open(stuck.part());
+        part.and_then(|part| part.write_all_at(&[byte], 0))
+            .expect("a part");
+    };
+    let right = stuck.dag.data[0];
+    write(!right);
+    stuck.failed(stuck.let_go(running), 74);
+    let marked = std::fs::metadata(stuck.part()).and_then(|facts| facts.modified());
+    write(right);
+    let part = std::fs::File::options().write(true).open(stuck.part());
+    part.and_then(|part| part.set_modified(marked.expect("a time")))
+        .expect("a part");
+    assert_eq!(stuck.resumes(), 0);
+    assert!(stuck.is_new(began));
 }
 
 /// The hint of the failure, which names what has to be done and how to go on.
