@@ -44,4 +44,5 @@ fn every_fault_at_every_point() {
     say(&tally.to_string());
     assert!(tally.is_clean(), "{tally}");
     assert!(tally.points > 0, "FETCHD_TORTURE names no point");
+    assert!(tally.is_meaningful(), "{tally}");
 }

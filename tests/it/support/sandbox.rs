@@ -325,6 +325,16 @@ impl Running {
         });
     }
 
+    /// Bytes that progress has told of so far; waits for nothing.
+    pub fn bytes_told(&mut self) -> u64 {
+        while self.pull(Instant::now()) {}
+        let lines = self.stdout.split_inclusive(|&byte| byte == b'\n');
+        let events = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let mut told = events.filter(|event| event["type"] == "progress");
+        let last = told.next_back();
+        last.and_then(|event| event["bytes"].as_u64()).unwrap_or(0)
+    }
+
     /// SIGKILL, and what was written until then.
     pub fn kill9(mut self) -> Output {
         self.child.kill().expect("a live child");

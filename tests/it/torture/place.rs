@@ -37,6 +37,13 @@ pub struct Place {
     sent: u64,
 }
 
+/// What a command said with exit code 0 of a download that had so many bytes by then.
+struct Promise {
+    name: &'static str,
+    id: i64,
+    bytes: u64,
+}
+
 impl Place {
     pub fn new(scenario: &Arc<Scenario>) -> Self {
         let sandbox = Sandbox::new();
@@ -115,13 +122,13 @@ impl Place {
             Act::Kill => return running.kill9(),
             Act::Signal(name) => running.signal(name),
             Act::Command(name) => {
-                let id = self
-                    .record()
-                    .map_or_else(|| "1".to_owned(), |(id, _)| id.to_string());
-                let output = self.sandbox.fetchd([name, &id]).run();
-                // 2: it has ended, or is not there yet. 75: it did not answer in time.
-                let is_fine = matches!(output.code, Some(0 | 2 | 74 | 75));
-                assert!(is_fine, "{name}: {}", output.transcript());
+                let promise = self.command_from_outside(name, running.bytes_told());
+                gateway.release();
+                let output = running.wait();
+                if let Some(promise) = promise {
+                    self.check_promise(&promise, &output);
+                }
+                return output;
             }
             Act::Lock => {
                 let locked = self.lock_database();
@@ -132,6 +139,47 @@ impl Place {
         }
         gateway.release();
         running.wait()
+    }
+
+    /// Does something from another terminal, and what that is promised by its exit code 0. By now
+    /// so many bytes are here.
+    fn command_from_outside(&self, name: &'static str, bytes: u64) -> Option<Promise> {
+        let id = self.record().map_or(1, |(id, _)| id);
+        let output = self.sandbox.fetchd([name, &id.to_string()]).run();
+        // 2: it has ended, or is not there yet. 75: it did not answer in time.
+        let is_fine = matches!(output.code, Some(0 | 2 | 74 | 75));
+        assert!(is_fine, "{name}: {}", output.transcript());
+        let promise = Promise { name, id, bytes };
+        if name == "checkpoint" && output.code == Some(0) {
+            self.check_promise(&promise, &output);
+        }
+        (output.code == Some(0)).then_some(promise)
+    }
+
+    /// Fails if the record is not as it was said to become.
+    fn check_promise(&self, promise: &Promise, output: &Output) {
+        let Promise { name, id, bytes } = promise;
+        let query = "SELECT status, error_kind, bytes_verified FROM downloads WHERE id = ?1";
+        let row = |row: &rusqlite::Row<'_>| {
+            let error: Option<String> = row.get(1)?;
+            Ok((row.get::<_, String>(0)?, error, row.get::<_, i64>(2)?))
+        };
+        let (status, error, verified) = self
+            .sandbox
+            .database()
+            .query_row(query, [id], row)
+            .expect("the record that was asked about");
+        let is_kept = match *name {
+            "cancel" => status == "cancelled",
+            "pause" => status == "paused" && error.as_deref() == Some("stopped"),
+            "checkpoint" => u64::try_from(verified).is_ok_and(|verified| verified >= *bytes),
+            _ => true,
+        };
+        assert!(
+            is_kept,
+            "PROMISE of {name} after {bytes} bytes: {status}, {error:?}, {verified} bytes safe\n{}",
+            output.transcript()
+        );
     }
 
     fn lock_database(&self) -> Option<rusqlite::Connection> {

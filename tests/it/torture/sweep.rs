@@ -29,6 +29,11 @@ const ALLOWED: &[Option<i32>] = &[
     Some(130),
     Some(143),
 ];
+/// Bytes that a SIGKILL may cost: what was in flight.
+const AGAIN_AFTER_KILL: u64 = 8 << 20;
+/// Points of which some faults must take place: one alone may have had another number in its thread.
+const ENOUGH: usize = 50;
+
 /// One fault at one point of one scenario.
 enum Point {
     Disk(disk::Fault),
@@ -212,11 +217,15 @@ fn torture(recording: &Recording, point: &Point) -> Cost {
     }
     place.check(&output);
     let killed = output.code.is_none();
+    let transcript = output.transcript();
     finish(&place, output);
+    let again = place.sent().saturating_sub(recording.sent);
+    let is_cheap = !killed || again <= AGAIN_AFTER_KILL;
+    assert!(is_cheap, "AGAIN: {again} bytes after a kill\n{transcript}");
     Cost {
         took_place,
         killed,
-        again: place.sent().saturating_sub(recording.sent),
+        again,
     }
 }
 
@@ -290,6 +299,11 @@ impl Tally {
     /// Whether nothing was found.
     pub fn is_clean(&self) -> bool {
         self.failures.is_empty()
+    }
+
+    /// Whether the faults took place at all: where nothing is injected, all goes well.
+    pub fn is_meaningful(&self) -> bool {
+        self.points < ENOUGH || self.took_place * 2 >= self.points
     }
 }
 
