@@ -10,7 +10,7 @@ use crate::commands::catalog::Lookup;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::{Tally, told};
-use crate::commands::{claim, get, sums};
+use crate::commands::{claim, get, providers, sums};
 use crate::content::checksums::Checksums;
 use crate::download::DownloadId;
 use crate::event::Event;
@@ -37,6 +37,7 @@ pub fn run(
     }
     // A gateway that cannot be one is a mistake of typing, and leaves no record.
     context.settings.providers(&get.gateway)?;
+    providers::check_cars(&get.gateway)?;
     let mut queue = Queue {
         context,
         catalog: Lookup::new(context),

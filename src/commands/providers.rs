@@ -518,6 +518,27 @@ pub fn check_mirrors(mirrors: &[String]) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Fails unless what is named as a gateway and is a file on this machine begins as a CAR does. Asks
+/// nobody, and reads no more of it.
+///
+/// # Errors
+/// Code 2, or 74 for what the disk cannot read.
+pub fn check_cars(gateways: &[String]) -> Result<(), CommandError> {
+    for path in gateways.iter().filter_map(|gateway| file_path(gateway)) {
+        CarFile::check(&path).map_err(|error| {
+            let refused = car_error(&path, &error);
+            match error {
+                CarFileError::NotCar { .. } => CommandError {
+                    kind: ExitKind::Usage,
+                    ..refused
+                },
+                _ => refused,
+            }
+        })?;
+    }
+    Ok(())
+}
+
 /// Gateways and mirrors as a record keeps them: a file by its absolute path, since `resume` may run
 /// elsewhere.
 pub fn recordable(gateways: &[String]) -> Vec<String> {

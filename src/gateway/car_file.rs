@@ -71,14 +71,7 @@ impl CarFile {
     /// # Errors
     /// [`CarFileError::NotCar`] and [`CarFileError::Disk`].
     pub fn open(path: &Path, index_dir: &Path) -> Result<Self, CarFileError> {
-        let file = RandomFile::open(path)?;
-        let roots = read_roots(&file).map_err(|error| match error {
-            ScanError::Disk(error) => CarFileError::Disk(error),
-            ScanError::Car(source) => CarFileError::NotCar {
-                path: path.to_owned(),
-                source,
-            },
-        })?;
+        let (file, roots) = begin(path)?;
         let stamp = Stamp::of(&file);
         private::create_private_dir(index_dir)?;
         let index_path = index::path_for(path, index_dir)?;
@@ -87,6 +80,14 @@ impl CarFile {
             None => Index::build(&file, stamp, &index_path)?,
         };
         Ok(Self { file, index, roots })
+    }
+
+    /// Looks whether a file begins as a CAR does, and reads no more of it.
+    ///
+    /// # Errors
+    /// As [`CarFile::open`].
+    pub fn check(path: &Path) -> Result<(), CarFileError> {
+        begin(path).map(drop)
     }
 
     /// What the CAR names as its roots; writers may put anything here.
@@ -168,6 +169,19 @@ impl<'a> Scan<'a> {
         self.parser.push(piece.into());
         Ok(true)
     }
+}
+
+/// The file, and the roots that its header names.
+fn begin(path: &Path) -> Result<(RandomFile, Vec<Cid>), CarFileError> {
+    let file = RandomFile::open(path)?;
+    let roots = read_roots(&file).map_err(|error| match error {
+        ScanError::Disk(error) => CarFileError::Disk(error),
+        ScanError::Car(source) => CarFileError::NotCar {
+            path: path.to_owned(),
+            source,
+        },
+    })?;
+    Ok((file, roots))
 }
 
 fn read_roots(file: &RandomFile) -> Result<Vec<Cid>, ScanError> {

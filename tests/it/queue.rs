@@ -43,6 +43,26 @@ fn pass_time(sandbox: &Sandbox) {
         .expect("a writable database");
 }
 
+/// Whoever runs the queue hours later could only say so then.
+#[test]
+fn a_gateway_that_is_a_file_and_no_car_is_not_recorded() {
+    let (sandbox, dag) = (Sandbox::new(), Dag::single(b"content"));
+    std::fs::write(sandbox.target("no.car"), b"no CAR at all").expect("a file");
+    std::fs::write(sandbox.target("a.car"), dag.car()).expect("a CAR");
+    let source = dag.source();
+    for car in ["no.car", "missing.car", "."] {
+        let args = ["get", "--queue", &source, "-o", "x", "--gateway", car];
+        let refused = sandbox.run(args).exits(2);
+        let says_why = refused.stderr.contains("cannot use") && refused.stderr.contains(car);
+        assert!(says_why, "{}", refused.transcript());
+    }
+    let none = sandbox.run(["--json", "list", "--all"]).exits(0);
+    assert_eq!(none.document()["downloads"], serde_json::json!([]));
+    enqueue(&sandbox, &source, "x", "a.car", &[]);
+    sandbox.run(["run"]).exits(0);
+    assert_eq!(sandbox.read("x"), dag.data);
+}
+
 #[test]
 fn what_is_queued_is_fetched_by_run_without_its_asking_anybody_before() {
     let (one, two) = (Dag::single(b"the one"), Dag::single(b"the other"));
@@ -144,6 +164,11 @@ fn one_failure_never_stops_the_others_and_says_when_it_is_tried_again() {
         "{kinds:?}"
     );
     stands(&sandbox, "1", "failed");
+    // A wait that is over by now is not shown.
+    let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
+    let longer = "UPDATE downloads SET next_attempt_at = next_attempt_at + ?1";
+    let changed = database.execute(longer, [3_600_000_000_i64]);
+    changed.expect("a writable database");
     let waiting = record(&sandbox, "2");
     assert_eq!(
         (
