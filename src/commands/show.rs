@@ -1,5 +1,7 @@
 //! `show`: everything that is known of one download.
 
+use jiff::Timestamp;
+
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::{select, transfer};
@@ -61,7 +63,7 @@ pub fn view(row: &DownloadRow) -> DownloadView {
         attempts: row.attempts,
         error: row.failure.as_ref().map(ErrorView::from),
         priority: row.priority,
-        next_attempt_at: row.next_attempt.map(Into::into),
+        next_attempt_at: row.waits_until(Timestamp::now()).map(Into::into),
         created_at: row.created.into(),
         updated_at: row.updated.into(),
         completed_at: row.completed.map(Into::into),

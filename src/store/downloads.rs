@@ -122,6 +122,13 @@ impl DownloadRow {
         let stopped = |failure: &Failure| failure.kind == ExitKind::Stopped;
         self.status == Status::Paused && self.failure.as_ref().is_some_and(stopped)
     }
+
+    /// Until when the queue leaves it alone; `None` if it is due, or does not wait at all. A wait
+    /// that was written in the future is none, as for [`crate::store::Clock`].
+    pub fn waits_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let waits = self.status == Status::Pending && self.updated <= now;
+        self.next_attempt.filter(|&until| waits && until > now)
+    }
 }
 
 /// The query of [`Store::finished_below`]. Without the signs SQLite would look at every finished

@@ -130,6 +130,9 @@ fn a_wait_that_was_written_in_the_future_is_none() {
         store.next_due(at(19), &[]).wait().expect("due"),
         Some(at(19))
     );
+    let row = store.download(id).wait().expect("read").expect("there");
+    let shown = [19, 20, 24, 25].map(|now| row.waits_until(at(now)));
+    assert_eq!(shown, [None, Some(at(25)), Some(at(25)), None]);
     // Who began earlier takes only what was due then.
     let (now, due_by) = (at(24), at(2));
     assert!(!is_due(Clock { now, due_by }, &[]));

@@ -45,7 +45,7 @@ pub struct DownloadView {
     pub error: Option<ErrorView>,
     /// Higher goes first.
     pub priority: i64,
-    /// When the queue takes it up again.
+    /// When the queue takes it up again, if that waits.
     pub next_attempt_at: Option<Time>,
     /// When it was asked for.
     pub created_at: Time,
