@@ -377,7 +377,7 @@ impl PartFile {
     /// have dropped the pages that it could not write and reports that once only (seen by
     /// PostgreSQL on Linux in 2018), so a second sync that succeeds would prove nothing.
     pub fn sync(&self) -> Result<(), DiskError> {
-        if self.shared.sync_failed.load(Ordering::Acquire) {
+        if self.has_failed_to_sync() {
             let source = io::Error::other("an earlier sync of this file failed");
             return Err(self.error("sync")(source));
         }
@@ -390,6 +390,11 @@ impl PartFile {
             self.shared.name_synced.store(true, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Whether a sync of it failed, so that none will succeed.
+    pub fn has_failed_to_sync(&self) -> bool {
+        self.shared.sync_failed.load(Ordering::Acquire)
     }
 
     /// Sets mode and time; the last thing to do before the last sync, since a later write makes
@@ -704,6 +709,7 @@ mod tests {
             true,
         );
         assert!(part.sync().is_err());
+        assert!(part.has_failed_to_sync());
         let error = part.clone().sync().unwrap_err();
         assert!(matches!(error, DiskError::Io { op: "sync", ref source, .. }
             if source.to_string().contains("earlier")));

@@ -183,7 +183,7 @@ impl Coordinator<'_> {
 
     /// Begins a checkpoint, or notes that one is wanted when the one under way is done.
     pub(super) fn checkpoint(&mut self, trigger: Trigger) {
-        if !self.output.is_on_disk() {
+        if !self.output.can_be_synced() {
             return;
         }
         if !self.checkpointing.is_idle() {

@@ -48,6 +48,17 @@ impl Output {
         matches!(self, Output::File(_) | Output::Tree(_) | Output::View(_))
     }
 
+    /// Whether something is kept on disk, and no sync of it has failed: after that nothing of it
+    /// becomes durable for sure.
+    pub fn can_be_synced(&self) -> bool {
+        match self {
+            Output::File(part) => !part.has_failed_to_sync(),
+            Output::Tree(tree) => !lock(tree).has_failed_to_sync(),
+            Output::View(_) => true,
+            Output::Undecided | Output::Stdout => false,
+        }
+    }
+
     /// Opens the file at this path of the tree, or makes it where the tree is being built.
     ///
     /// # Errors

@@ -92,6 +92,11 @@ impl Tree {
         self.root.path()
     }
 
+    /// Whether a sync of it failed: nothing in it becomes durable for sure any more.
+    pub fn has_failed_to_sync(&self) -> bool {
+        self.root.has_failed_to_sync()
+    }
+
     /// Whether its name stands for something else by now. If it stands for nothing, whoever needs
     /// it will be told so.
     ///

@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::error::DiskError;
 use crate::disk::platform::Dir;
@@ -21,6 +22,7 @@ pub(super) struct Root {
     path: PathBuf,
     /// Directories below are ours: where their permissions are in the way, they are opened up.
     ours: bool,
+    sync_failed: AtomicBool,
 }
 
 impl Root {
@@ -31,6 +33,7 @@ impl Root {
                 dir,
                 path: path.to_path_buf(),
                 ours,
+                sync_failed: AtomicBool::new(false),
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(DiskError::of("open", path)(error)),
@@ -43,6 +46,16 @@ impl Root {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether a sync of what is in it failed.
+    pub(super) fn has_failed_to_sync(&self) -> bool {
+        self.sync_failed.load(Ordering::Acquire)
+    }
+
+    /// Notes that a sync of what is in it failed.
+    pub(super) fn note_failed_sync(&self) {
+        self.sync_failed.store(true, Ordering::Release);
     }
 
     /// Does `op` in the directory that holds `path`, with the last name of it.

@@ -21,18 +21,29 @@ impl TreeSync {
     /// data included, and fails if that fails for any of them.
     ///
     /// # Errors
-    /// When the system says that it failed.
+    /// When the system says that it failed. After that every later one of the same tree fails too:
+    /// the system may say it once only, see [`PartFile::sync`](crate::disk::part::PartFile::sync).
     pub fn run(self) -> Result<(), DiskError> {
         let Self(root) = self;
-        match root.dir().sync_file_system() {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                sync_everything_alone(&root)?;
-            }
-            done => done.map_err(DiskError::of("sync", root.path()))?,
+        if root.has_failed_to_sync() {
+            let source = io::Error::other("an earlier sync of this directory failed");
+            return Err(DiskError::of("sync", root.path())(source));
         }
-        // The name of the root.
-        install::sync_dir(install::parent(root.path()))
+        let synced = sync_everything(&root);
+        if synced.is_err() {
+            root.note_failed_sync();
+        }
+        synced
     }
+}
+
+fn sync_everything(root: &Root) -> Result<(), DiskError> {
+    match root.dir().sync_file_system() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => sync_everything_alone(root)?,
+        done => done.map_err(DiskError::of("sync", root.path()))?,
+    }
+    // The name of the root.
+    install::sync_dir(install::parent(root.path()))
 }
 
 /// Where no call syncs a whole file system: one sync for each entry.

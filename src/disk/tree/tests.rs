@@ -192,6 +192,26 @@ fn deep_trees_and_long_names() {
     assert!(!target.exists());
 }
 
+/// The kernel may say once only that it lost what was written.
+#[cfg(unix)]
+#[test]
+fn a_failed_sync_stays_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let above = dir.path().join("above");
+    fs::create_dir(&above).unwrap();
+    let tree = Tree::create(&above.join("tree.0123abcd.partial")).unwrap();
+    tree.full_sync().run().unwrap();
+    assert!(!tree.has_failed_to_sync());
+    let moved = dir.path().join("moved");
+    fs::rename(&above, &moved).unwrap();
+    assert!(tree.full_sync().run().is_err());
+    fs::rename(&moved, &above).unwrap();
+    let error = tree.full_sync().run().unwrap_err();
+    assert!(tree.has_failed_to_sync());
+    assert!(matches!(error, DiskError::Io { op: "sync", ref source, .. }
+        if source.to_string().contains("earlier")));
+}
+
 #[test]
 fn many_files() {
     let mut place = Place::new();

@@ -167,11 +167,11 @@ impl Dir {
     ///
     /// # Errors
     /// `Unsupported` where there is no such call, or where it promises too little: a file system
-    /// in user space is told of the data, but not asked to keep them.
+    /// in user space is told of the data, but not asked to keep them. So is one that does not say
+    /// what it is.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(in crate::disk) fn sync_file_system(&self) -> io::Result<()> {
-        let kind = fs::fstatfs(&self.0)?.f_type;
-        if kind == FUSE {
+        if !fs::fstatfs(&self.0).is_ok_and(|facts| facts.f_type != FUSE) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         fs::syncfs(&self.0).map_err(|errno| match errno {
