@@ -5,7 +5,7 @@
 //! that was written before it survives a power cut, and so does the name of the part (of a file in a tree:
 //! after the sync of the tree).
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -417,14 +417,7 @@ impl PartFile {
     /// # Errors
     /// When the system cannot tell.
     pub fn try_lock(&self) -> Result<bool, DiskError> {
-        match self.shared.file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Ok(true)
-            }
-            Err(TryLockError::Error(error)) => Err(self.error("lock")(error)),
-        }
+        platform::try_lock(&self.shared.file).map_err(self.error("lock"))
     }
 
     fn error(&self, op: &'static str) -> impl FnOnce(io::Error) -> DiskError {
@@ -675,6 +668,19 @@ mod tests {
         assert!(!second.try_lock().unwrap());
         drop(clone);
         assert!(second.try_lock().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn where_there_are_no_locks_nobody_holds_one() {
+        use rustix::fs::{Mode, OFlags};
+        let dir = dir();
+        let path = dir.path().join("part");
+        std::fs::write(&path, "x").unwrap();
+        // The simplest handle that cannot be locked.
+        let file = rustix::fs::open(&path, OFlags::PATH, Mode::empty()).unwrap();
+        let part = PartFile::new(file.into(), &path, true);
+        assert!(part.try_lock().unwrap());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Linux, macOS and the other Unixes.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -164,6 +164,22 @@ pub(in crate::disk) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         Ok(there) => Ok(same_inode(&ours, &there)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+/// Takes the exclusive lock of a file or directory, held until it is closed; `false` if another
+/// handle holds it. True where the file system has no locks.
+pub(in crate::disk) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => match Errno::from_io_error(&error) {
+            // Locks of NFS ask for a handle that may write, which no directory has.
+            Some(Errno::BADF | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
+                Ok(true)
+            }
+            _ => Err(error),
+        },
     }
 }
 

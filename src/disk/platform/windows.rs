@@ -1,6 +1,6 @@
 //! Windows.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -114,6 +114,19 @@ pub(in crate::disk) fn sync_dir(_dir: &Path) -> io::Result<()> {
 /// Always: a file opened by [`lock_file`] cannot be removed or renamed while it is open.
 pub(in crate::disk) fn is_at(_file: &File, _path: &Path) -> io::Result<bool> {
     Ok(true)
+}
+
+/// Takes the exclusive lock of a file, held until it is closed; `false` if another handle holds
+/// it. True where the file system has no locks (`ERROR_INVALID_FUNCTION`, `ERROR_NOT_SUPPORTED`).
+pub(in crate::disk) fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => match error.raw_os_error() {
+            Some(1 | 50) => Ok(true),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Lets the lock file at `path` be opened so that [`is_at`] and [`remove_locked`] hold: nobody

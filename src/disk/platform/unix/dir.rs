@@ -38,17 +38,7 @@ impl Dir {
     /// Takes the exclusive lock of this directory, held until it is dropped; `false` if another
     /// handle holds it. True where the file system has no locks.
     pub(in crate::disk) fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-            Err(std::fs::TryLockError::Error(error)) => match Errno::from_io_error(&error) {
-                // Locks of NFS ask for a handle that may write, which no directory has.
-                Some(Errno::BADF | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL | Errno::NOLCK) => {
-                    Ok(true)
-                }
-                _ => Err(error),
-            },
-        }
+        super::try_lock(&self.0)
     }
 
     /// Whether `path` still names this directory.
