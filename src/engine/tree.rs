@@ -216,7 +216,7 @@ impl Coordinator<'_> {
 
 fn not_installed(error: &DiskError, target: &Path, id: DownloadId) -> Failure {
     match error {
-        DiskError::Exists { .. } => exists_failure(target, id),
+        DiskError::Exists { path } if path == target => exists_failure(target, id),
         DiskError::Replaced { path } => replaced(path, id),
         DiskError::Unknown { .. } => Failure {
             kind: ExitKind::Exists,

@@ -1,7 +1,8 @@
 //! The step that gives a whole tree its final name, and what replaces a tree that stands there.
 //!
 //! Invariant: at every moment of a replacement, the old tree and the new one are both whole, under
-//! the target's name, the part's, or the one that [`aside`] makes.
+//! the target's name, the part's, or the one that [`aside`] makes; the old one goes only when the
+//! new one has its name.
 
 use std::ffi::OsStr;
 use std::io;
@@ -28,7 +29,8 @@ impl Tree {
     }
 
     /// The same, and what stands at the target is replaced: a file or symlink at once, a
-    /// directory only if `is_known` says yes for everything in it that is no directory itself.
+    /// directory only if `is_known` says yes for everything in it that is no directory itself, both
+    /// before it loses its name and after: what came meanwhile gives it its name back.
     ///
     /// The names change places in one step where the system can; then the old tree is removed
     /// under the name of the part. A crash before that leaves the new tree under its final name
@@ -37,8 +39,9 @@ impl Tree {
     ///
     /// # Errors
     /// [`DiskError::Unknown`] with the first entry that is not known; [`DiskError::Replaced`] as
-    /// above. Once the new tree has its name, only the removal of the old one can fail; it then
-    /// lies under the part's name.
+    /// above; [`DiskError::Exists`] with the name of an old tree that was put aside and could not
+    /// come back. Once the new tree has its name for good, only the removal of the old one can fail;
+    /// it then lies under the part's name.
     pub fn replace(
         self,
         target: &Path,
@@ -48,18 +51,21 @@ impl Tree {
         match std::fs::symlink_metadata(target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return self.install(target),
             Err(error) => return Err(DiskError::of("install", target)(error)),
-            Ok(there) if there.is_dir() => require_known(target, is_known)?,
-            Ok(_) => {}
+            Ok(_) => require_known(target, target, is_known)?,
         }
         let (part, _lock) = self.for_rename()?;
         match platform::exchange(&part, target) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                replace_in_steps(&part, target)
+                replace_in_steps(&part, target, is_known)
             }
             exchanged => {
-                exchanged.map_err(DiskError::of("install", target))?;
+                let fail = |error| DiskError::of("install", target)(error);
+                exchanged.map_err(fail)?;
                 sync_dir(parent(target))?;
-                remove_tree(&part)
+                remove_known(&part, target, is_known, || {
+                    platform::exchange(&part, target).map_err(fail)?;
+                    sync_dir(parent(target))
+                })
             }
         }
     }
@@ -86,24 +92,47 @@ pub fn settle(part: &Path, target: &Path) -> Result<(), DiskError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(DiskError::of("examine", path)(error)),
     };
-    if !is_there(&aside)? {
-        Ok(())
-    } else if is_there(target)? {
-        remove_tree(&aside)
-    } else {
-        install(&aside, target, false)
+    match (is_there(&aside)?, is_there(target)?) {
+        (false, _) => Ok(()),
+        (true, false) => install(&aside, target, false),
+        // What stands there is somebody else's; the next replacement names what is put aside.
+        (true, true) if is_there(part)? => Ok(()),
+        (true, true) => remove_tree(&aside),
     }
 }
 
-pub(super) fn replace_in_steps(part: &Path, target: &Path) -> Result<(), DiskError> {
+pub(super) fn replace_in_steps(
+    part: &Path,
+    target: &Path,
+    is_known: &mut dyn FnMut(&WalkEntry) -> bool,
+) -> Result<(), DiskError> {
     let aside = aside(part);
     install(target, &aside, false)?;
     if let Err(error) = install(part, target, false) {
         // Somebody may have taken the name meanwhile; then the old tree stays where it is.
-        let _kept_aside = install(&aside, target, false);
-        return Err(error);
+        return Err(match install(&aside, target, false) {
+            Ok(()) => error,
+            Err(_) => DiskError::Exists { path: aside },
+        });
     }
-    remove_tree(&aside)
+    remove_known(&aside, target, is_known, || {
+        install(target, part, false)?;
+        install(&aside, target, false)
+    })
+}
+
+/// Removes the `old` tree that the one at the target has replaced. If something has come into it
+/// since it was looked at, it gets its name back by `undo`.
+fn remove_known(
+    old: &Path,
+    target: &Path,
+    is_known: &mut dyn FnMut(&WalkEntry) -> bool,
+    undo: impl FnOnce() -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    match require_known(old, target, is_known) {
+        Ok(()) => remove_tree(old),
+        Err(error) => undo().and(Err(error)),
+    }
 }
 
 /// The name for the old tree: that of the part with another ending, no longer than it.
@@ -114,18 +143,25 @@ pub(super) fn aside(part: &Path) -> PathBuf {
     part.with_file_name(name)
 }
 
+/// Whether everything is known in what stands at `path`, whose name in an error is `name`. Anything
+/// but a directory is.
 fn require_known(
-    target: &Path,
+    path: &Path,
+    name: &Path,
     is_known: &mut dyn FnMut(&WalkEntry) -> bool,
 ) -> Result<(), DiskError> {
-    let Some(view) = TreeView::open(target)? else {
+    let there = std::fs::symlink_metadata(path);
+    if !there.map_err(DiskError::of("examine", path))?.is_dir() {
+        return Ok(());
+    }
+    let Some(view) = TreeView::open(path)? else {
         return Ok(());
     };
     for entry in view.walk() {
         let entry = entry?;
         if entry.facts.kind != EntryKind::Directory && !is_known(&entry) {
             return Err(DiskError::Unknown {
-                path: target.join(entry.path),
+                path: name.join(entry.path),
             });
         }
     }

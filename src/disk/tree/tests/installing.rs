@@ -64,7 +64,8 @@ fn replaces_what_is_known() {
         true
     };
     place.tree.replace(&target, &mut is_known).unwrap();
-    assert_eq!(asked, [Path::new("b").join("old")]);
+    let old = Path::new("b").join("old");
+    assert_eq!(asked, [old.clone(), old], "before and after");
     assert!(is_new(&target));
     assert_eq!(names(place.dir.path()), BTreeSet::from(["tree".to_owned()]));
 }
@@ -78,6 +79,36 @@ fn keeps_what_is_unknown() {
     assert!(error.is_uncreatable());
     assert!(matches!(error, DiskError::Unknown { ref path } if path.ends_with("b/old")));
     assert!(is_new(&part) && target.join("b/old").exists());
+}
+
+/// Knows what is old, and makes something else beside it as soon as it is asked.
+fn while_looked_at(target: &Path) -> impl FnMut(&WalkEntry) -> bool {
+    let late = target.join("b/late");
+    move |entry| {
+        // In the new tree there is no such directory.
+        let _ = fs::write(&late, "mine");
+        entry.path.ends_with("old")
+    }
+}
+
+#[test]
+fn what_comes_while_the_trees_change_places_is_kept() {
+    use crate::disk::tree::install::{aside, replace_in_steps};
+    for in_steps in [false, true] {
+        let place = built();
+        old_target(&place);
+        let (part, target) = (place.part(), place.target());
+        let mut is_known = while_looked_at(&target);
+        let error = if in_steps {
+            fs::write(target.join("b/late"), "mine").unwrap();
+            replace_in_steps(&part, &target, &mut is_known).unwrap_err()
+        } else {
+            place.tree.replace(&target, &mut is_known).unwrap_err()
+        };
+        assert!(matches!(error, DiskError::Unknown { ref path } if *path == target.join("b/late")));
+        assert_eq!(fs::read(target.join("b/late")).unwrap(), b"mine");
+        assert!(target.join("b/old").exists() && is_new(&part) && !aside(&part).exists());
+    }
 }
 
 #[test]
@@ -122,8 +153,19 @@ fn replacement_in_steps() {
 
     fs::rename(&target, &part).unwrap();
     old_target(&place);
-    replace_in_steps(&part, &target).unwrap();
+    replace_in_steps(&part, &target, &mut |_| true).unwrap();
     assert!(is_new(&target) && !old.exists() && !part.exists());
+
+    // Somebody took the name before the new tree could: all three stay, and the old one is named.
+    fs::rename(&target, &part).unwrap();
+    old_target(&place);
+    fs::rename(&target, &old).unwrap();
+    fs::write(&target, "somebody else's").unwrap();
+    settle(&part, &target).unwrap();
+    assert!(old.join("b/old").exists() && is_new(&part));
+    let error = replace_in_steps(&part, &target, &mut |_| true).unwrap_err();
+    assert!(matches!(error, DiskError::Exists { ref path } if *path == old));
+    assert_eq!(fs::read(&target).unwrap(), b"somebody else's");
 }
 
 #[test]
