@@ -42,7 +42,7 @@ pub fn install(part: &Path, target: &Path, overwrite: bool) -> Result<(), DiskEr
 /// the name that it has until then.
 ///
 /// # Errors
-/// As [`install`]; then nothing is left behind.
+/// As [`install`]; then the part goes too, if it can.
 pub fn install_link(
     text: &[u8],
     part: &Path,
@@ -53,7 +53,8 @@ pub fn install_link(
     platform::symlink(text, part).map_err(DiskError::of("create the link", part))?;
     let installed = install(part, target, overwrite);
     if installed.is_err() {
-        remove(part)?;
+        // What went wrong before says more than what goes wrong now.
+        let _ = remove(part);
     }
     installed
 }

@@ -1,11 +1,15 @@
 //! One symlink of a tree that stands already.
 
+use std::ffi::OsStr;
+use std::io;
 use std::path::Path;
 
 use crate::disk::error::DiskError;
-use crate::disk::install;
 use crate::disk::place::{Nonce, Target};
+use crate::disk::platform::Dir;
+use crate::disk::tree::entry::EntryKind;
 use crate::disk::tree::path::TreePath;
+use crate::disk::tree::remove::fine_if_gone;
 use crate::disk::tree::root::Root;
 
 /// Puts a link at `path` of the tree at `root`, in place of a file or link that has that name. It
@@ -23,13 +27,24 @@ pub fn put_link(
     let on_disk = path.below(root);
     let part = Target::at(&on_disk)?.part_path(nonce);
     let Some((name, tree)) = part.file_name().zip(Root::open(root, false)?) else {
-        return Err(DiskError::of("open", root)(
-            std::io::ErrorKind::NotFound.into(),
-        ));
+        return Err(DiskError::of("open", root)(io::ErrorKind::NotFound.into()));
     };
-    install::remove(&part)?;
-    tree.at("create the link", path, |dir, _| dir.symlink(name, target))?;
-    install::install(&part, &on_disk, true)
+    let put = |dir: &Dir, link: &OsStr| {
+        let there = dir.look(link)?;
+        if there.is_some_and(|there| there.kind == EntryKind::Directory) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        fine_if_gone(dir.remove_file(name))?;
+        dir.symlink(name, target)?;
+        dir.rename(name, link)?;
+        dir.sync()
+    };
+    match tree.at("create the link", path, put) {
+        Err(DiskError::Io { source, .. }) if source.kind() == io::ErrorKind::IsADirectory => {
+            Err(DiskError::IsDirectory { path: on_disk })
+        }
+        put => put,
+    }
 }
 
 #[cfg(all(test, unix))]
@@ -59,6 +74,15 @@ mod tests {
             put("sub/full"),
             Err(DiskError::IsDirectory { .. })
         ));
+        assert!(!dir.path().join("sub/full.0123abcd.partial").exists());
         assert!(put("none/link").is_err());
+
+        // What lies where a link leads is somebody else's.
+        let elsewhere = tempfile::tempdir().unwrap();
+        let theirs = elsewhere.path().join("link.0123abcd.partial");
+        std::fs::write(&theirs, "theirs").unwrap();
+        symlink(elsewhere.path(), dir.path().join("away")).unwrap();
+        assert!(put("away/link").is_err());
+        assert!(theirs.exists() && !elsewhere.path().join("link").exists());
     }
 }

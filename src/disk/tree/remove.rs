@@ -112,7 +112,7 @@ fn remove_files(dir: &Dir) -> io::Result<Vec<OsString>> {
     Ok(dirs)
 }
 
-fn fine_if_gone(removed: io::Result<()>) -> io::Result<()> {
+pub(super) fn fine_if_gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,

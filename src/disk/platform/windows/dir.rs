@@ -140,6 +140,11 @@ impl Dir {
         std::fs::remove_file(&path).or_else(|error| std::fs::remove_dir(&path).map_err(|_| error))
     }
 
+    /// Renames what is no directory, in place of a file or symlink that has the name.
+    pub(in crate::disk) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        std::fs::rename(self.path.join(from), self.path.join(to))
+    }
+
     /// Removes an empty directory.
     pub(in crate::disk) fn remove_dir(&self, name: &OsStr) -> io::Result<()> {
         std::fs::remove_dir(self.path.join(name))
