@@ -411,7 +411,8 @@ impl Builder<'_> {
     }
 
     /// Removes what is in the part and not in the tree: it would get a final name with the rest.
-    /// All `count` entries are known to be there, so mostly there is nothing else.
+    /// All `count` entries were there, so mostly there is nothing else. Where somebody took one away
+    /// and put another one there, the count says nothing; then the last look finds what is missing.
     fn remove_strangers(&self, count: usize) -> Result<(), Stop> {
         let tree = output::lock(&self.tree);
         let found = tree.walk().take_while(|_| !self.is_stopped()).count();

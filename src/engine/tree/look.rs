@@ -15,33 +15,49 @@ use crate::engine::tree::Builder;
 use crate::exit::ExitKind;
 use crate::store::{FileKind, FileRow};
 
+/// Files that proved wrong. Of all that are touched little is kept: there may be many.
+#[derive(Default)]
+struct Wrong {
+    /// The path of the first one.
+    first: Option<String>,
+    /// What they should be.
+    contents: HashSet<String>,
+}
+
+impl Wrong {
+    fn add(&mut self, row: &FileRow) {
+        self.first.get_or_insert_with(|| row.file.path.clone());
+        self.contents.extend(row.file.cid.clone());
+    }
+}
+
 impl Builder<'_> {
     /// The last look before the final name: every file is as our own last write left it, or it is
     /// proved once more.
     pub(super) fn look_again(&self) -> Result<(), Stop> {
-        let mut touched = Vec::new();
+        let (mut touched, mut wrong) = (Vec::new(), Wrong::default());
         self.each_row(|row| {
             if row.file.kind == FileKind::File && !self.is_as_left(row)? {
-                touched.push(row.clone());
+                match self.still_holds(row)? {
+                    true => touched.push(row.file.index),
+                    // What was read in part only has proved nothing.
+                    _ if self.is_stopped() => {}
+                    false => wrong.add(row),
+                }
             }
             Ok(())
         })?;
-        if touched.is_empty() || self.is_stopped() {
+        if self.is_stopped() {
             return Ok(());
         }
-        let mut wrong = Vec::new();
-        for row in &touched {
-            match self.still_holds(row)? {
-                true => {}
-                _ if self.is_stopped() => return Ok(()),
-                false => wrong.push(row),
-            }
+        if let Some(first) = &wrong.first {
+            self.reopen(&wrong.contents)?;
+            return Err(self.changed(first));
         }
-        if let Some(first) = wrong.first() {
-            self.reopen(&wrong)?;
-            return Err(self.changed(&first.file.path));
+        match touched.is_empty() {
+            true => Ok(()),
+            false => self.take_over(&touched),
         }
-        self.take_over(&touched)
     }
 
     fn is_as_left(&self, row: &FileRow) -> Result<bool, Stop> {
@@ -87,11 +103,16 @@ impl Builder<'_> {
     }
 
     /// What is wrong is believed no more, nor what may have been copied from it.
-    fn reopen(&self, wrong: &[&FileRow]) -> Result<(), Stop> {
-        let contents: HashSet<_> = wrong.iter().map(|row| &row.file.cid).collect();
+    fn reopen(&self, contents: &HashSet<String>) -> Result<(), Stop> {
         let mut indexes = Vec::new();
         self.each_row(|row| {
-            if row.file.kind == FileKind::File && contents.contains(&row.file.cid) {
+            if row.file.kind == FileKind::File
+                && row
+                    .file
+                    .cid
+                    .as_ref()
+                    .is_none_or(|cid| contents.contains(cid))
+            {
                 indexes.push(row.file.index);
             }
             Ok(())
@@ -100,18 +121,21 @@ impl Builder<'_> {
         reopened.wait().map_err(|error| self.store_failed(&error))
     }
 
-    /// What somebody touched proved right: it is made ours again, and durable.
-    fn take_over(&self, touched: &[FileRow]) -> Result<(), Stop> {
+    /// What somebody touched proved right: it is made ours again, and durable. The numbers ascend.
+    fn take_over(&self, touched: &[u32]) -> Result<(), Stop> {
         if self.preserves {
             self.preserve()?;
         }
         let sync = output::lock(&self.tree).full_sync();
         sync.run().map_err(|error| self.part_failed(&error))?;
         let mut fingerprints = Vec::new();
-        for row in touched {
-            let now = self.look(row)?.and_then(|facts| facts.fingerprint());
-            fingerprints.push((row.file.index, now));
-        }
+        self.each_row(|row| {
+            if touched.binary_search(&row.file.index).is_ok() {
+                let now = self.look(row)?.and_then(|facts| facts.fingerprint());
+                fingerprints.push((row.file.index, now));
+            }
+            Ok(())
+        })?;
         self.record_fingerprints(fingerprints)
     }
 
