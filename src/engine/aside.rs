@@ -15,6 +15,7 @@ use crate::download::{Action, Failure};
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::timed_out;
 use crate::exit::ExitKind;
+use crate::store::{Reply, StoreError};
 
 impl Coordinator<'_> {
     /// Runs work on a thread of its own; a signal, another terminal or the time limit stops it.
@@ -23,7 +24,9 @@ impl Coordinator<'_> {
         signals: &mut UnboundedReceiver<ExitKind>,
         work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
     ) -> Result<T, Stop> {
-        let (done, stop) = self.done_or_stopped(signals, |flag| work(&flag)).await;
+        let (done, stop) = self
+            .done_or_stopped(signals, Yields::Surely, |flag| work(&flag))
+            .await;
         stop.map_or(Ok(done), Err)
     }
 
@@ -34,7 +37,9 @@ impl Coordinator<'_> {
         signals: &mut UnboundedReceiver<ExitKind>,
         work: impl FnOnce(&AtomicBool) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Stop> {
-        let (done, stop) = self.done_or_stopped(signals, |flag| work(&flag)).await;
+        let (done, stop) = self
+            .done_or_stopped(signals, Yields::Perhaps, |flag| work(&flag))
+            .await;
         done.map_err(|failure| stop.unwrap_or(Stop::Failed(failure)))
     }
 
@@ -42,44 +47,72 @@ impl Coordinator<'_> {
     pub(in crate::engine) async fn done_or_stopped<T: Send + 'static>(
         &mut self,
         signals: &mut UnboundedReceiver<ExitKind>,
+        yields: Yields,
         work: impl FnOnce(Arc<AtomicBool>) -> T + Send + 'static,
     ) -> (T, Option<Stop>) {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let flag = is_stopped.clone();
         let mut work = Box::pin(on_a_thread(move || work(flag)));
         let mut tick = tokio::time::interval(TICK);
+        let mut asked = None;
         let mut stop = None;
         let done = loop {
             tokio::select! {
                 done = &mut work => break done,
                 Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
-                _ = tick.tick(), if stop.is_none() => stop = self.look_for_stop().await,
+                answer = answer(&mut asked), if asked.is_some() => {
+                    asked = None;
+                    stop = stop.or(self.heed(answer, yields));
+                }
+                _ = tick.tick(), if stop.is_none() && asked.is_none() => {
+                    stop = self.out_of_time();
+                    asked = Some(self.store.requested_action(self.job.id, self.job.run));
+                }
             }
             is_stopped.store(stop.is_some(), Ordering::Relaxed);
         };
         (done, stop)
     }
 
-    /// Whether another terminal or the time limit ends the download while files are being read.
-    async fn look_for_stop(&self) -> Option<Stop> {
+    fn out_of_time(&self) -> Option<Stop> {
         let limit = self.options.max_time;
-        if limit.is_some_and(|limit| self.started.elapsed() > limit) {
-            return Some(Stop::Failed(timed_out(&self.job)));
-        }
-        let (id, run) = (self.job.id, self.job.run);
-        match self.store.requested_action(id, run).await {
+        let is_over = limit.is_some_and(|limit| self.started.elapsed() > limit);
+        is_over.then(|| Stop::Failed(timed_out(&self.job)))
+    }
+
+    /// Whether what another terminal asks ends the download.
+    fn heed(&mut self, asked: Result<Option<Action>, StoreError>, yields: Yields) -> Option<Stop> {
+        match asked {
             Ok(None) => None,
             Ok(Some(Action::Checkpoint)) => {
-                // Nothing has come since the last one: what is recorded is all there is.
-                self.in_background(self.store.fulfil(id, run, Action::Checkpoint));
+                self.checkpoint_is_asked();
                 None
             }
             Ok(Some(action)) => {
-                self.acknowledge(action);
+                if yields == Yields::Surely {
+                    self.acknowledge(action);
+                }
                 Some(Stop::Asked(action))
             }
-            Err(error) => Some(Stop::of_store(&error, id)),
+            Err(error) => Some(Stop::of_store(&error, self.job.id)),
         }
+    }
+}
+
+/// Whether work that is to stop does, so that who asks for it may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Yields {
+    /// It comes to nothing then.
+    Surely,
+    /// It may be done before it sees the wish.
+    Perhaps,
+}
+
+/// Waits for the answer that is due; not for one that was not asked for.
+async fn answer<T>(asked: &mut Option<Reply<T>>) -> Result<T, StoreError> {
+    match asked {
+        Some(reply) => reply.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -174,6 +174,20 @@ impl Coordinator<'_> {
         }
     }
 
+    /// The same while nothing is received: the checkpoint that comes next fulfils it, if there is
+    /// anything that none has recorded yet.
+    pub(super) fn checkpoint_is_asked(&mut self) {
+        let state = &mut self.checkpointing;
+        if std::mem::replace(&mut state.is_asked, true) {
+            return;
+        }
+        let has_news = !state.changed.is_empty() || !state.finished.is_empty() || !state.is_idle();
+        self.acknowledge(Action::Checkpoint);
+        if !has_news || !self.output.is_on_disk() {
+            self.fulfil_checkpoint();
+        }
+    }
+
     fn fulfil_checkpoint(&mut self) {
         if std::mem::take(&mut self.checkpointing.is_asked) {
             let (id, run) = (self.job.id, self.job.run);
@@ -202,6 +216,11 @@ impl Coordinator<'_> {
 
     pub(super) fn checkpoint_states(&mut self, states: Vec<(EntryId, Vec<u8>)>) {
         if let Stage::Hash(trigger) = self.checkpointing.stage {
+            // Where only a hash went on, the next run need not read all of it again.
+            if trigger == Trigger::Stop {
+                let hashed = states.iter().map(|(entry, _)| entry);
+                self.checkpointing.changed.extend(hashed);
+            }
             self.note(trigger, states.into_iter().collect());
         }
     }

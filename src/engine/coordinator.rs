@@ -297,14 +297,7 @@ impl<'a> Coordinator<'a> {
         self.checkpoint_if_due(Instant::now());
     }
 
-    /// Waits for the next input alone: what is left to do when the download stops.
-    pub(super) async fn accept_next(&mut self, receiver: &mut UnboundedReceiver<Input>) {
-        if let Some(input) = receiver.recv().await {
-            self.accept(input);
-        }
-    }
-
-    fn accept(&mut self, input: Input) {
+    pub(super) fn accept(&mut self, input: Input) {
         match input {
             Input::Block {
                 task,
@@ -351,7 +344,7 @@ impl<'a> Coordinator<'a> {
         self.announce_progress();
     }
 
-    fn poll_requests(&mut self) {
+    pub(super) fn poll_requests(&mut self) {
         if std::mem::replace(&mut self.is_polling, true) {
             return;
         }
@@ -369,8 +362,11 @@ impl<'a> Coordinator<'a> {
             Ok(None) => {}
             Ok(Some(Action::Checkpoint)) => self.checkpoint_for_other(),
             Ok(Some(action)) => {
-                self.acknowledge(action);
-                self.halt(Stop::Asked(action));
+                let stop = Stop::Asked(action);
+                if self.is_overruled_by(&stop) {
+                    self.acknowledge(action);
+                }
+                self.halt(stop);
             }
             Err(error) => self.store_failed(error),
         }
@@ -411,10 +407,28 @@ impl<'a> Coordinator<'a> {
         self.halt(refusal(error, &self.job));
     }
 
-    /// Stops; the first reason wins, but a lost lease overrules all.
+    /// Stops; mostly the first reason wins. What fails after a person or a signal stopped the
+    /// download is told, since it may cost what was to be kept.
     pub(super) fn halt(&mut self, stop: Stop) {
-        if self.stop.is_none() || matches!(stop, Stop::LeaseLost) {
+        if self.is_overruled_by(&stop) {
             self.stop = Some(stop);
+        } else if let (Some(Stop::Asked(_) | Stop::Signal(_)), Stop::Failed(failure)) =
+            (&self.stop, stop)
+        {
+            let message = failure.message;
+            self.announce(What::Notice { message });
+        }
+    }
+
+    /// Whether this reason to stop counts beside the one that there is, if any: a lost lease does,
+    /// and that somebody gives up what was only to be paused, or failed.
+    fn is_overruled_by(&self, stop: &Stop) -> bool {
+        match (&self.stop, stop) {
+            (None, _) => true,
+            (Some(Stop::LeaseLost), _) => false,
+            (Some(Stop::Asked(earlier)), Stop::Asked(later)) => later > earlier,
+            (_, Stop::Asked(Action::Cancel { .. }) | Stop::LeaseLost) => true,
+            _ => false,
         }
     }
 

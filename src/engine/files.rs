@@ -76,6 +76,11 @@ impl Hashing {
         }
     }
 
+    /// Whether files are being copied within the tree.
+    pub fn is_copying(&self) -> bool {
+        !self.copies.is_empty()
+    }
+
     /// Whether digests or copies are due.
     pub fn is_busy(&self) -> bool {
         !self.finishing.is_empty() || !self.recalled.is_empty() || !self.copies.is_empty()

@@ -147,12 +147,13 @@ fn a_signal_asks_for_a_checkpoint_too() {
     oracle::claims_are_true(&it.sandbox, &it.dag);
 }
 
-/// A disk that takes its time to sync delays neither the answer nor what is kept.
-#[test]
+/// An owner under strace that has proved what it got, when its disk does this at each sync of the
+/// part; `None` where nobody may trace.
 #[cfg(target_os = "linux")]
-fn who_asks_does_not_wait_for_a_slow_disk() {
+fn stuck_on(harm: &str) -> Option<Stuck> {
     if !disk::is_possible() {
-        return skipped("a slow disk, since strace is not here or may not trace");
+        skipped("a disk at fault, since strace is not here or may not trace");
+        return None;
     }
     let dag = Recipe::default().chunk(256 << 10).build(6 << 20);
     let gateway = Gateway::of(&dag)
@@ -160,20 +161,64 @@ fn who_asks_does_not_wait_for_a_slow_disk() {
         .start();
     let sandbox = Sandbox::new();
     sandbox.config("checkpoint_interval = \"1h\"\nstall_timeout = \"1h\"");
-    let slow = disk::slow("fdatasync", "5s", &sandbox.root().join("calls"));
+    let wrapper = disk::harmed("fdatasync", harm, &sandbox.root().join("calls"));
     let source = dag.source();
     let args = get_json(&source, gateway.url());
-    let mut owner = sandbox.fetchd_under(&slow, args).spawn();
+    let mut owner = sandbox.fetchd_under(&wrapper, args).spawn();
     gateway.held();
     owner.wait_bytes(PROVED);
-    let output = sandbox.fetchd(["pause", "1"]).run().exits(0);
+    Some(Stuck {
+        sandbox,
+        dag,
+        gateway,
+        owner,
+    })
+}
+
+/// A disk that takes its time to sync delays neither the answer nor what is kept.
+#[test]
+#[cfg(target_os = "linux")]
+fn who_asks_does_not_wait_for_a_slow_disk() {
+    let Some(it) = stuck_on("delay_exit=5s") else {
+        return;
+    };
+    let output = it.sandbox.fetchd(["pause", "1"]).run().exits(0);
     let expected = "obeys; it ends when the disk has synced";
     assert!(output.stderr.contains(expected), "{}", output.transcript());
-    let other = sandbox.fetchd(["resume", "1"]).run().exits(75);
+    let other = it.sandbox.fetchd(["resume", "1"]).run().exits(75);
     assert!(other.stderr.contains("process"), "{}", other.transcript());
-    owner.wait().exits(81);
-    paused_by_person(&sandbox, "1");
-    assert!(record(&sandbox, "1")["bytes_verified"].as_u64() >= Some(PROVED));
+    // It has begun to end already: that is no reason to end without what is to be kept.
+    it.owner.signal("TERM");
+    it.owner.wait().exits(81);
+    paused_by_person(&it.sandbox, "1");
+    assert!(record(&it.sandbox, "1")["bytes_verified"].as_u64() >= Some(PROVED));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_to_be_paused_can_be_given_up_meanwhile() {
+    let Some(it) = stuck_on("delay_exit=5s") else {
+        return;
+    };
+    it.sandbox.fetchd(["pause", "1"]).run().exits(0);
+    it.sandbox.fetchd(["cancel", "1"]).run().exits(0);
+    let output = it.owner.wait().exits(81);
+    oracle::check(&it.sandbox, &output);
+    assert_eq!(record(&it.sandbox, "1")["status"], "cancelled");
+    assert!(it.sandbox.partials().is_empty(), "{}", output.transcript());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_fails_while_it_ends_is_said() {
+    let Some(it) = stuck_on("error=EIO") else {
+        return;
+    };
+    it.owner.signal("INT");
+    let output = it.owner.wait().exits(130);
+    let is_said = output.stderr.contains("Input/output error");
+    assert!(is_said, "{}", output.transcript());
+    assert_eq!(record(&it.sandbox, "1")["bytes_verified"], 0);
 }
 
 /// Waits until the wish stands in the record of an owner that cannot see it.

@@ -59,7 +59,7 @@ impl Coordinator<'_> {
         if let Some((len, sha256)) = self.watched(signals, look).await? {
             self.saving = Saving::Done(len, sha256);
             self.is_in_place = true;
-            self.remove_own_parts();
+            self.remove_own_parts().await;
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Coordinator<'_> {
             Ok(Err(failure)) => self.fail(failure),
             Err(stop) => self.halt(stop),
         }
-        self.remove_part(&path);
+        self.remove_part(&path).await;
     }
 
     fn export(&self) -> Result<Export, DiskError> {
@@ -152,7 +152,7 @@ impl Coordinator<'_> {
         let (len, sha256) = self.installing(signals, work).await?;
         self.saving = Saving::Done(len, sha256);
         self.output = Output::Undecided;
-        self.remove_own_parts();
+        self.remove_own_parts().await;
         Ok(())
     }
 }

@@ -166,11 +166,11 @@ impl Coordinator<'_> {
 
     /// The content has its final name: a part that it was taken from, and that nobody remembers,
     /// has served.
-    pub(in crate::engine) fn drop_old_parts(&mut self) {
+    pub(in crate::engine) async fn drop_old_parts(&mut self) {
         for part in std::mem::take(&mut self.around.parts) {
             let has_served = self.providers[part.provider].receipt.bytes > 0;
             if part.is_forgotten && has_served {
-                self.remove_part(&part.path);
+                self.remove_part(&part.path).await;
             }
         }
     }

@@ -125,7 +125,9 @@ impl Hashing {
             if let Err(error) = read_to(sha, &part, slice_end) {
                 return self.failed(entry, error);
             }
-            self.answer_between();
+            if !self.answer_between() {
+                return;
+            }
         }
     }
 
@@ -134,12 +136,14 @@ impl Hashing {
         self.report(ShaReport::Failed(error));
     }
 
-    /// A checkpoint, and with it a pause, does not wait for the end of a long read.
-    fn answer_between(&mut self) {
-        while let Ok(job) = self.jobs.try_recv() {
-            match job {
-                ShaJob::Save => self.save(),
-                job => self.later.push_back(job),
+    /// A checkpoint, and with it a pause, does not wait for the end of a long read; nor does one who
+    /// wants no answer any more: then it is `false`.
+    fn answer_between(&mut self) -> bool {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(ShaJob::Save) => self.save(),
+                Ok(job) => self.later.push_back(job),
+                Err(error) => return error != mpsc::TryRecvError::Disconnected,
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::disk::DiskError;
 use crate::disk::part::PartFile;
+use crate::engine::aside::Yields;
 use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::disk_failure;
@@ -23,7 +24,7 @@ impl Coordinator<'_> {
     ) -> Result<Result<Option<Sums>, DiskError>, Stop> {
         let wanted = Wanted::of(goal);
         let work = move |is_stopped| writer::sums_of(file, wanted, is_stopped);
-        let (sums, stop) = self.done_or_stopped(signals, work).await;
+        let (sums, stop) = self.done_or_stopped(signals, Yields::Surely, work).await;
         if let Some(stop) = stop {
             return Err(stop);
         }

@@ -163,9 +163,14 @@ impl fmt::Display for Fault {
 
 /// Runs a command with calls of these kinds that take so much longer.
 pub fn slow(calls: &str, delay: &str, log: &Path) -> Vec<String> {
+    harmed(calls, &format!("delay_exit={delay}"), log)
+}
+
+/// Runs a command with this done to all calls of these kinds, in the words of strace.
+pub fn harmed(calls: &str, harm: &str, log: &Path) -> Vec<String> {
     let mut wrapper = strace(log);
     wrapper.push(format!("--trace={calls}"));
-    wrapper.push(format!("--inject={calls}:delay_exit={delay}"));
+    wrapper.push(format!("--inject={calls}:{harm}"));
     wrapper
 }
 
