@@ -12,9 +12,10 @@ use crate::cli::{ColorWhen, Global};
 use crate::commands::error::CommandError;
 use crate::commands::liveness::{self, Here};
 use crate::commands::looks::{self, Terminal};
+use crate::commands::transfer;
 use crate::disk::lock::{self, LockFile};
 use crate::disk::{host, private};
-use crate::download::RunId;
+use crate::download::{Action, RunId, chain};
 use crate::exit::ExitKind;
 use crate::settings::Settings;
 use crate::store::{RunInfo, RunRow, Store, StoreError};
@@ -154,7 +155,18 @@ impl Context {
             }
         }
         for interrupted in self.store.reap(&dead, now).wait()? {
-            tracing::debug!(id = %interrupted.download.id, was = %interrupted.was, "interrupted");
+            let (row, was) = (&interrupted.download, interrupted.was);
+            tracing::debug!(id = %row.id, %was, "interrupted");
+            if matches!(
+                interrupted.asked,
+                Some(Action::Cancel {
+                    keep_partial: false
+                })
+            ) && let Err(error) = transfer::remove_parts(self, row)
+            {
+                // `prune` removes it with the record, or says why not.
+                tracing::warn!(id = %row.id, error = %chain(&error), "cannot remove the part");
+            }
         }
         for lock in locks {
             let _ = lock.release();

@@ -8,9 +8,9 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Tally;
 use crate::commands::{select, show, transfer};
-use crate::download::{Action, DownloadId, Failure, RunId, Status, chain};
+use crate::download::{Action, DownloadId, RunId, Status, chain};
 use crate::exit::ExitKind;
-use crate::store::{self, Requested, StoreError, Traffic};
+use crate::store::{Ending, Requested, StoreError};
 use crate::ui::view::{DownloadList, DownloadView};
 
 /// How long the owner may take to acknowledge.
@@ -170,7 +170,8 @@ impl Request<'_> {
     }
 
     fn settle(&self, status: Status) -> Result<Acted, CommandError> {
-        match self.context.store.settle(self.id, ending(status)).wait() {
+        let ending = Ending::by_person(status, Timestamp::now());
+        match self.context.store.settle(self.id, ending).wait() {
             Ok(()) => Ok(Acted::Done),
             Err(StoreError::Owned { .. } | StoreError::Transition { .. }) => Ok(Acted::Raced),
             Err(error) => Err(error.into()),
@@ -230,23 +231,5 @@ impl Request<'_> {
             "the process that works on download {} obeys; it ends when the disk has synced what is kept",
             self.id
         ));
-    }
-}
-
-/// What a person's wish leaves of a download.
-pub fn ending(status: Status) -> store::Ending {
-    let failure = (status == Status::Paused).then(|| Failure {
-        kind: ExitKind::Stopped,
-        message: "paused".to_owned(),
-        hint: None,
-    });
-    store::Ending {
-        status,
-        failure,
-        tries: 0,
-        next_attempt: None,
-        queue_tries: 0,
-        traffic: Traffic::default(),
-        now: Timestamp::now(),
     }
 }

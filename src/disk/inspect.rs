@@ -182,6 +182,14 @@ pub(super) fn nanoseconds((seconds, nanos): (i64, u32)) -> Option<i64> {
         .checked_add(i64::from(nanos))
 }
 
+/// Whether `path` is a symlink that leads to `other`, directly or through more of them: what it
+/// holds is there only as long as the other is.
+pub fn is_link_to(path: &Path, other: &Path) -> bool {
+    let is_link = std::fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink());
+    let ends = |path: &Path| std::fs::canonicalize(path).ok();
+    is_link && ends(path).is_some_and(|end| Some(end) == ends(other))
+}
+
 /// Whether two files hold the same bytes; `false` if it is told to stop before that is known.
 ///
 /// # Errors

@@ -473,7 +473,8 @@ impl Coordinator<'_> {
             _ if inspect::is_directory(target) && !self.plan.is_directory() => false,
             Ok(None) => !inspect::exists(target) || *overwrite,
             Ok(Some(there)) => *overwrite || (there == size && !self.plan.is_directory()),
-            Err(_) => *overwrite,
+            Err(_) if *overwrite => true,
+            Err(error) => return self.fail(target_failure(&error, id)),
         };
         // No other file of the same size is that CAR: it would have been recognised.
         let is_taken = self.job.car_part.is_some() && inspect::exists(target) && !*overwrite;

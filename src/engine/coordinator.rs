@@ -457,7 +457,7 @@ impl<'a> Coordinator<'a> {
             id: Some(self.job.id),
             what,
         };
-        if (self.on_event)(&event).is_break() {
+        if (self.on_event)(&event).is_break() && self.stop.is_none() {
             self.halt(Stop::Failed(Failure {
                 kind: ExitKind::Closed,
                 message: "the reader of standard output went away".to_owned(),

@@ -127,6 +127,10 @@ impl Coordinator<'_> {
         let work = move |is_stopped: &AtomicBool| match install::install(&part, &target, overwrite)
         {
             Ok(()) => Ok(()),
+            // Taken away, the part would take the bytes of such a target with it.
+            Err(DiskError::Exists { .. }) if inspect::is_link_to(&target, &part) => {
+                Err(exists_failure(&target, id))
+            }
             Err(DiskError::Exists { .. }) => {
                 match inspect::same_content(&part, &target, is_stopped) {
                     // Somebody else put the very same bytes there: installs may race.
@@ -136,7 +140,8 @@ impl Coordinator<'_> {
                         }
                         Ok(())
                     }
-                    _ => Err(exists_failure(&target, id)),
+                    Ok(false) => Err(exists_failure(&target, id)),
+                    Err(error) => Err(target_failure(&error, id)),
                 }
             }
             Err(error) => Err(target_failure(&error, id)),

@@ -53,6 +53,26 @@ pub struct Ending {
     pub now: Timestamp,
 }
 
+impl Ending {
+    /// What a person's wish leaves of a download.
+    pub fn by_person(status: Status, now: Timestamp) -> Self {
+        let failure = (status == Status::Paused).then(|| Failure {
+            kind: ExitKind::Stopped,
+            message: "paused".to_owned(),
+            hint: None,
+        });
+        Self {
+            status,
+            failure,
+            tries: 0,
+            next_attempt: None,
+            queue_tries: 0,
+            traffic: Traffic::default(),
+            now,
+        }
+    }
+}
+
 /// What a finished download leaves behind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finish {
@@ -336,7 +356,12 @@ fn stays_queued(ending: &Ending) -> bool {
     }
 }
 
-fn end(tx: &Connection, id: DownloadId, from: Status, ending: &Ending) -> Result<(), StoreError> {
+pub(super) fn end(
+    tx: &Connection,
+    id: DownloadId,
+    from: Status,
+    ending: &Ending,
+) -> Result<(), StoreError> {
     let to = ending.status;
     step(
         id,

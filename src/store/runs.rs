@@ -5,9 +5,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
-use crate::download::{DownloadId, RunId, Status};
+use crate::download::{Action, DownloadId, RunId, Status};
 use crate::exit::ExitKind;
 use crate::store::downloads::{self, DownloadRow};
+use crate::store::lease::{self, Ending};
 use crate::store::sql::{self, micros};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, StoreError, open};
@@ -48,7 +49,9 @@ pub struct RunRow {
 pub struct Interrupted {
     /// Where it stood: for `installing`, the target may prove that the rename happened.
     pub was: Status,
-    /// The record as it is now, paused or back in the queue.
+    /// What its owner had said that it would do.
+    pub asked: Option<Action>,
+    /// The record as it is now: paused, given up, or back in the queue.
     pub download: DownloadRow,
 }
 
@@ -130,8 +133,13 @@ fn reap(tx: &Connection, dead: Vec<RunId>, now: Timestamp) -> Result<Vec<Interru
     }
     let mut interrupted = Vec::new();
     for (id, was) in orphans(tx)? {
-        if let Some(download) = pause(tx, id, was, now)? {
-            interrupted.push(Interrupted { was, download });
+        let asked = acknowledged(downloads::by_id(tx, id)?);
+        if let Some(download) = orphan(tx, id, was, asked, now)? {
+            interrupted.push(Interrupted {
+                was,
+                asked,
+                download,
+            });
         }
     }
     Ok(interrupted)
@@ -153,12 +161,22 @@ fn orphans(tx: &Connection) -> rusqlite::Result<Vec<(DownloadId, Status)>> {
 }
 
 /// Takes an orphan from its owner; the record if it was interrupted by that.
-fn pause(
+fn orphan(
     tx: &Connection,
     id: DownloadId,
     was: Status,
+    asked: Option<Action>,
     now: Timestamp,
 ) -> Result<Option<DownloadRow>, StoreError> {
+    let wished = match asked {
+        Some(Action::Pause) => Some(Status::Paused),
+        Some(Action::Cancel { .. }) => Some(Status::Cancelled),
+        Some(Action::Checkpoint) | None => None,
+    };
+    if let Some(status) = wished.filter(|_| was.is_active()) {
+        lease::end(tx, id, was, &Ending::by_person(status, now))?;
+        return Ok(downloads::by_id(tx, id)?);
+    }
     if !was.is_active() {
         let statement =
             "UPDATE downloads SET owner_run = NULL, requested_action = NULL WHERE id = ?1";
@@ -172,6 +190,12 @@ fn pause(
     let kind = ExitKind::Retry.name();
     sql::execute(tx, statement, (id.get(), kind, INTERRUPTED, micros(now)))?;
     Ok(downloads::by_id(tx, id)?)
+}
+
+/// What was asked of a download whose owner had acknowledged it: who asked was told that it is
+/// obeyed.
+fn acknowledged(row: Option<DownloadRow>) -> Option<Action> {
+    row.filter(|row| row.acknowledged.is_some())?.requested
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<RunRow> {

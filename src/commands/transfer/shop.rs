@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::commands::context::Context;
-use crate::commands::control;
 use crate::commands::error::CommandError;
 use crate::commands::options::{self, Recorded};
 use crate::commands::providers::Network;
@@ -181,7 +180,7 @@ impl Shop {
                 (Status::Paused, What::Paused { source }, Ending::Paused)
             }
         };
-        let wish = control::ending(status);
+        let wish = store::Ending::by_person(status, Timestamp::now());
         if let Err(error) = self.context.store.end(row.id, self.run, wish).await {
             return refuse(row, error.into(), voice);
         }

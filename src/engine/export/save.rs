@@ -51,7 +51,8 @@ impl Coordinator<'_> {
         target: PathBuf,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) -> Result<(), Stop> {
-        if !inspect::exists(&target) {
+        let is_own = |part| inspect::is_link_to(&target, part);
+        if !inspect::exists(&target) || self.job.car_part.as_deref().is_some_and(is_own) {
             return Ok(());
         }
         let (root, max_block) = (self.saved_root(), self.options.limits.max_block);
@@ -143,8 +144,12 @@ impl Coordinator<'_> {
         };
         let (id, root, len) = (self.job.id, self.saved_root(), car.position());
         let max_block = self.options.limits.max_block;
+        let part = self.job.car_part.clone().unwrap_or_default();
         let work = move |is_stopped: &AtomicBool| match car.install(&target, overwrite) {
             Ok(sha256) => Ok((len, sha256)),
+            Err(DiskError::Exists { .. }) if inspect::is_link_to(&target, &part) => {
+                Err(exists_failure(&target, id))
+            }
             Err(DiskError::Exists { .. }) => is_car_of(&target, &root, max_block, is_stopped)
                 .ok_or_else(|| exists_failure(&target, id)),
             Err(error) => Err(target_failure(&error, id)),

@@ -215,7 +215,7 @@ impl Coordinator<'_> {
     }
 
     pub(super) fn say_failed(mut self, failure: Failure, resumable: bool) -> Ending {
-        if self.is_resolved {
+        if self.is_resolved || self.plan.root_kind().is_some() {
             self.announce_what_is_here();
         }
         let source = self.job.source.clone();
