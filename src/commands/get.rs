@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::cli::Get;
+use crate::cli::values::Checksum;
 use crate::commands::catalog::Lookup;
 use crate::commands::claim::Refused;
 use crate::commands::context::Context;
@@ -126,10 +127,8 @@ pub fn begin(
 ) -> Result<DownloadId, CommandError> {
     let new = new_download(get, wanted, recorded);
     loop {
-        if get.wait
-            && let Some(id) = wait::for_other(context, transfer, &new)?
-        {
-            return Ok(id);
+        if get.wait {
+            wait::for_other(context, transfer, &new)?;
         }
         match claim::take(context, transfer, new.clone(), looked) {
             Err(Refused::DoneMeanwhile) => match look(context, transfer, get, wanted)? {
@@ -175,10 +174,12 @@ pub fn there(
     recorded: &Recorded,
 ) -> Result<Option<DownloadRow>, CommandError> {
     let row = in_place(context, get, wanted, recorded)?;
-    if let (Some(row), Some(path)) = (&row, &wanted.path)
-        && let Some(expected) = expected_sha256(get)
-    {
-        check_sum(row, path, expected)?;
+    if let (Some(row), Some(path)) = (&row, &wanted.path) {
+        match (expected_sha256(get), &get.checksum) {
+            (Some(expected), _) => check_sum(row, path, expected)?,
+            (None, Some(checksum)) => check_digest(path, checksum)?,
+            (None, None) => {}
+        }
     }
     Ok(row)
 }
@@ -226,17 +227,34 @@ fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), C
         Some(sum) => sum,
         None => sha256_of(path)?,
     };
-    if found == expected {
-        return Ok(());
+    match found == expected {
+        true => Ok(()),
+        false => Err(contradicted(path, "SHA-256", &found, &expected)),
     }
+}
+
+/// The same for a digest that no record keeps.
+fn check_digest(path: &Path, expected: &Checksum) -> Result<(), CommandError> {
+    let found = RandomFile::open(path).and_then(|file| engine::digest_of(&file, &expected.digest));
+    let found = found.map_err(|error| CommandError::new(ExitKind::Disk, chain(&error)))?;
+    match found == expected.digest.digest {
+        true => Ok(()),
+        false => {
+            let wanted = &expected.digest.digest;
+            Err(contradicted(path, expected.name, &found, wanted))
+        }
+    }
+}
+
+fn contradicted(path: &Path, name: &str, found: &[u8], wanted: &[u8]) -> CommandError {
     let message = format!(
-        "{} is in place, and has the SHA-256 {}, not {}",
+        "{} is in place, and has the {name} {}, not {}",
         path.display(),
-        hex(&found),
-        hex(&expected)
+        hex(found),
+        hex(wanted)
     );
-    Err(CommandError::new(ExitKind::Verification, message)
-        .hint("the CID and the checksum contradict each other: ask where they come from"))
+    CommandError::new(ExitKind::Verification, message)
+        .hint("the CID and the checksum contradict each other: ask where they come from")
 }
 
 fn sha256_of(path: &Path) -> Result<[u8; 32], CommandError> {

@@ -1,5 +1,6 @@
 //! The sources of `get`: those of the command line, and those of a list.
 
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -14,19 +15,21 @@ const MAX_LIST_BYTES: u64 = 64 << 20;
 const MAX_LINE_BYTES: usize = 64 << 10;
 const EXPECTED: &str = "expected is a source a line: a CID, a path below one, or a URL";
 
-/// The sources of the command line and of `-i`, in this order.
+/// The sources of the command line and of `-i`, in this order, each once.
 ///
 /// # Errors
 /// Code 2 for a list that cannot be read, is too long, or is no text.
 pub fn sources(get: &Get) -> Result<Vec<String>, CommandError> {
     let mut sources = get.sources.clone();
-    let Some(input) = &get.input else {
-        return Ok(sources);
-    };
-    let (name, bytes) = read_list(input, "sources", MAX_LIST_BYTES)?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| CommandError::usage(format!("{name} is not text")).hint(EXPECTED))?;
-    sources.extend(listed(&text, &name)?);
+    if let Some(input) = &get.input {
+        let (name, bytes) = read_list(input, "sources", MAX_LIST_BYTES)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| CommandError::usage(format!("{name} is not text")).hint(EXPECTED))?;
+        sources.extend(listed(&text, &name)?);
+    }
+    // What a person stops while it is fetched is not begun again for a second mention.
+    let mut seen = HashSet::new();
+    sources.retain(|source| seen.insert(source.clone()));
     Ok(sources)
 }
 

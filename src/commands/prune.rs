@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use crate::cli::Prune;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
+use crate::commands::transfer::Tally;
 use crate::commands::{select, transfer};
 use crate::disk::inspect;
 use crate::disk::part::PartFile;
 use crate::disk::tree::Tree;
+use crate::download::{chain, quoted_path, remedy};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, StoreError};
 use crate::ui::text;
@@ -25,31 +27,65 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
         dry_run: prune.dry_run,
         ..PruneView::default()
     };
+    let mut tally = Tally::default();
     for row in &rows {
-        let part = match part(context, row) {
-            Part::Free(path) => Some(path),
-            Part::None => None,
-            // Without its record nobody would know whose it is.
-            Part::InUse => continue,
-        };
-        if !prune.dry_run {
-            // The record goes first: a download that was reopened meanwhile keeps its part.
-            match context.store.forget(row.id).wait() {
-                Err(StoreError::Transition { .. } | StoreError::NotFound { .. }) => continue,
-                done => done?,
+        match forget(context, row, prune.dry_run) {
+            Ok(Some(part)) => {
+                view.forgotten.push(row.id.get());
+                view.parts.extend(part);
             }
-            if part.is_some() {
-                transfer::remove_parts(context, row)?;
+            Ok(None) => {}
+            Err(error) => {
+                tally.failed(error.kind);
+                context.complain(&error);
             }
         }
-        view.forgotten.push(row.id.get());
-        view.parts.extend(part);
     }
     if prune.ids.is_empty() && !prune.dry_run {
         view.history = Some(context.store.prune_history(before).wait()?);
     }
     context.show(&view, || text::pruned(&view))?;
-    Ok(ExitKind::Success)
+    Ok(tally.outcome())
+}
+
+/// Forgets one, and removes its part, which is given back; `None` if it is not over any more, or
+/// some process has that part.
+fn forget(
+    context: &Context,
+    row: &DownloadRow,
+    is_dry_run: bool,
+) -> Result<Option<Option<PathBuf>>, CommandError> {
+    let part = match part(context, row)? {
+        Part::None => None,
+        Part::Free(path) => Some(path),
+        // Without its record nobody would know whose it is.
+        Part::InUse(path) => {
+            let path = path.display();
+            let message = format!(
+                "download {} is kept: another process has {path} open",
+                row.id
+            );
+            context.reporter_of_document().notice(&message);
+            return Ok(None);
+        }
+    };
+    if is_dry_run {
+        return Ok(Some(part));
+    }
+    // The record goes first: a download that was reopened meanwhile keeps its part.
+    match context.store.forget(row.id).wait() {
+        Err(StoreError::Transition { .. } | StoreError::NotFound { .. }) => return Ok(None),
+        done => done?,
+    }
+    if let (Some(part), Err(error)) = (&part, transfer::remove_parts(context, row)) {
+        let hint = format!(
+            "download {} is forgotten; remove {} by hand",
+            row.id,
+            quoted_path(part)
+        );
+        return Err(CommandError::new(ExitKind::Disk, chain(&error)).hint(hint));
+    }
+    Ok(Some(part))
 }
 
 /// What ended before this is old; the future, for downloads that are named without an age.
@@ -98,24 +134,35 @@ enum Part {
     None,
     /// A part that nobody has open.
     Free(PathBuf),
-    /// One that some process has open, or that is neither a plain file nor a directory: it stays.
-    InUse,
+    /// One that some process has open.
+    InUse(PathBuf),
 }
 
-fn part(context: &Context, row: &DownloadRow) -> Part {
-    let Some(path) = transfer::part_path(context, row) else {
-        return Part::None;
+/// Looks for the part of a download that has ended.
+///
+/// # Errors
+/// It cannot be looked at, or is nothing that fetchd wrote: it stays, as in [`Part::InUse`].
+fn part(context: &Context, row: &DownloadRow) -> Result<Part, CommandError> {
+    let path = transfer::part_path(context, row).filter(|path| !inspect::is_absent(path));
+    let Some(path) = path else {
+        return Ok(Part::None);
     };
-    if inspect::is_directory(&path) {
-        return match Tree::open(&path) {
-            Ok(None) => Part::None,
-            Ok(Some(_)) => Part::Free(path),
-            Err(_) => Part::InUse,
-        };
-    }
-    match PartFile::open(&path) {
-        Ok(None) => Part::None,
-        Ok(Some(part)) if part.try_lock().unwrap_or(false) => Part::Free(path),
-        Ok(Some(_)) | Err(_) => Part::InUse,
+    let opened = match inspect::is_directory(&path) && row.may_be_tree() {
+        true => Tree::open(&path).map(|tree| tree.map(|_| true)),
+        false => PartFile::open(&path).map(|part| part.map(|part| part.try_lock().unwrap_or(true))),
+    };
+    match opened {
+        Ok(None) => Ok(Part::None),
+        Ok(Some(true)) => Ok(Part::Free(path)),
+        Ok(Some(false)) => Ok(Part::InUse(path)),
+        Err(error) => {
+            let first = remedy(&error).unwrap_or_else(|| "see what is wrong with it".to_owned());
+            let hint = format!("{first}, then: fetchd prune {}", row.id);
+            let kind = match error.is_in_the_way() {
+                true => ExitKind::Exists,
+                false => ExitKind::Disk,
+            };
+            Err(CommandError::new(kind, chain(&error)).hint(hint))
+        }
     }
 }

@@ -6,15 +6,15 @@ use crate::commands::claim;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Transfer;
-use crate::download::{DownloadId, Status, quoted};
+use crate::download::{Status, quoted};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, NewDownload};
 
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits as long as another process works on what is wanted: its download, if that has put it in
-/// place, which is said; if not, it can be taken up.
+/// Waits as long as another process works on what is wanted. Whether what that has put in place is
+/// what is wanted here is for the caller to look at; if it put nothing there, it can be taken up.
 ///
 /// # Errors
 /// The other process ended it for good, with that error; a person paused or cancelled it; or a
@@ -23,9 +23,9 @@ pub fn for_other(
     context: &Context,
     transfer: &mut Transfer<'_>,
     new: &NewDownload,
-) -> Result<Option<DownloadId>, CommandError> {
+) -> Result<(), CommandError> {
     let Some((row, owner)) = claim::owner_of(context, new)? else {
-        return Ok(None);
+        return Ok(());
     };
     let id = row.id;
     transfer.reporter.notice(&format!(
@@ -35,7 +35,7 @@ pub fn for_other(
     loop {
         let row = claim::reread(context, id)?;
         match row.owner {
-            None => return ended(transfer, &row),
+            None => return ended(&row),
             // Somebody else has taken it over, who may die in turn.
             Some(run) if run != owner.id => return for_other(context, transfer, new),
             // Gone without a word. Its work is taken from it, now or when it is no news any more.
@@ -47,16 +47,9 @@ pub fn for_other(
     }
 }
 
-fn ended(
-    transfer: &mut Transfer<'_>,
-    row: &DownloadRow,
-) -> Result<Option<DownloadId>, CommandError> {
+fn ended(row: &DownloadRow) -> Result<(), CommandError> {
     let id = row.id;
     match (row.status, &row.failure) {
-        (Status::Success, _) => {
-            transfer.already_there(row);
-            Ok(Some(id))
-        }
         (Status::Failed, Some(failure)) => Err(CommandError::from(failure.clone()).about(id)),
         (Status::Cancelled, _) => Err(CommandError::new(
             ExitKind::Stopped,
@@ -72,6 +65,6 @@ fn ended(
             format!("download {id} was paused while it was waited for"),
         )
         .about(id)),
-        _ => Ok(None),
+        _ => Ok(()),
     }
 }

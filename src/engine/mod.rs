@@ -74,7 +74,9 @@ pub use naming::{CarOf, Namer, Names, NamingError, find, find_tree};
 pub use plan::Limits;
 pub use provider::{Place, Provider};
 pub use tempo::Tempo;
-pub use verify::{Finding, Flaw, Known, Report, Verification, VerifyError, is_sum, sha256_of};
+pub use verify::{
+    Finding, Flaw, Known, Report, Verification, VerifyError, digest_of, is_sum, sha256_of,
+};
 
 /// One download, as the engine needs to know it. The caller has claimed it for `run`.
 pub struct Job {

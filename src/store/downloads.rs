@@ -129,6 +129,11 @@ impl DownloadRow {
         let waits = self.status == Status::Pending && self.updated <= now;
         self.next_attempt.filter(|&until| waits && until > now)
     }
+
+    /// Whether its part may be a directory, as far as is known of what it is.
+    pub fn may_be_tree(&self) -> bool {
+        !matches!(self.kind.as_str(), "file" | "symlink")
+    }
 }
 
 /// The query of [`Store::finished_below`]. Without the signs SQLite would look at every finished

@@ -194,6 +194,28 @@ fn who_asks_does_not_wait_for_a_slow_disk() {
     assert!(record(&it.sandbox, "1")["bytes_verified"].as_u64() >= Some(PROVED));
 }
 
+/// Who was told that it is obeyed is not made a liar by a crash.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_was_promised_outlives_the_owner() {
+    for (command, status) in [("pause", "paused"), ("cancel", "cancelled")] {
+        let Some(it) = stuck_on("delay_exit=5s") else {
+            return;
+        };
+        it.sandbox.fetchd(["pause", "1"]).run().exits(0);
+        if command == "cancel" {
+            // The sync that is under way is not waited for.
+            it.sandbox.fetchd([command, "1"]).run().exits(0);
+        }
+        it.owner.kill9();
+        it.sandbox.fetchd(["resume", "--all"]).run().exits(0);
+        assert_eq!(record(&it.sandbox, "1")["status"], status);
+        if command == "pause" {
+            paused_by_person(&it.sandbox, "1");
+        }
+    }
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn what_is_to_be_paused_can_be_given_up_meanwhile() {

@@ -599,6 +599,50 @@ fn a_part_that_stays_is_said() {
     assert!(stuck.sandbox.partials().is_empty());
 }
 
+/// Removed as needless beside "the same content" at the target, the part would take that with it.
+#[test]
+fn the_target_becomes_a_link_to_the_part() {
+    let stuck = Stuck::new();
+    let running = stuck.start();
+    std::os::unix::fs::symlink(stuck.part(), stuck.target()).expect("a link");
+    stuck.let_go(running).exits(73);
+    std::fs::remove_file(stuck.target()).expect("a link");
+    assert_kept(stuck.resumes());
+}
+
+/// What has the name of a part and is none stays, with the record that knows of it, and is named.
+#[test]
+fn nothing_is_pruned_that_is_no_part() {
+    type Obstruct = fn(&Path);
+    let obstacles: [(&str, Obstruct); 2] = [
+        ("a link", |part| {
+            std::os::unix::fs::symlink("/nowhere", part).expect("a link");
+        }),
+        ("a directory", |part| {
+            std::fs::create_dir_all(part.join("mine")).expect("a directory");
+        }),
+    ];
+    for (name, obstruct) in obstacles {
+        let stuck = Stuck::new();
+        stuck.start().kill9();
+        let part = stuck.part();
+        stuck
+            .sandbox
+            .run(["cancel", "--keep-partial", "1"])
+            .exits(0);
+        std::fs::remove_file(&part).expect("a part");
+        obstruct(&part);
+        let output = stuck.sandbox.fetchd(["prune", "1"]).run().exits(73);
+        let expected = format!("move {} away, then: fetchd prune 1", part.display());
+        let is_said = output.stderr.contains(&expected);
+        assert!(is_said, "{name}: {}", output.transcript());
+        assert!(part.symlink_metadata().is_ok(), "{name}");
+        std::fs::rename(&part, stuck.sandbox.root().join("aside")).expect("in the way");
+        stuck.sandbox.run(["prune", "1"]).exits(0);
+        stuck.sandbox.run(["show", "1"]).exits(2);
+    }
+}
+
 /// What is written to the part would be written to somebody's file.
 #[test]
 fn the_part_is_a_file_with_another_name() {

@@ -177,6 +177,25 @@ fn a_second_get_waits_for_the_first() {
     assert!(sandbox.read("file") == dag.data);
 }
 
+/// What the first one did not ask is asked of what it put there.
+#[test]
+fn a_second_get_that_waits_has_wishes_of_its_own() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let owner = fetching(&sandbox, &dag, &gateway, "file");
+    let source = dag.source();
+    let wrong = format!("blake3:{}", "0".repeat(64));
+    let args = get_args(&source, gateway.url());
+    let wishes = ["--wait", "--checksum", &wrong];
+    let mut second = sandbox.fetchd(args.iter().chain(&wishes)).spawn();
+    second.wait_stderr("waiting for process");
+    go(&gateway);
+    owner.wait().exits(0);
+    let output = second.wait().exits(65);
+    assert!(output.stderr.contains("blake3"), "{}", output.transcript());
+    assert!(sandbox.read("file") == dag.data);
+}
+
 #[test]
 fn a_second_get_takes_over_from_one_that_dies_or_stops() {
     for end in ["KILL", "TERM"] {

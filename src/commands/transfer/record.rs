@@ -139,6 +139,10 @@ pub fn remove_parts(context: &Context, row: &DownloadRow) -> Result<(), DiskErro
         .into_iter()
         .flatten()
     {
+        // What is in a directory there is not of a file.
+        if inspect::is_directory(&part) && !row.may_be_tree() {
+            return Err(DiskError::IsDirectory { path: part });
+        }
         tree::remove_tree(&part)?;
     }
     Ok(())

@@ -8,6 +8,7 @@ use crate::download::queue::Again;
 use crate::download::{Action, Failure, Status, Trigger};
 use crate::engine::coordinator::{Coordinator, Stop, TICK, random};
 use crate::engine::failure::{how_to_go_on, store_failure};
+use crate::engine::finish::litter::is_replaced;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::whole::Whole;
@@ -262,8 +263,13 @@ impl Coordinator<'_> {
         if let Err(error) = recorded {
             return self.not_recorded(&error);
         }
+        let is_foreign = is_replaced(&self.output);
         self.output = Output::Undecided;
-        if !keep_partial {
+        if is_foreign && !keep_partial {
+            let part = self.job.destination.part().display();
+            let message = format!("{part} stays: somebody else has put it there");
+            self.announce(What::Notice { message });
+        } else if !keep_partial {
             self.remove_own_parts().await;
         }
         let source = self.job.source.clone();

@@ -64,7 +64,7 @@ impl Coordinator<'_> {
 }
 
 /// Whether the name of what is written stands for something else by now.
-fn is_replaced(output: &Output) -> bool {
+pub(super) fn is_replaced(output: &Output) -> bool {
     let is_replaced = match output {
         Output::File(part) => part.is_replaced(),
         Output::Tree(tree) => output::lock(tree).is_replaced(),

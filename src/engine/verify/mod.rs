@@ -27,7 +27,7 @@ use crate::engine::filter::Filter;
 use crate::engine::plan::Limits;
 use crate::store::{Store, StoreError};
 
-pub use whole::{is_sum, sha256_of};
+pub use whole::{digest_of, is_sum, sha256_of};
 
 /// What is to be proved.
 pub struct Verification {

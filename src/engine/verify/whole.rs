@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::content::cid::Cid;
-use crate::content::hash::FileSha256;
+use crate::content::hash::{self, FileSha256};
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
+use crate::engine::Checksum;
 use crate::engine::aside::detached;
 use crate::engine::naming::{self, NamingError};
 
@@ -30,6 +31,27 @@ pub fn sha256_of(
         }
     }
     Ok(None)
+}
+
+/// The digest of a file by the function of `checksum`; empty for one that is not known.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn digest_of(file: &RandomFile, checksum: &Checksum) -> Result<Vec<u8>, DiskError> {
+    let Some(mut hasher) = hash::Hasher::new(checksum.code) else {
+        return Ok(Vec::new());
+    };
+    let mut piece = vec![0; PIECE];
+    let mut at = 0;
+    loop {
+        match file.read_at(at, &mut piece)? {
+            0 => return Ok(hasher.finish()),
+            len => {
+                hasher.update(&piece[..len]);
+                at += len as u64;
+            }
+        }
+    }
 }
 
 /// Whether a file has this SHA-256.

@@ -37,12 +37,13 @@ impl Saved {
 
     /// How many of the `len` bytes of the part are to be gone on from: in the same boot all of
     /// them, since a killed process loses nothing that it wrote; after a power cut those that were
-    /// synced.
+    /// synced. What is longer than the whole file was made so by somebody else.
     pub fn believed(&self, len: u64, boot: Option<&str>) -> u64 {
-        match boot.is_some() && self.boot.as_deref() == boot {
-            true => len,
-            false => len.min(self.position),
-        }
+        let most = match boot.is_some() && self.boot.as_deref() == boot {
+            true => self.total.unwrap_or(u64::MAX),
+            false => self.position,
+        };
+        len.min(most)
     }
 }
 
@@ -106,5 +107,15 @@ mod tests {
         assert_eq!(saved.believed(5, Some("two")), 5);
         assert_eq!(saved.believed(25, None), 10, "who knows");
         assert_eq!(Saved::from_json(&saved.to_json()), Some(saved));
+    }
+
+    #[test]
+    fn what_is_longer_than_the_whole_file_is_not_believed() {
+        let saved = Saved {
+            total: Some(30),
+            boot: Some("one".to_owned()),
+            ..Saved::default()
+        };
+        assert_eq!(saved.believed(1 << 40, Some("one")), 30);
     }
 }
