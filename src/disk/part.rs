@@ -45,11 +45,15 @@ struct Shared {
     touched: Mutex<Touched>,
 }
 
+/// When a file was last modified, in nanoseconds since 1970, and when anything of it was last
+/// changed: whoever sets the first one back does not set back the second.
+type Times = (i64, Option<(i64, i64)>);
+
 /// Who has changed a part.
 #[derive(Debug)]
 struct Touched {
-    /// When we did last, in nanoseconds since 1970; none where nobody can tell.
-    by_us: Option<i64>,
+    /// When we did last; none where nobody can tell.
+    by_us: Option<Times>,
     /// Whether somebody else has, or is believed to have.
     by_others: bool,
 }
@@ -153,7 +157,7 @@ impl PartFile {
                 name_synced: AtomicBool::new(name_synced),
                 sync_failed: AtomicBool::new(false),
                 touched: Mutex::new(Touched {
-                    by_us: modified(&file),
+                    by_us: times_of(&file),
                     by_others: false,
                 }),
                 file,
@@ -190,7 +194,7 @@ impl PartFile {
         let file = &self.shared.file;
         let mut touched = self.touched();
         let changed = change(file);
-        touched.by_us = modified(file);
+        touched.by_us = times_of(file);
         changed.map_err(self.error(op))
     }
 
@@ -199,15 +203,14 @@ impl PartFile {
         // A thread that panicked has ended the program's work anyway.
         let touched = self.shared.touched.lock();
         let mut touched = touched.unwrap_or_else(PoisonError::into_inner);
-        let now = modified(&self.shared.file);
+        let now = times_of(&self.shared.file);
         if touched.by_us.is_some() && now.is_some() && now != touched.by_us {
             touched.by_others = true;
         }
         touched
     }
 
-    /// Whether somebody else has written to it since it was opened, as far as its time of
-    /// modification tells, or it was [distrusted](Self::distrust). Who is told so reads all of the
+    /// Whether somebody else has written to it since it was opened, as far as its times tell, or it was [distrusted](Self::distrust). Who is told so reads all of the
     /// file once more.
     pub fn is_doubted(&self) -> bool {
         self.touched().by_others
@@ -335,7 +338,7 @@ impl PartFile {
     /// When the time cannot be set.
     pub fn vouch(&self) -> Result<bool, DiskError> {
         let mut touched = self.touched();
-        if modified(&self.shared.file) != touched.by_us {
+        if times_of(&self.shared.file) != touched.by_us {
             return Ok(false);
         }
         touched.by_others = false;
@@ -346,7 +349,7 @@ impl PartFile {
     fn set_time(&self, touched: &mut Touched, time: SystemTime) -> Result<(), DiskError> {
         let set = self.shared.file.set_modified(time);
         // As the file system keeps it, which may be coarser.
-        touched.by_us = modified(&self.shared.file);
+        touched.by_us = times_of(&self.shared.file);
         set.map_err(self.error("mark"))
     }
 
@@ -425,10 +428,11 @@ impl PartFile {
     }
 }
 
-/// When a file was last modified, where each write sets the time at once.
-fn modified(file: &File) -> Option<i64> {
+/// When a file was last changed, where each write sets the times at once.
+fn times_of(file: &File) -> Option<Times> {
     let metadata = file.metadata().ok();
-    time_of(&metadata.filter(|_| platform::WRITES_SET_TIMES)?)
+    let metadata = metadata.filter(|_| platform::WRITES_SET_TIMES)?;
+    Some((time_of(&metadata)?, platform::changed(&metadata)))
 }
 
 /// Nanoseconds since 1970.

@@ -468,7 +468,7 @@ fn the_directory_is_moved_meanwhile() {
 fn the_part_is_touched_meanwhile() {
     use std::os::unix::fs::symlink;
     type Touch = fn(&Path);
-    let touches: [(&str, Touch); 8] = [
+    let touches: [(&str, Touch); 9] = [
         ("deleted", |part| {
             std::fs::remove_file(part).expect("a part");
         }),
@@ -478,6 +478,14 @@ fn the_part_is_touched_meanwhile() {
             let file = std::fs::File::options().write(true).open(part);
             let mut file = file.expect("a part");
             file.write_all(b"somebody else's").expect("written");
+        }),
+        ("overwritten, and its time set back", |part| {
+            let file = std::fs::File::options().write(true).open(part);
+            let mut file = file.expect("a part");
+            let before = file.metadata().and_then(|metadata| metadata.modified());
+            file.write_all(b"somebody else's").expect("written");
+            let set = before.and_then(|before| file.set_modified(before));
+            set.expect("ours");
         }),
         ("another file, as long as the whole", |part| {
             let len = usize::try_from(SIZE).expect("small");

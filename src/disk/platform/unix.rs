@@ -96,6 +96,12 @@ pub(in crate::disk) fn link_count(metadata: &Metadata) -> u64 {
     metadata.nlink()
 }
 
+/// When anything of a file was last changed, its times too: seconds since 1970, and nanoseconds.
+/// Nobody can set it.
+pub(in crate::disk) fn changed(metadata: &Metadata) -> Option<(i64, i64)> {
+    Some((metadata.ctime(), metadata.ctime_nsec()))
+}
+
 /// Whether what is open is what a name stands for.
 pub(in crate::disk) fn is_same_file(open: &Metadata, named: &Metadata) -> bool {
     same_inode(open, named)

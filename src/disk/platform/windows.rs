@@ -91,6 +91,11 @@ pub(in crate::disk) fn link_count(_metadata: &Metadata) -> u64 {
     1
 }
 
+/// When anything of a file was last changed: std cannot tell yet.
+pub(in crate::disk) fn changed(_metadata: &Metadata) -> Option<(i64, i64)> {
+    None
+}
+
 /// Whether what is open is what a name stands for: std cannot tell yet.
 pub(in crate::disk) fn is_same_file(_open: &Metadata, _named: &Metadata) -> bool {
     true
