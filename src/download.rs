@@ -1,7 +1,7 @@
 //! What was asked for, and what can become of it: the pure status machine of a download.
 //!
-//! No I/O (but the looks of [`remedy`]) and no clock. The store keeps these values, the engine moves them; neither adds a
-//! transition that [`Status::can_become`] does not know.
+//! No I/O, but for the looks of [`remedy()`], and no clock. The store keeps these values, the engine
+//! moves them; neither adds a transition that [`Status::can_become`] does not know.
 
 pub mod queue;
 mod remedy;
