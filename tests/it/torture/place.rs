@@ -153,7 +153,9 @@ impl Place {
         if name == "checkpoint" && output.code == Some(0) {
             self.check_promise(&promise, &output);
         }
-        (output.code == Some(0)).then_some(promise)
+        // Before it has told of a byte it may not own the record yet, and takes it up afterwards: so
+        // it was told to.
+        (output.code == Some(0) && bytes > 0).then_some(promise)
     }
 
     /// Fails if the record is not as it was said to become.
