@@ -62,7 +62,10 @@ impl Coordinator<'_> {
                 Some(kind) = signals.recv() => stop = Some(Stop::Signal(kind)),
                 answer = answer(&mut asked), if asked.is_some() => {
                     asked = None;
-                    stop = stop.or(self.heed(answer, yields));
+                    // What a signal has ended already is not acknowledged to anybody else.
+                    if stop.is_none() {
+                        stop = self.heed(answer, yields);
+                    }
                 }
                 _ = tick.tick(), if stop.is_none() && asked.is_none() => {
                     stop = self.out_of_time();
