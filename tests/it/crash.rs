@@ -229,8 +229,7 @@ fn two_never_write_one_file() {
     let same = get_args(&source, gateway.url());
     sandbox.fetchd(same).run().exits(75);
     sandbox.fetchd(["resume", "1"]).run().exits(75);
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     let output = running.wait().exits(0);
     oracle::check(&sandbox, &output);
     assert!(sandbox.read("file") == dag.data);
@@ -245,7 +244,7 @@ fn a_spoilt_part_is_proved_again() {
     let running = stuck(&sandbox, &dag, &gateway);
     running.signal("TERM");
     running.wait().exits(143);
-    let part = &sandbox.partials()[0];
+    let part = &sandbox.part();
     let mut bytes = std::fs::read(part).expect("the part");
     bytes[100] ^= 1;
     std::fs::write(part, bytes).expect("a writable part");
@@ -261,7 +260,7 @@ fn a_lost_part_is_fetched_again() {
     let gateway = held(&dag, Features::TRUSTLESS);
     let sandbox = Sandbox::new();
     stuck(&sandbox, &dag, &gateway).kill9();
-    std::fs::remove_file(&sandbox.partials()[0]).expect("the part");
+    std::fs::remove_file(sandbox.part()).expect("the part");
     gateway.heal();
     sandbox.run(["resume", "1"]).exits(0);
     assert!(sandbox.read("file") == dag.data);

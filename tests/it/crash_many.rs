@@ -113,7 +113,7 @@ fn a_part_that_others_touched_is_believed_in_nothing() {
             } else {
                 running.kill9();
             }
-            touch(&sandbox.partials()[0]);
+            touch(&sandbox.part());
             gateway.heal();
             let output = sandbox.fetchd(["--json", "resume", "1"]).run();
             let is_file = !matches!(name, "a directory" | "a link");

@@ -95,8 +95,7 @@ fn killed_it_goes_on() {
         let running = sandbox.fetchd(args).spawn();
         gateway.held();
         running.kill9();
-        gateway.heal();
-        gateway.release();
+        gateway.let_go();
         sandbox.run(["resume", "1"]).exits(0);
         assert!(sandbox.read("x.car") == dag.car());
     }

@@ -115,15 +115,8 @@ impl Stuck {
 
     /// Lets the gateway go on and waits for the end.
     fn let_go(&self, running: Running) -> Output {
-        self.gateway.heal();
-        self.gateway.release();
+        self.gateway.let_go();
         running.wait()
-    }
-
-    fn part(&self) -> PathBuf {
-        let partials = self.sandbox.partials();
-        assert_eq!(partials.len(), 1, "{partials:?}");
-        partials[0].clone()
     }
 
     fn target(&self) -> PathBuf {
@@ -511,7 +504,7 @@ fn the_part_is_touched_meanwhile() {
         let began = SystemTime::now() - CLOCK_STEP;
         let stuck = Stuck::new();
         let running = stuck.start();
-        let part = stuck.part();
+        let part = stuck.sandbox.part();
         touch(&part);
         let output = stuck.let_go(running);
         if stuck.target().exists() {
@@ -550,7 +543,9 @@ fn what_is_proved_once_more_is_new_and_recorded() {
     let began = SystemTime::now() - CLOCK_STEP;
     let stuck = Stuck::new();
     let running = stuck.start();
-    let part = std::fs::File::options().write(true).open(stuck.part());
+    let part = std::fs::File::options()
+        .write(true)
+        .open(stuck.sandbox.part());
     let touched = part.and_then(|part| part.set_modified(SystemTime::UNIX_EPOCH));
     touched.expect("a part");
     stuck.arrived(&stuck.let_go(running).exits(0));
@@ -565,16 +560,20 @@ fn what_was_distrusted_and_is_right_again_is_new() {
     let stuck = Stuck::new();
     let running = stuck.start();
     let write = |byte: u8| {
-        let part = std::fs::File::options().write(true).open(stuck.part());
+        let part = std::fs::File::options()
+            .write(true)
+            .open(stuck.sandbox.part());
         part.and_then(|part| part.write_all_at(&[byte], 0))
             .expect("a part");
     };
     let right = stuck.dag.data[0];
     write(!right);
     stuck.failed(stuck.let_go(running), 74);
-    let marked = std::fs::metadata(stuck.part()).and_then(|facts| facts.modified());
+    let marked = std::fs::metadata(stuck.sandbox.part()).and_then(|facts| facts.modified());
     write(right);
-    let part = std::fs::File::options().write(true).open(stuck.part());
+    let part = std::fs::File::options()
+        .write(true)
+        .open(stuck.sandbox.part());
     part.and_then(|part| part.set_modified(marked.expect("a time")))
         .expect("a part");
     assert_eq!(stuck.resumes(), 0);
@@ -612,7 +611,7 @@ fn a_part_that_stays_is_said() {
 fn the_target_becomes_a_link_to_the_part() {
     let stuck = Stuck::new();
     let running = stuck.start();
-    std::os::unix::fs::symlink(stuck.part(), stuck.target()).expect("a link");
+    std::os::unix::fs::symlink(stuck.sandbox.part(), stuck.target()).expect("a link");
     stuck.let_go(running).exits(73);
     std::fs::remove_file(stuck.target()).expect("a link");
     assert_kept(stuck.resumes());
@@ -633,7 +632,7 @@ fn nothing_is_pruned_that_is_no_part() {
     for (name, obstruct) in obstacles {
         let stuck = Stuck::new();
         stuck.start().kill9();
-        let part = stuck.part();
+        let part = stuck.sandbox.part();
         stuck
             .sandbox
             .run(["cancel", "--keep-partial", "1"])
@@ -656,7 +655,7 @@ fn nothing_is_pruned_that_is_no_part() {
 fn the_part_is_a_file_with_another_name() {
     let stuck = Stuck::new();
     stuck.start().kill9();
-    let part = stuck.part();
+    let part = stuck.sandbox.part();
     let victim = part.with_file_name("victim");
     std::fs::write(&victim, b"precious").expect("a file");
     std::fs::remove_file(&part).expect("a part");
@@ -676,7 +675,7 @@ fn the_part_is_a_file_with_another_name() {
 fn the_part_has_the_name_of_the_target_too() {
     let stuck = Stuck::new();
     stuck.start().kill9();
-    let part = stuck.part();
+    let part = stuck.sandbox.part();
     std::fs::write(&part, &stuck.dag.data).expect("a part");
     std::fs::hard_link(&part, stuck.target()).expect("a link");
     stuck.resumes();

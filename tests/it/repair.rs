@@ -159,8 +159,7 @@ fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
     running.kill9();
     assert!(sandbox.read("file") == damaged);
     assert_eq!(sandbox.partials().len(), 1);
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     repair(&sandbox, &["file"], gateway.url()).exits(0);
     assert!(sandbox.read("file") == dag.data);
     assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());

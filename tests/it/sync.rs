@@ -469,8 +469,7 @@ fn a_signal_ends_it_and_the_next_goes_on() {
         "{}",
         output.transcript()
     );
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     sync(&sandbox);
     assert!(sandbox.read("one") == one().data && sandbox.read("two") == two().data);
 }

@@ -14,6 +14,8 @@ use crate::support::skipped;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(20);
+/// The pause between two interrupts of somebody who looks at what the last one did.
+const TO_TIDY_UP: Duration = Duration::from_millis(500);
 
 /// A terminal with a shell in it, at the downloads of a sandbox.
 struct Terminal<'a> {
@@ -168,8 +170,7 @@ fn a_bar_comes_is_resized_and_goes() {
         let screen = terminal.wait(&format!("single bar at {columns} columns"), is_redrawn);
         assert!(bars(&screen) <= 1, "{columns}:\n{screen}");
     }
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     let screen = terminal.wait("result", |screen| {
         screen.ends_with('$') && screen.contains(".gguf\n")
     });
@@ -210,11 +211,12 @@ fn progress_in_the_taskbar_is_taken_away_by_an_interrupt() {
         let is_over = |screen: &str| screen.ends_with('$');
         terminal.tmux(&["send-keys", "C-c"]);
         if is_twice {
-            // It cannot obey the first one, since the database is locked.
+            // It cannot obey the first one, since the database is locked. Nor does a third one wait
+            // for what the second has to tidy up.
             let deadline = Instant::now() + PATIENCE;
             while !is_over(&terminal.screen()) && Instant::now() < deadline {
+                std::thread::sleep(TO_TIDY_UP);
                 terminal.tmux(&["send-keys", "C-c"]);
-                std::thread::sleep(LOOK);
             }
         }
         let screen = terminal.wait("prompt", is_over);
@@ -246,8 +248,7 @@ fn the_title_says_how_far_it_is_and_the_old_one_comes_back() {
         if is_interrupted {
             terminal.tmux(&["send-keys", "C-c"]);
         } else {
-            gateway.heal();
-            gateway.release();
+            gateway.let_go();
         }
         let screen = terminal.wait("prompt", |screen| screen.ends_with('$') && !has_bar(screen));
         assert_eq!(title(), "mine\n", "{screen}");

@@ -30,12 +30,6 @@ fn holding(dag: &Dag) -> Gateway {
         .start()
 }
 
-/// Lets what is held go on, and holds no more.
-fn go(gateway: &Gateway) {
-    gateway.heal();
-    gateway.release();
-}
-
 /// A process that fetches this as `name` and gets no further than the gateway lets it.
 fn fetching(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway, name: &str) -> Running {
     let source = dag.source();
@@ -66,7 +60,7 @@ fn a_download_of_another_process_is_followed_to_its_end() {
     );
     sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
     watch.wait_event(|event| event["type"] == "progress" && event["bytes"].as_u64() > Some(0));
-    go(&gateway);
+    gateway.let_go();
     let finished = owner.wait().exits(0).events_of("finished").remove(0);
     let output = watch.wait().exits(0);
     assert_eq!(output.events_of("finished"), [finished]);
@@ -155,10 +149,11 @@ fn who_has_it_already_is_named() {
 
 /// A `get` of what another process fetches, which waits for that.
 #[track_caller]
-fn waiting(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway) -> Running {
+fn waiting(sandbox: &Sandbox, dag: &Dag, gateway: &Gateway, wishes: &[&str]) -> Running {
     let source = dag.source();
     let args = get_args(&source, gateway.url());
-    let mut second = sandbox.fetchd(args.iter().chain(&["--wait"])).spawn();
+    let args = args.iter().chain(&["--wait"]).chain(wishes);
+    let mut second = sandbox.fetchd(args).spawn();
     second.wait_stderr("waiting for process");
     second
 }
@@ -168,8 +163,8 @@ fn a_second_get_waits_for_the_first() {
     let (sandbox, dag) = (patient(), dag(0));
     let gateway = holding(&dag);
     let owner = fetching(&sandbox, &dag, &gateway, "file");
-    let second = waiting(&sandbox, &dag, &gateway);
-    go(&gateway);
+    let second = waiting(&sandbox, &dag, &gateway, &[]);
+    gateway.let_go();
     owner.wait().exits(0);
     let output = second.wait().exits(0);
     let path = sandbox.target("file");
@@ -183,13 +178,9 @@ fn a_second_get_that_waits_has_wishes_of_its_own() {
     let (sandbox, dag) = (patient(), dag(0));
     let gateway = holding(&dag);
     let owner = fetching(&sandbox, &dag, &gateway, "file");
-    let source = dag.source();
     let wrong = format!("blake3:{}", "0".repeat(64));
-    let args = get_args(&source, gateway.url());
-    let wishes = ["--wait", "--checksum", &wrong];
-    let mut second = sandbox.fetchd(args.iter().chain(&wishes)).spawn();
-    second.wait_stderr("waiting for process");
-    go(&gateway);
+    let second = waiting(&sandbox, &dag, &gateway, &["--checksum", &wrong]);
+    gateway.let_go();
     owner.wait().exits(0);
     let output = second.wait().exits(65);
     assert!(output.stderr.contains("blake3"), "{}", output.transcript());
@@ -202,10 +193,10 @@ fn a_second_get_takes_over_from_one_that_dies_or_stops() {
         let (sandbox, dag) = (patient(), dag(0));
         let gateway = holding(&dag);
         let owner = fetching(&sandbox, &dag, &gateway, "file");
-        let second = waiting(&sandbox, &dag, &gateway);
+        let second = waiting(&sandbox, &dag, &gateway, &[]);
         owner.signal(end);
         owner.wait();
-        go(&gateway);
+        gateway.let_go();
         second.wait().exits(0);
         assert!(sandbox.read("file") == dag.data, "{end}");
     }
@@ -217,13 +208,13 @@ fn one_that_dies_as_soon_as_it_has_begun_is_waited_for_once() {
     let (sandbox, dag) = (patient(), dag(0));
     let gateway = holding(&dag);
     let owner = fetching(&sandbox, &dag, &gateway, "file");
-    let second = waiting(&sandbox, &dag, &gateway);
+    let second = waiting(&sandbox, &dag, &gateway, &[]);
     let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
     let begin = "UPDATE runs SET started_at = (unixepoch() + 1) * 1000000";
     database.execute(begin, []).expect("a writable database");
     // Nobody has asked how it ended, so it keeps its id.
     owner.signal("KILL");
-    go(&gateway);
+    gateway.let_go();
     let output = second.wait().exits(0);
     assert_eq!(
         output.stderr.matches("waiting").count(),
@@ -240,7 +231,7 @@ fn what_a_person_stops_is_not_taken_over_by_a_second_get() {
         let (sandbox, dag) = (patient(), dag(0));
         let gateway = holding(&dag);
         let owner = fetching(&sandbox, &dag, &gateway, "file");
-        let second = waiting(&sandbox, &dag, &gateway);
+        let second = waiting(&sandbox, &dag, &gateway, &[]);
         sandbox.fetchd([command, "1"]).run().exits(0);
         owner.wait().exits(81);
         let output = second.wait().exits(81);
@@ -272,10 +263,10 @@ fn all_that_was_interrupted_goes_on_several_at_a_time() {
         resumed.wait_event(|event| event["type"] == "started");
     }
     // The third one begins when one of the two is done.
-    go(&gateways[0]);
+    gateways[0].let_go();
     resumed.wait_event(|event| event["type"] == "finished" && event["id"] == 1);
     resumed.wait_event(|event| event["type"] == "started" && event["id"] == 3);
-    gateways.iter().for_each(go);
+    gateways.iter().for_each(Gateway::let_go);
     let output = resumed.wait().exits(0);
     assert_eq!(output.events_of("finished").len(), 3);
     oracle::check(&sandbox, &output);
@@ -292,14 +283,14 @@ fn paths_come_in_the_order_asked_for_whoever_is_done_first() {
     for n in 0..2 {
         drop(fetching(&sandbox, &dags[n], &gateways[n], &n.to_string()).kill9());
     }
-    go(&gateways[1]);
+    gateways[1].let_go();
     let resumed = sandbox.fetchd(["resume", "1", "2"]).spawn();
     // The second one is in place while the first one is held.
     while !sandbox.target("1").exists() {
         std::thread::yield_now();
     }
     gateways[0].held();
-    go(&gateways[0]);
+    gateways[0].let_go();
     let output = resumed.wait().exits(0);
     let paths = ["0", "1"].map(|name| sandbox.target(name));
     let expected: String = paths

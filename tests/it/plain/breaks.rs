@@ -143,7 +143,7 @@ fn a_spoilt_part_blames_nobody() {
         let rules = server(&data, etag).on(On::any(), Fault::HoldAfter(HIGH));
         let server = rules.start();
         stuck(&sandbox, &server, &sha256(&data)).kill9();
-        let part = &sandbox.partials()[0];
+        let part = &sandbox.part();
         let mut bytes = std::fs::read(part).expect("a part");
         bytes[1000] ^= 1;
         std::fs::write(part, bytes).expect("a writable part");

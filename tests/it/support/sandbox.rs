@@ -103,6 +103,14 @@ impl Sandbox {
         found
     }
 
+    /// The one part file there is.
+    #[track_caller]
+    pub fn part(&self) -> PathBuf {
+        let mut partials = self.partials();
+        assert_eq!(partials.len(), 1, "{partials:?}");
+        partials.remove(0)
+    }
+
     /// The database, for reading only.
     pub fn database(&self) -> rusqlite::Connection {
         use rusqlite::{Connection, OpenFlags};

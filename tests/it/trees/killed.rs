@@ -412,8 +412,7 @@ fn somebody_elses_target_is_left_alone() {
     let running = stuck(&sandbox, &dag, &gateway, sample.size() / 4);
     std::fs::create_dir(sandbox.target("tree")).expect("a writable sandbox");
     write(sandbox.target("tree/mine"), b"mine");
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     let output = running.wait().exits(73);
     oracle::check(&sandbox, &output);
     assert_eq!(sandbox.read("tree/mine"), b"mine");

@@ -1,7 +1,7 @@
 //! Trees whose part somebody else touches while they are written: nothing foreign and nothing wrong
 //! gets the final name, nothing of somebody else's is harmed, and the way on leads to the end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::sample::Sample;
 use super::{arguments, arrived};
@@ -59,15 +59,8 @@ impl Stuck {
     }
 
     fn let_go(&self, running: Running) -> Output {
-        self.gateway.heal();
-        self.gateway.release();
+        self.gateway.let_go();
         running.wait()
-    }
-
-    fn part(&self) -> PathBuf {
-        let parts = self.sandbox.partials();
-        assert_eq!(parts.len(), 1, "{parts:?}");
-        parts[0].clone()
     }
 
     /// It failed like this, resumable, with no final name and these words in the hint.
@@ -124,7 +117,7 @@ fn the_part_itself_is_replaced() {
         for more in [&[][..], &["--force"]] {
             let stuck = Stuck::new();
             let running = stuck.start(more);
-            let (part, moved) = (stuck.part(), stuck.sandbox.target("moved"));
+            let (part, moved) = (stuck.sandbox.part(), stuck.sandbox.target("moved"));
             std::fs::rename(&part, &moved).expect("a part");
             replace(&part, &moved);
             let output = stuck.let_go(running);
@@ -189,7 +182,7 @@ fn something_stands_in_the_way() {
         let running = stuck.start(&[]);
         let outside = stuck.sandbox.target("outside");
         std::fs::create_dir(&outside).expect("a free name");
-        let (path, victim) = (stuck.part().join(entry), outside.join("c"));
+        let (path, victim) = (stuck.sandbox.part().join(entry), outside.join("c"));
         write(&victim, b"precious");
         running.kill9();
         obstruct(&path, &victim);
@@ -269,7 +262,7 @@ fn a_file_is_touched_meanwhile() {
             if is_recorded {
                 stuck.sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
             }
-            touch(&stuck.part().join(entry));
+            touch(&stuck.sandbox.part().join(entry));
             let output = stuck.let_go(running);
             let context = format!("{entry} {name}: {}", output.transcript());
             if is_right {

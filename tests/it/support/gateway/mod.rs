@@ -393,6 +393,12 @@ impl Gateway {
     pub fn release(&self) {
         self.shared.released.send_modify(|round| *round += 1);
     }
+
+    /// Lets what is parked go on, and is honest from now on.
+    pub fn let_go(&self) {
+        self.heal();
+        self.release();
+    }
 }
 
 impl Drop for Gateway {
