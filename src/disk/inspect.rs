@@ -190,11 +190,15 @@ pub fn is_link_to(path: &Path, other: &Path) -> bool {
     is_link && ends(path).is_some_and(|end| Some(end) == ends(other))
 }
 
-/// Whether two files hold the same bytes; `false` if it is told to stop before that is known.
+/// Whether two files hold the same bytes; `false` if `other` is only a link to `one`, or if it is
+/// told to stop before that is known.
 ///
 /// # Errors
 /// When one of them cannot be read.
 pub fn same_content(one: &Path, other: &Path, is_stopped: &AtomicBool) -> Result<bool, DiskError> {
+    if is_link_to(other, one) {
+        return Ok(false);
+    }
     same_bytes(
         &RandomFile::open(one)?,
         &RandomFile::open(other)?,
@@ -202,7 +206,7 @@ pub fn same_content(one: &Path, other: &Path, is_stopped: &AtomicBool) -> Result
     )
 }
 
-/// [`same_content`] of open files.
+/// Whether two open files hold the same bytes, as [`same_content`] tells it.
 ///
 /// # Errors
 /// As there.
@@ -248,5 +252,21 @@ mod tests {
         assert!(file_len(dir.path()).is_err());
         assert!(fingerprint(&path("a")).is_some());
         assert_eq!(fingerprint(&path("none")), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_file_holds_nothing_of_its_own() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| dir.path().join(name);
+        std::fs::write(path("a"), b"bytes").expect("write");
+        std::fs::write(path("b"), b"bytes").expect("write");
+        for (link, to) in [("to-a", "a"), ("to-b", "b"), ("far", "to-a")] {
+            std::os::unix::fs::symlink(path(to), path(link)).expect("a link");
+        }
+        let goes_on = AtomicBool::new(false);
+        let is_same = |other: &str| same_content(&path("a"), &path(other), &goes_on).expect("read");
+        assert!(is_same("b") && is_same("to-b"));
+        assert!(!is_same("to-a") && !is_same("far"));
     }
 }

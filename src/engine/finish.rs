@@ -127,10 +127,6 @@ impl Coordinator<'_> {
         let work = move |is_stopped: &AtomicBool| match install::install(&part, &target, overwrite)
         {
             Ok(()) => Ok(()),
-            // Taken away, the part would take the bytes of such a target with it.
-            Err(DiskError::Exists { .. }) if inspect::is_link_to(&target, &part) => {
-                Err(exists_failure(&target, id))
-            }
             Err(DiskError::Exists { .. }) => {
                 match inspect::same_content(&part, &target, is_stopped) {
                     // Somebody else put the very same bytes there: installs may race.

@@ -203,8 +203,7 @@ impl Coordinator<'_> {
                 Err(error) => error,
             };
             // Somebody else put the very same tree there: installs may race, and databases are lost.
-            let is_taken = matches!(error, DiskError::Exists { .. } | DiskError::Unknown { .. })
-                && !inspect::is_link_to(&target, &part);
+            let is_taken = matches!(error, DiskError::Exists { .. } | DiskError::Unknown { .. });
             if is_taken && matches!(tree::same_tree(&part, &target, is_stopped), Ok(true)) {
                 return take_over(&store, (id, run), &part, &target)
                     .map_err(|error| store_failure(&error, id));

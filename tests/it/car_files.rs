@@ -396,6 +396,29 @@ fn a_car_that_is_there_already_is_recognised_and_no_other_file_is_replaced() {
     assert!(sandbox.read("x.car") == dag.car());
 }
 
+/// A link to where the CAR is written would lose its bytes with the part.
+#[cfg(unix)]
+#[test]
+fn a_link_to_the_part_of_a_car_is_not_the_car() {
+    let (sandbox, dag) = (Sandbox::new(), files().remove(0));
+    let gateway = Gateway::of(&dag).on(On::any(), Fault::HoldAfter(0)).start();
+    let source = dag.source();
+    let get = ["get", "--car", &source, "-o", "x.car"];
+    let running = sandbox.fetchd(get.iter().chain(&["--gateway", gateway.url()]));
+    let running = running.spawn();
+    gateway.held();
+    let query = "SELECT nonce FROM downloads";
+    let nonce = sandbox.database().query_row(query, [], |row| row.get(0));
+    let nonce: String = nonce.expect("a record");
+    let target = sandbox.target("x.car");
+    std::os::unix::fs::symlink(format!("x.car.{nonce}.car.partial"), &target).expect("a link");
+    gateway.let_go();
+    running.wait().exits(73);
+    std::fs::remove_file(&target).expect("a link");
+    sandbox.run(["resume", "1"]).exits(0);
+    assert!(sandbox.read("x.car") == dag.car());
+}
+
 #[test]
 fn a_car_that_was_killed_is_resumed_and_one_that_is_cancelled_leaves_nothing() {
     let dag = Recipe::default().chunk(10_000).width(174).build(3_000_000);
@@ -418,8 +441,7 @@ fn a_car_that_was_killed_is_resumed_and_one_that_is_cancelled_leaves_nothing() {
     let running = sandbox.fetchd(args).spawn();
     gateway.held();
     running.kill9();
-    gateway.heal();
-    gateway.release();
+    gateway.let_go();
     sandbox.run(["resume", "1"]).exits(0);
     assert!(sandbox.read("x.car") == dag.car());
 

@@ -10,11 +10,15 @@ use crate::disk::tree::path::TreePath;
 use crate::disk::tree::view::{TreeView, WalkEntry};
 
 /// Whether the trees at two places have the same names with the same bytes and links, whatever
-/// their modes and times; `false` if it is told to stop before that is known.
+/// their modes and times; `false` if `other` is only a link to `one`, or if it is told to stop before
+/// that is known.
 ///
 /// # Errors
 /// When one of them cannot be read.
 pub fn same_tree(one: &Path, other: &Path, is_stopped: &AtomicBool) -> Result<bool, DiskError> {
+    if inspect::is_link_to(other, one) {
+        return Ok(false);
+    }
     let (Some(ours), Some(theirs)) = (TreeView::open(one)?, TreeView::open(other)?) else {
         return Ok(false);
     };

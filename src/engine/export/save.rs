@@ -51,18 +51,30 @@ impl Coordinator<'_> {
         target: PathBuf,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) -> Result<(), Stop> {
-        let is_own = |part| inspect::is_link_to(&target, part);
-        if !inspect::exists(&target) || self.job.car_part.as_deref().is_some_and(is_own) {
+        if !inspect::exists(&target) {
             return Ok(());
         }
-        let (root, max_block) = (self.saved_root(), self.options.limits.max_block);
-        let look = move |is_stopped: &AtomicBool| is_car_of(&target, &root, max_block, is_stopped);
+        let look = self.look_for_car(target);
         if let Some((len, sha256)) = self.watched(signals, look).await? {
             self.saving = Saving::Done(len, sha256);
             self.is_in_place = true;
             self.remove_own_parts().await;
         }
         Ok(())
+    }
+
+    /// A look whether the target is this very CAR: its length and SHA-256. A link to its part is
+    /// not, since that goes.
+    fn look_for_car(
+        &self,
+        target: PathBuf,
+    ) -> impl FnOnce(&AtomicBool) -> Option<(u64, [u8; 32])> + Send + 'static {
+        let (root, max_block) = (self.saved_root(), self.options.limits.max_block);
+        let part = self.job.car_part.clone().unwrap_or_default();
+        move |is_stopped| match inspect::is_link_to(&target, &part) {
+            true => None,
+            false => is_car_of(&target, &root, max_block, is_stopped),
+        }
     }
 
     /// Writes the CAR beside its final name, out of what is proved.
@@ -142,16 +154,13 @@ impl Coordinator<'_> {
         let Saving::Written(car) = std::mem::take(&mut self.saving) else {
             return Ok(());
         };
-        let (id, root, len) = (self.job.id, self.saved_root(), car.position());
-        let max_block = self.options.limits.max_block;
-        let part = self.job.car_part.clone().unwrap_or_default();
+        let (id, len) = (self.job.id, car.position());
+        let look = self.look_for_car(target.clone());
         let work = move |is_stopped: &AtomicBool| match car.install(&target, overwrite) {
             Ok(sha256) => Ok((len, sha256)),
-            Err(DiskError::Exists { .. }) if inspect::is_link_to(&target, &part) => {
-                Err(exists_failure(&target, id))
+            Err(DiskError::Exists { .. }) => {
+                look(is_stopped).ok_or_else(|| exists_failure(&target, id))
             }
-            Err(DiskError::Exists { .. }) => is_car_of(&target, &root, max_block, is_stopped)
-                .ok_or_else(|| exists_failure(&target, id)),
             Err(error) => Err(target_failure(&error, id)),
         };
         let (len, sha256) = self.installing(signals, work).await?;
