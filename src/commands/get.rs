@@ -3,6 +3,7 @@
 mod wanted;
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 
@@ -235,14 +236,15 @@ fn check_sum(row: &DownloadRow, path: &Path, expected: [u8; 32]) -> Result<(), C
 
 /// The same for a digest that no record keeps.
 fn check_digest(path: &Path, expected: &Checksum) -> Result<(), CommandError> {
-    let found = RandomFile::open(path).and_then(|file| engine::digest_of(&file, &expected.digest));
-    let found = found.map_err(|error| CommandError::new(ExitKind::Disk, chain(&error)))?;
-    match found == expected.digest.digest {
+    let wanted = &expected.digest;
+    let goes_on = AtomicBool::new(false);
+    let found = RandomFile::open(path)
+        .and_then(|file| engine::digest_of(&file, file.len(), wanted.code, &goes_on))
+        .map_err(|error| CommandError::new(ExitKind::Disk, chain(&error)))?
+        .unwrap_or_default();
+    match found == wanted.digest {
         true => Ok(()),
-        false => {
-            let wanted = &expected.digest.digest;
-            Err(contradicted(path, expected.name, &found, wanted))
-        }
+        false => Err(contradicted(path, expected.name, &found, &wanted.digest)),
     }
 }
 

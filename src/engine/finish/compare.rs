@@ -1,16 +1,14 @@
 //! Whether proved content is what somebody wrote down of it: its checksum, its size. Such a
 //! contradiction is the user's: nothing is fetched twice for it, and nothing is installed.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::content::hash;
-use crate::disk::DiskError;
-use crate::disk::part::PartFile;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::{disk_failure, wrong_checksum, wrong_size};
 use crate::engine::output::Output;
+use crate::engine::verify::digest_of;
 use crate::exit::ExitKind;
 
 impl Coordinator<'_> {
@@ -53,38 +51,17 @@ impl Coordinator<'_> {
             return;
         }
         let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
-        let work = move |is_stopped: &AtomicBool| digest_of(&part, code, size, is_stopped);
+        let work =
+            move |is_stopped: &AtomicBool| digest_of(&part.reader()?, size, code, is_stopped);
         let digest = match self.watched(signals, work).await {
             Ok(digest) => digest,
             Err(stop) => return self.halt(stop),
         };
         match digest {
-            Ok(digest) if digest == checksum.digest => {}
-            Ok(digest) => self.fail(wrong_checksum("digest", &digest, &checksum.digest)),
+            Ok(None) => {}
+            Ok(Some(digest)) if digest == checksum.digest => {}
+            Ok(Some(digest)) => self.fail(wrong_checksum("digest", &digest, &checksum.digest)),
             Err(error) => self.fail(disk_failure(&error, self.job.id)),
         }
     }
-}
-
-/// The digest of a part; of its beginning, if it is stopped.
-fn digest_of(
-    part: &PartFile,
-    code: u64,
-    size: u64,
-    is_stopped: &AtomicBool,
-) -> Result<Vec<u8>, DiskError> {
-    let Some(mut hasher) = hash::Hasher::new(code) else {
-        return Ok(Vec::new());
-    };
-    let mut buffer = vec![0; 256 << 10];
-    let mut at = 0;
-    while at < size && !is_stopped.load(Ordering::Relaxed) {
-        let len = buffer
-            .len()
-            .min(usize::try_from(size - at).unwrap_or(usize::MAX));
-        part.read_at(at, &mut buffer[..len])?;
-        hasher.update(&buffer[..len]);
-        at += len as u64;
-    }
-    Ok(hasher.finish())
 }

@@ -1,12 +1,12 @@
 //! Proofs of whole files: by their SHA-256, or by the root that an importer would give them.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::content::cid::Cid;
 use crate::content::hash::{self, FileSha256};
 use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
-use crate::engine::Checksum;
 use crate::engine::aside::detached;
 use crate::engine::naming::{self, NamingError};
 
@@ -33,25 +33,32 @@ pub fn sha256_of(
     Ok(None)
 }
 
-/// The digest of a file by the function of `checksum`; empty for one that is not known.
+/// The digest of the first `len` bytes of a file by the function with this multihash code; `None`
+/// for one that is not known, and if it is told to stop before all is read.
 ///
 /// # Errors
-/// When it cannot be read.
-pub fn digest_of(file: &RandomFile, checksum: &Checksum) -> Result<Vec<u8>, DiskError> {
-    let Some(mut hasher) = hash::Hasher::new(checksum.code) else {
-        return Ok(Vec::new());
+/// When it cannot be read, or is shorter.
+pub fn digest_of(
+    file: &RandomFile,
+    len: u64,
+    code: u64,
+    is_stopped: &AtomicBool,
+) -> Result<Option<Vec<u8>>, DiskError> {
+    let Some(mut hasher) = hash::Hasher::new(code) else {
+        return Ok(None);
     };
     let mut piece = vec![0; PIECE];
     let mut at = 0;
-    loop {
-        match file.read_at(at, &mut piece)? {
-            0 => return Ok(hasher.finish()),
-            len => {
-                hasher.update(&piece[..len]);
-                at += len as u64;
-            }
+    while at < len {
+        if is_stopped.load(Ordering::Relaxed) {
+            return Ok(None);
         }
+        let read = PIECE.min(usize::try_from(len - at).unwrap_or(PIECE));
+        file.read_exact_at(at, &mut piece[..read])?;
+        hasher.update(&piece[..read]);
+        at += read as u64;
     }
+    Ok(Some(hasher.finish()))
 }
 
 /// Whether a file has this SHA-256.
