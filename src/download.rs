@@ -226,6 +226,16 @@ impl Action {
         }
     }
 
+    /// Whether what was fetched goes with it.
+    pub const fn removes_part(self) -> bool {
+        matches!(
+            self,
+            Action::Cancel {
+                keep_partial: false
+            }
+        )
+    }
+
     /// The action with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         [

@@ -157,12 +157,8 @@ impl Context {
         for interrupted in self.store.reap(&dead, now).wait()? {
             let (row, was) = (&interrupted.download, interrupted.was);
             tracing::debug!(id = %row.id, %was, "interrupted");
-            if matches!(
-                interrupted.asked,
-                Some(Action::Cancel {
-                    keep_partial: false
-                })
-            ) && let Err(error) = transfer::remove_parts(self, row)
+            if interrupted.asked.is_some_and(Action::removes_part)
+                && let Err(error) = transfer::remove_parts(self, row)
             {
                 // `prune` removes it with the record, or says why not.
                 tracing::warn!(id = %row.id, error = %chain(&error), "cannot remove the part");

@@ -184,10 +184,7 @@ impl Shop {
         if let Err(error) = self.context.store.end(row.id, self.run, wish).await {
             return refuse(row, error.into(), voice);
         }
-        let goes = Action::Cancel {
-            keep_partial: false,
-        };
-        if action == goes
+        if action.removes_part()
             && let Err(error) = remove_parts(&self.context, row)
         {
             tracing::warn!(%error, "cannot remove the part");

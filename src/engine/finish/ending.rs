@@ -107,10 +107,7 @@ impl Coordinator<'_> {
     }
 
     fn keeps_what_is_proved(&self) -> bool {
-        let gives_up = Action::Cancel {
-            keep_partial: false,
-        };
-        !matches!(&self.stop, Some(Stop::Asked(action)) if *action == gives_up)
+        !matches!(self.stop, Some(Stop::Asked(action)) if action.removes_part())
     }
 
     async fn failed(mut self, mut failure: Failure, is_unsound: bool) -> Ending {
