@@ -13,7 +13,7 @@ use crate::commands::{select, transfer};
 use crate::disk::inspect;
 use crate::disk::part::PartFile;
 use crate::disk::tree::Tree;
-use crate::download::{chain, quoted_path, remedy};
+use crate::download::{chain, remedy};
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, StoreError};
 use crate::ui::text;
@@ -29,16 +29,9 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
     };
     let mut tally = Tally::default();
     for row in &rows {
-        match forget(context, row, prune.dry_run) {
-            Ok(Some(part)) => {
-                view.forgotten.push(row.id.get());
-                view.parts.extend(part);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tally.failed(error.kind);
-                context.complain(&error);
-            }
+        if let Err(error) = forget(context, row, &mut view) {
+            tally.failed(error.kind);
+            context.complain(&error);
         }
     }
     if prune.ids.is_empty() && !prune.dry_run {
@@ -48,44 +41,38 @@ pub fn run(context: &Context, prune: &Prune) -> Result<ExitKind, CommandError> {
     Ok(tally.outcome())
 }
 
-/// Forgets one, and removes its part, which is given back; `None` if it is not over any more, or
-/// some process has that part.
-fn forget(
-    context: &Context,
-    row: &DownloadRow,
-    is_dry_run: bool,
-) -> Result<Option<Option<PathBuf>>, CommandError> {
+/// Forgets one, and removes its part, unless it is not over any more, or some process has that
+/// part.
+fn forget(context: &Context, row: &DownloadRow, view: &mut PruneView) -> Result<(), CommandError> {
+    let id = row.id;
     let part = match part(context, row)? {
         Part::None => None,
         Part::Free(path) => Some(path),
         // Without its record nobody would know whose it is.
         Part::InUse(path) => {
             let path = path.display();
-            let message = format!(
-                "download {} is kept: another process has {path} open",
-                row.id
-            );
+            let message = format!("download {id} is kept: another process has {path} open");
             context.reporter_of_document().notice(&message);
-            return Ok(None);
+            return Ok(());
         }
     };
-    if is_dry_run {
-        return Ok(Some(part));
+    if !view.dry_run {
+        // The record goes first: a download that was reopened meanwhile keeps its part.
+        match context.store.forget(id).wait() {
+            Err(StoreError::Transition { .. } | StoreError::NotFound { .. }) => return Ok(()),
+            done => done?,
+        }
     }
-    // The record goes first: a download that was reopened meanwhile keeps its part.
-    match context.store.forget(row.id).wait() {
-        Err(StoreError::Transition { .. } | StoreError::NotFound { .. }) => return Ok(None),
-        done => done?,
+    view.forgotten.push(id.get());
+    if !view.dry_run {
+        transfer::remove_parts(context, row).map_err(|error| {
+            CommandError::new(ExitKind::Disk, chain(&error)).hint(format!(
+                "download {id} is forgotten; remove what it left by hand"
+            ))
+        })?;
     }
-    if let (Some(part), Err(error)) = (&part, transfer::remove_parts(context, row)) {
-        let hint = format!(
-            "download {} is forgotten; remove {} by hand",
-            row.id,
-            quoted_path(part)
-        );
-        return Err(CommandError::new(ExitKind::Disk, chain(&error)).hint(hint));
-    }
-    Ok(Some(part))
+    view.parts.extend(part);
+    Ok(())
 }
 
 /// What ended before this is old; the future, for downloads that are named without an age.

@@ -135,10 +135,11 @@ fn car_part_path(row: &DownloadRow) -> Option<PathBuf> {
 
 /// Removes the parts that a download left: beside its target, or among the state.
 pub fn remove_parts(context: &Context, row: &DownloadRow) -> Result<(), DiskError> {
-    for part in [part_path(context, row), car_part_path(row)]
-        .into_iter()
-        .flatten()
-    {
+    let parts = [part_path(context, row), car_part_path(row)];
+    for part in parts.into_iter().flatten() {
+        if inspect::is_absent(&part) {
+            continue;
+        }
         // What is in a directory there is not of a file.
         if inspect::is_directory(&part) && !row.may_be_tree() {
             return Err(DiskError::IsDirectory { path: part });
