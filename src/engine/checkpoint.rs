@@ -160,13 +160,11 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Begins a checkpoint that another terminal waits for. Its wish stands in the record, and is seen
-    /// again and again, until it is acknowledged.
+    /// Begins a checkpoint that another terminal waits for.
     pub(super) fn checkpoint_for_other(&mut self) {
-        if std::mem::replace(&mut self.checkpointing.is_asked, true) {
+        if !self.hear_of_checkpoint() {
             return;
         }
-        self.acknowledge(Action::Checkpoint);
         if self.output.is_on_disk() {
             self.checkpoint(Trigger::Manual);
         } else {
@@ -177,15 +175,21 @@ impl Coordinator<'_> {
     /// The same while nothing is received: the checkpoint that comes next fulfils it, if there is
     /// anything that none has recorded yet.
     pub(super) fn checkpoint_is_asked(&mut self) {
-        let state = &mut self.checkpointing;
-        if std::mem::replace(&mut state.is_asked, true) {
-            return;
-        }
+        let state = &self.checkpointing;
         let has_news = !state.changed.is_empty() || !state.finished.is_empty() || !state.is_idle();
-        self.acknowledge(Action::Checkpoint);
-        if !has_news || !self.output.is_on_disk() {
+        if self.hear_of_checkpoint() && !(has_news && self.output.is_on_disk()) {
             self.fulfil_checkpoint();
         }
+    }
+
+    /// Acknowledges a wish for a checkpoint. It stands in the record, and is seen again and again,
+    /// until it is fulfilled: whether it is a new one.
+    fn hear_of_checkpoint(&mut self) -> bool {
+        let is_new = !std::mem::replace(&mut self.checkpointing.is_asked, true);
+        if is_new {
+            self.acknowledge(Action::Checkpoint);
+        }
+        is_new
     }
 
     fn fulfil_checkpoint(&mut self) {
