@@ -111,13 +111,10 @@ impl PartFile {
             return Ok(None);
         };
         let own = part.metadata()?;
-        let is_at = |target: &Path| {
-            std::fs::symlink_metadata(target)
-                .is_ok_and(|there| platform::is_same_file(&own, &there))
-        };
+        let is_installed = || target.and_then(|target| is_at(&own, target)) == Some(true);
         match platform::link_count(&own) {
             0 | 1 => Ok(Some(part)),
-            2 if target.is_some_and(is_at) => Ok(Some(part)),
+            2 if is_installed() => Ok(Some(part)),
             _ => Err(DiskError::Shared { path: path.into() }),
         }
     }
@@ -210,8 +207,8 @@ impl PartFile {
         touched
     }
 
-    /// Whether somebody else has written to it since it was opened, as far as its times tell, or it was [distrusted](Self::distrust). Who is told so reads all of the
-    /// file once more.
+    /// Whether somebody else has written to it since it was opened, as far as its times tell, or it
+    /// was [distrusted](Self::distrust). Who is told so reads all of the file once more.
     pub fn is_doubted(&self) -> bool {
         self.touched().by_others
     }
@@ -221,10 +218,10 @@ impl PartFile {
     /// else, or an earlier run [distrusted](Self::distrust) it.
     pub fn fingerprint(&self) -> Option<(u64, i64)> {
         let touched = self.touched();
-        let metadata = self.metadata().ok()?;
-        let is_ours = !touched.by_others && !is_marked(&metadata) && !self.is_replaced().ok()?;
-        let modified = time_of(&metadata)?;
-        is_ours.then_some((metadata.len(), modified))
+        let own = self.metadata().ok()?;
+        let is_replaced = is_at(&own, self.path()) == Some(false);
+        let is_ours = !touched.by_others && !is_marked(&own) && !is_replaced;
+        Some((own.len(), time_of(&own)?)).filter(|_| is_ours)
     }
 
     /// Fills `buffer` from `offset`.
@@ -296,9 +293,7 @@ impl PartFile {
     /// # Errors
     /// When the file itself cannot be looked at.
     pub fn is_replaced(&self) -> Result<bool, DiskError> {
-        let own = self.metadata()?;
-        let there = std::fs::symlink_metadata(self.path());
-        Ok(there.is_ok_and(|there| !platform::is_same_file(&own, &there)))
+        Ok(is_at(&self.metadata()?, self.path()) == Some(false))
     }
 
     /// Whether less is on the disk than the length says. What was written has no holes: somebody
@@ -426,6 +421,12 @@ impl PartFile {
     fn error(&self, op: &'static str) -> impl FnOnce(io::Error) -> DiskError {
         DiskError::of(op, self.path())
     }
+}
+
+/// Whether a path stands for this very file; `None` if nothing is there that can be looked at.
+fn is_at(file: &Metadata, path: &Path) -> Option<bool> {
+    let there = std::fs::symlink_metadata(path).ok()?;
+    Some(platform::is_same_file(file, &there))
 }
 
 /// When a file was last changed, where each write sets the times at once.
