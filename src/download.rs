@@ -5,15 +5,16 @@
 
 pub mod queue;
 mod remedy;
+mod shell;
 
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 pub use remedy::remedy;
+pub use shell::{is_hostile, quoted, quoted_path};
 
 /// Number of a download: small, positive, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -303,17 +304,6 @@ pub struct Failure {
     pub hint: Option<String>,
 }
 
-/// A word of a command as it is to be typed: in quotes where a shell would take it apart.
-pub fn quoted(word: &str) -> Cow<'_, str> {
-    // Only a NUL cannot be quoted, and nothing that has one can be typed.
-    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
-}
-
-/// A path as it is to be typed.
-pub fn quoted_path(path: &Path) -> String {
-    quoted(&path.to_string_lossy()).into_owned()
-}
-
 /// An error and its causes as one fragment, `what: why: why`, as [`Failure::message`] has it;
 /// without repeating a cause that a message already ends with.
 pub fn chain(error: &dyn Error) -> String {
@@ -436,18 +426,6 @@ mod tests {
             Action::from_name("cancel_keep_partial"),
             Some(Action::Cancel { keep_partial: true })
         );
-    }
-
-    #[test]
-    fn a_path_is_typed_as_a_shell_reads_it() {
-        assert_eq!(quoted_path(Path::new("/data/model.bin")), "/data/model.bin");
-        for odd in ["/data/my model.bin", "it's", "a$(b)", "*", ""] {
-            assert_eq!(
-                shlex::split(&quoted(odd)),
-                Some(vec![odd.to_owned()]),
-                "{odd}"
-            );
-        }
     }
 
     #[test]

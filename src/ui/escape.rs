@@ -6,19 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// Whether a terminal would do something else with this character than show it.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Marks, embeddings, overrides and isolates of bidirectional text.
-            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Line and paragraph separators.
-            | '\u{2028}' | '\u{2029}'
-            // Invisible: zero-width space, word joiner and its kin, byte order mark, tags. The
-            // zero-width joiners stay: scripts and emoji need them.
-            | '\u{00ad}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+use crate::download::is_hostile;
 
 /// One line that a terminal shows as it is: `\n`, `\t`, `\u{1b}` and the like take the place of
 /// what is not to be shown.
