@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
-use crate::commands::select;
 use crate::commands::transfer::Transfer;
-use crate::download::{DownloadId, RunId, Status, quoted, quoted_path};
+use crate::commands::{select, typed};
+use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
 use crate::store::{Change, Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
 
@@ -232,7 +232,7 @@ fn busy(id: DownloadId, row: Option<&DownloadRow>, owner: Option<&RunRow>) -> Co
         },
     );
     let look_on = format!("look on with: fetchd watch {id}");
-    let hint = match row.and_then(waiting) {
+    let hint = match row.and_then(typed::waiting) {
         Some(command) => format!("{look_on}, or wait for it with: {command}"),
         None => look_on,
     };
@@ -240,17 +240,6 @@ fn busy(id: DownloadId, row: Option<&DownloadRow>, owner: Option<&RunRow>) -> Co
     CommandError::new(ExitKind::Retry, message)
         .hint(hint)
         .about(id)
-}
-
-/// The command that waits for a download of another process. There is none for a standard output,
-/// which belongs to that process.
-fn waiting(row: &DownloadRow) -> Option<String> {
-    let place = quoted_path(row.path.as_deref()?);
-    let mut command = format!("fetchd get --wait {} -o {place}", quoted(&row.source));
-    if row.kind == "car" {
-        command += " --car";
-    }
-    Some(command + &Recorded::from_json(&row.options_json).typed_of_what())
 }
 
 /// The run that works on what is wanted, if one does: the download, and who it is.

@@ -7,7 +7,7 @@ use crate::cli::Export as Args;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::{self, Transfer};
-use crate::commands::{options, select};
+use crate::commands::{options, select, typed};
 use crate::content::cid;
 use crate::content::hash::hex;
 use crate::disk::part::PartFile;
@@ -111,7 +111,7 @@ fn how_to_get_it(row: &DownloadRow) -> String {
             format!("fetch it anew with: fetchd get {source} -o NAME")
         }
         Status::Success | Status::Cancelled => {
-            format!("fetch it anew with: fetchd get {source}")
+            format!("fetch it anew with: {}", typed::anew(row))
         }
         _ => format!("go on with: fetchd resume {id}"),
     }

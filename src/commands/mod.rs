@@ -39,6 +39,7 @@ mod subject;
 mod sums;
 mod sync;
 mod transfer;
+mod typed;
 mod unbegun;
 mod verify;
 mod wait;

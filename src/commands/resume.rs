@@ -7,8 +7,8 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::{Shop, Supplied, Supply, Task, Transfer};
-use crate::commands::{claim, providers, select};
-use crate::download::{DownloadId, Status, quoted};
+use crate::commands::{claim, providers, select, typed};
+use crate::download::{DownloadId, Status};
 use crate::exit::ExitKind;
 use crate::store::{Change, DownloadRow, Filter, Sort, Which};
 
@@ -119,12 +119,8 @@ fn check(
     let id = row.id;
     match row.status {
         Status::Success => Ok(()),
-        Status::Cancelled => Err(
-            CommandError::usage(format!("download {id} was cancelled")).hint(format!(
-                "fetch it anew with: fetchd get {}",
-                quoted(&row.source)
-            )),
-        ),
+        Status::Cancelled => Err(CommandError::usage(format!("download {id} was cancelled"))
+            .hint(format!("fetch it anew with: {}", typed::anew(row)))),
         Status::Failed if !resume.reset => {
             Err(CommandError::usage(format!("download {id} has failed"))
                 .hint(format!("try again with: fetchd resume {id} --reset")))

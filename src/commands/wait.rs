@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::commands::claim;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::Transfer;
-use crate::download::{Status, quoted};
+use crate::commands::{claim, typed};
+use crate::download::Status;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, NewDownload};
 
@@ -55,10 +55,7 @@ fn ended(row: &DownloadRow) -> Result<(), CommandError> {
             ExitKind::Stopped,
             format!("download {id} was cancelled while it was waited for"),
         )
-        .hint(format!(
-            "fetch it anew with: fetchd get {}",
-            quoted(&row.source)
-        ))),
+        .hint(format!("fetch it anew with: {}", typed::anew(row)))),
         // What a person wants to rest is not taken up behind their back.
         _ if row.paused_by_person() => Err(CommandError::new(
             ExitKind::Stopped,
