@@ -24,7 +24,7 @@ use crate::content::cid::{self, Cid};
 use crate::disk::place::{self, Nonce};
 use crate::disk::tree::{self, EntryKind, Links, TreePath};
 use crate::disk::{host, inspect, mend};
-use crate::download::chain;
+use crate::download::{chain, quoted_path};
 use crate::engine::{Ending, Finding, Flaw};
 use crate::exit::ExitKind;
 use crate::store::{Change, DownloadRow, NewDownload};
@@ -218,7 +218,15 @@ impl Repair<'_, '_> {
                 Ok(())
             }
             Ending::Failed { failure, .. } => Err(CommandError::from(failure).about(id)),
-            Ending::Paused | Ending::Cancelled => stopped(ExitKind::Stopped),
+            Ending::Paused => stopped(ExitKind::Stopped),
+            Ending::Cancelled => Err(CommandError::new(
+                ExitKind::Stopped,
+                format!("the repair of {} was cancelled", path.display()),
+            )
+            .hint(format!(
+                "start it anew with: fetchd repair {}",
+                quoted_path(&self.subject.path)
+            ))),
             Ending::Signalled(kind) => stopped(kind),
         }
     }

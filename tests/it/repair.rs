@@ -165,6 +165,27 @@ fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
     assert_eq!(sandbox.partials(), Vec::<std::path::PathBuf>::new());
 }
 
+/// With the part goes what was proved: a repair that is cancelled has nothing to go on with.
+#[test]
+fn a_repair_that_is_cancelled_can_be_started_anew() {
+    let dag = Recipe::default().chunk(10_000).build(500_000);
+    let sandbox = fetched(&dag, "file");
+    flip(&sandbox, "file", &[5, 250_000]);
+    let gateway = Gateway::of(&dag)
+        .on(On::any(), Fault::HoldAfter(100))
+        .start();
+    let args = ["repair", "file", "--gateway", gateway.url()];
+    let running = sandbox.fetchd(args).spawn();
+    gateway.held();
+    sandbox.run(["cancel", "2"]).exits(0);
+    let output = running.wait().exits(81);
+    let hint = format!("fetchd repair {}\n", sandbox.target("file").display());
+    assert!(output.stderr.contains(&hint), "{}", output.transcript());
+    gateway.let_go();
+    repair(&sandbox, &["file"], gateway.url()).exits(0);
+    assert!(sandbox.read("file") == dag.data);
+}
+
 #[test]
 fn files_links_and_directories_of_a_tree() {
     let file = Recipe::default().chunk(10_000);
