@@ -185,10 +185,12 @@ fn orphan(
     }
     let statement = "UPDATE downloads SET owner_run = NULL, requested_action = NULL,
                             status = iif(queue_lane IS NULL, 'paused', 'pending'),
-                            error_kind = ?2, error_message = ?3, error_hint = NULL, updated_at = ?4
+                            error_kind = ?2, error_message = ?3, error_hint = ?4, updated_at = ?5
                      WHERE id = ?1";
     let kind = ExitKind::Retry.name();
-    sql::execute(tx, statement, (id.get(), kind, INTERRUPTED, micros(now)))?;
+    let hint = format!("go on with: fetchd resume {id}");
+    let updated = micros(now);
+    sql::execute(tx, statement, (id.get(), kind, INTERRUPTED, hint, updated))?;
     Ok(downloads::by_id(tx, id)?)
 }
 

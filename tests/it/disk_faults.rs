@@ -238,6 +238,7 @@ fn shown_as_interrupted(sandbox: &Sandbox) {
         assert_eq!(listed["downloads"][0]["status"], "paused", "{listed}");
         let error = &listed["downloads"][0]["error"];
         assert_eq!(error["message"], "interrupted", "{listed}");
+        assert_eq!(error["hint"], "go on with: fetchd resume 1", "{listed}");
     }
     let shown = sandbox.fetchd(["--json", "show", "1"]).run();
     let shown = shown.exits(0).document();
