@@ -91,13 +91,11 @@ fn usual_step(kind: ExitKind) -> Option<&'static str> {
         ExitKind::Usage => "see what a command takes with: fetchd COMMAND --help",
         ExitKind::Exists => "name another place, or another name, with -o, and run it again",
         ExitKind::Disk => "make room, or mend what is wrong with the disk, and run it again",
-        ExitKind::Retry => "run it again in a while; what was proved is kept",
+        ExitKind::Retry => "run it again in a while",
         ExitKind::Config => {
             "mend it, and run it again; the configuration is at: fetchd config path"
         }
-        ExitKind::Stopped | ExitKind::Interrupted | ExitKind::Terminated => {
-            "run it again: what was proved is kept"
-        }
+        ExitKind::Stopped | ExitKind::Interrupted | ExitKind::Terminated => "run it again",
         ExitKind::Success
         | ExitKind::Verification
         | ExitKind::NotFound

@@ -220,7 +220,7 @@ impl Project {
         self.try_write_lock(manifest, pins).map_err(|error| {
             let message = format!("the lock could not be written: {}", error.message);
             CommandError::new(error.kind, message).hint(format!(
-                "what was fetched is in place, and is not fetched again; mend that, and run: {}",
+                "mend that, and run: {}; what is in place is not fetched again",
                 self.command()
             ))
         })
