@@ -2,12 +2,15 @@
 //!
 //! The choice is pure: it takes the providers and the time, and gives an answer; it sends nothing.
 
+mod outcome;
+mod ranking;
+
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::content::cid::Cid;
@@ -15,18 +18,14 @@ use crate::download::{Proof, ProviderReceipt};
 use crate::engine::local::{LocalFiles, Tried};
 use crate::engine::plan::{EntryId, FilePlan, Piece};
 use crate::engine::tempo::Tempo;
-use crate::gateway::backoff::Backoff;
 use crate::gateway::capability::{Capabilities, Known};
 use crate::gateway::car_file::CarFile;
-use crate::gateway::error::Advice;
 use crate::gateway::plain::Plain;
 use crate::gateway::request::Gateway;
 
-/// Things that a gateway may lack before it is not asked any more.
-const MAX_LACKING: usize = 4096;
-/// The same for one that has brought nothing yet: enough to find out that it has some blocks and
-/// not the root.
-const MAX_LACKING_AT_FIRST: usize = 16;
+pub use outcome::{Budget, Consequence};
+pub use ranking::{next_cooled, ranking};
+
 /// Blocks that a file on this machine is known to have or not, before they are forgotten again.
 const MAX_LOOKED: usize = 16 << 10;
 /// Assumed before anything is measured, in seconds and in bytes per second: optimistic enough that
@@ -167,27 +166,6 @@ impl Looked {
             known.clear();
         }
         *known.entry(key(cid)).or_insert_with(|| car.may_have(cid))
-    }
-}
-
-/// What an answer of a provider led to.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Consequence {
-    /// It will be asked again after this wait.
-    Wait(Duration),
-    /// It will be asked again, in another form.
-    OtherForm,
-    /// It is not asked any more.
-    Gone,
-}
-
-impl Consequence {
-    /// The same with a wait until `ready` at least.
-    fn at_least(self, ready: Option<Instant>, now: Instant) -> Self {
-        match (self, ready) {
-            (Consequence::Wait(wait), Some(ready)) => Consequence::Wait(wait.max(ready - now)),
-            (other, _) => other,
-        }
     }
 }
 
@@ -377,60 +355,6 @@ impl Provider {
         self.banned.iter().any(|(banned, _)| *banned == form)
     }
 
-    /// It sent bytes that proved right: its budget of failures is full again.
-    pub fn proved(&mut self, form: Transport, bytes: u64) {
-        self.failures = 0;
-        self.rest = self.rest.filter(|rest| rest.was_asked);
-        self.receipt.bytes += bytes;
-        if !self.receipt.rungs.contains(&form.rung()) {
-            self.receipt.rungs.push(form.rung());
-        }
-        match form {
-            Transport::Raw => self.capabilities.raw = Known::Yes,
-            Transport::Car => self.capabilities.car = Known::Yes,
-            Transport::Range => self.capabilities.range = Known::Yes,
-            Transport::Whole => {}
-        }
-    }
-
-    /// It sent bytes of a file that proves itself only at its end: its budget of failures is full
-    /// again.
-    pub fn made_progress(&mut self) {
-        self.failures = 0;
-        self.rest = self.rest.filter(|rest| rest.was_asked);
-    }
-
-    /// Bytes of a file that has come out right, on this rung.
-    pub fn kept(&mut self, bytes: u64, rung: Proof) {
-        self.receipt.bytes += bytes;
-        if bytes > 0 && !self.receipt.rungs.contains(&rung) {
-            self.receipt.rungs.push(rung);
-        }
-    }
-
-    /// It sent a file that came out wrong: it is not asked any more.
-    pub fn sent_another_file(&mut self) -> Consequence {
-        self.receipt.rejected += 1;
-        self.leave(Out::Lied)
-    }
-
-    /// A file of it cannot be read, which may be all that there is.
-    pub fn could_not_be_read(&mut self, is_all: bool) {
-        self.receipt.errors += 1;
-        if is_all {
-            self.leave(Out::Unreadable);
-        }
-    }
-
-    /// It is of no use to this download.
-    pub fn rule_out(&mut self) {
-        let why = match self.place {
-            Place::Local(_) => Out::Absent,
-            Place::Http(_) | Place::Car(_) | Place::Plain(_) => Out::Unprovable,
-        };
-        self.out.get_or_insert(why);
-    }
-
     /// Whether it might send the plain file, although it serves it in no form that proves itself.
     /// A store of files may know no `format` and call absent what it has.
     pub fn may_send_whole(&self) -> bool {
@@ -451,219 +375,6 @@ impl Provider {
             _ => false,
         }
     }
-
-    /// It gets another chance, in another form.
-    pub fn revive(&mut self) {
-        self.out = None;
-        self.failures = 0;
-        self.rest = self.rest.filter(|rest| rest.was_asked);
-    }
-
-    /// It sent bytes that did not prove right: it is not asked in this form any more. Of a file on
-    /// this machine only the one block is bad.
-    pub fn lied(&mut self, form: Transport, block: &Cid) -> Consequence {
-        self.receipt.rejected += 1;
-        match self.place {
-            Place::Http(_) | Place::Plain(_) => self.ban(form, Out::Lied),
-            Place::Car(_) => {
-                self.lied_once = true;
-                self.lack(form, Some(block))
-            }
-            Place::Local(_) => Consequence::OtherForm,
-        }
-    }
-
-    /// It answered with an error when it was asked for `subject`: a block, or the root of more.
-    pub fn failed(
-        &mut self,
-        form: Transport,
-        subject: Option<&Cid>,
-        advice: Advice,
-        budget: &Budget,
-        sent: Instant,
-    ) -> Consequence {
-        self.receipt.errors += 1;
-        match advice {
-            Advice::Retry { after } => self.wait(form, after, budget, sent),
-            Advice::SlowDown { after } => {
-                // Who says "at once" means no limit.
-                if after != Some(Duration::ZERO) {
-                    self.tempo.refused(sent, budget.now);
-                }
-                self.wait(form, after, budget, sent)
-                    .at_least(self.ready_at(budget.now), budget.now)
-            }
-            Advice::Elsewhere => self.ban(form, Out::Exhausted),
-            Advice::Absent | Advice::Never => self.lack(form, subject),
-            Advice::Unsupported => {
-                self.forget_capability(form);
-                self.ban(form, Out::Unprovable)
-            }
-            Advice::Unprovable => self.ban(form, Out::Unprovable),
-            Advice::Withheld => self.ban(form, Out::Withheld),
-            Advice::Retired => self.leave(Out::Retired),
-            // Many serve blocks to everybody, and plain files to their own users only.
-            Advice::Credentials => self.ban(form, Out::Credentials),
-            Advice::Stop => self.leave(match self.place {
-                Place::Http(_) | Place::Plain(_) => Out::Exhausted,
-                Place::Car(_) | Place::Local(_) => Out::Unreadable,
-            }),
-        }
-    }
-
-    /// Whether it has brought anything that proved right, or is at hand anyway.
-    fn has_served(&self) -> bool {
-        !self.receipt.rungs.is_empty() || matches!(self.place, Place::Car(_) | Place::Local(_))
-    }
-
-    /// It sent a block that is larger than the limit.
-    pub fn sent_too_much(&mut self, form: Transport) -> Consequence {
-        self.receipt.errors += 1;
-        self.ban(form, Out::TooLarge)
-    }
-
-    /// An answer that ended well but brought nothing of use.
-    pub fn useless(
-        &mut self,
-        form: Transport,
-        subject: Option<&Cid>,
-        was_empty: bool,
-    ) -> Consequence {
-        self.receipt.errors += 1;
-        match was_empty {
-            true => self.lack(form, subject),
-            false => self.ban(form, Out::Unprovable),
-        }
-    }
-
-    /// It does not have this; it may have other things.
-    fn lack(&mut self, form: Transport, subject: Option<&Cid>) -> Consequence {
-        let limit = match self.place {
-            Place::Car(_) | Place::Local(_) => usize::MAX,
-            _ if self.has_served() => MAX_LACKING,
-            Place::Http(_) | Place::Plain(_) => MAX_LACKING_AT_FIRST,
-        };
-        let Some(cid) = subject else {
-            return self.ban(form, Out::Absent);
-        };
-        self.lacking.insert((form, key(cid)));
-        if self.lacking.len() >= limit {
-            return self.leave(Out::Absent);
-        }
-        Consequence::OtherForm
-    }
-
-    fn wait(
-        &mut self,
-        form: Transport,
-        after: Option<Duration>,
-        budget: &Budget,
-        sent: Instant,
-    ) -> Consequence {
-        // Requests that were under way together fail together: that is one failure.
-        if self.failed_at.is_none_or(|at| sent > at) {
-            self.failures += 1;
-            self.failed_at = Some(budget.now);
-        }
-        if self.failures > budget.backoff.max_retries {
-            // What fails in one form may work in another, unless nothing ever came.
-            self.failures = 0;
-            return if self.receipt.rungs.is_empty() {
-                self.leave(Out::Exhausted)
-            } else {
-                self.ban(form, Out::Exhausted)
-            };
-        }
-        if let Some(after) = after {
-            return self.rest_as_asked(after, budget.max_wait, budget.now);
-        }
-        let tries = self.failures.saturating_sub(1);
-        let delay = budget.backoff.delay(tries, budget.jitter);
-        self.rest_for(delay, false, budget.now);
-        Consequence::Wait(delay)
-    }
-
-    fn rest_as_asked(&mut self, wait: Duration, max_wait: Duration, now: Instant) -> Consequence {
-        if wait > max_wait {
-            let wait = SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
-            let until = Timestamp::now().checked_add(wait);
-            return self.leave(Out::WaitTooLong(until.unwrap_or(Timestamp::MAX)));
-        }
-        self.rest_for(wait, true, now);
-        Consequence::Wait(wait)
-    }
-
-    fn rest_for(&mut self, wait: Duration, was_asked: bool, now: Instant) {
-        let until = now + wait;
-        if self.rest.is_none_or(|rest| rest.until < until) {
-            self.rest = Some(Rest { until, was_asked });
-        }
-    }
-
-    fn ban(&mut self, form: Transport, why: Out) -> Consequence {
-        if !self.is_banned(form) {
-            self.banned.push((form, why.clone()));
-        }
-        // A whole file has no other form.
-        if form != Transport::Whole && self.bulk_transport(None).is_some() {
-            return Consequence::OtherForm;
-        }
-        self.leave(why)
-    }
-
-    fn leave(&mut self, why: Out) -> Consequence {
-        self.out = Some(why);
-        Consequence::Gone
-    }
-
-    fn forget_capability(&mut self, form: Transport) {
-        match form {
-            Transport::Raw => self.capabilities.raw = Known::No,
-            Transport::Car => self.capabilities.car = Known::No,
-            Transport::Range => self.capabilities.range = Known::No,
-            Transport::Whole => {}
-        }
-    }
-}
-
-/// What failures cost, from the configuration, and the time and randomness of the moment.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    /// How often and how long to wait.
-    pub backoff: Backoff,
-    /// A longer `Retry-After` ends with "retry later".
-    pub max_wait: Duration,
-    /// A number in 0..1.
-    pub jitter: f64,
-    /// The time.
-    pub now: Instant,
-}
-
-/// The providers that may be asked now, the best first: files on this machine, then those that
-/// have not failed lately, of these the quickest, then in the order given.
-pub fn ranking(providers: &[Provider], now: Instant) -> Vec<usize> {
-    let is_ready = |provider: &Provider| provider.is_of_use() && provider.ready_at(now).is_none();
-    let mut ready: Vec<usize> = (0..providers.len())
-        .filter(|&index| is_ready(&providers[index]))
-        .collect();
-    ready.sort_by(|&one, &other| {
-        let (one, other) = (&providers[one], &providers[other]);
-        let distance = |it: &Provider| match it.place {
-            Place::Local(_) => 0,
-            Place::Car(_) => 1,
-            Place::Http(_) | Place::Plain(_) => 2,
-        };
-        let rank = |it: &Provider| (distance(it), it.failures);
-        let by_rank = rank(one).cmp(&rank(other));
-        by_rank.then(one.cost().total_cmp(&other.cost()))
-    });
-    ready
-}
-
-/// When the first provider that rests, or has a pace to keep, may be asked again.
-pub fn next_cooled(providers: &[Provider], now: Instant) -> Option<Instant> {
-    let resting = providers.iter().filter(|provider| provider.is_of_use());
-    resting.filter_map(|provider| provider.ready_at(now)).min()
 }
 
 fn key(cid: &Cid) -> Box<[u8]> {

@@ -1,7 +1,9 @@
-//! Handing out work: what is missing next, whom to ask for it, and in which form.
+//! Handing out work: what is missing next, whom to ask for it, and in which form (`send` asks).
 //!
 //! All providers work at once, each on a window of its own. Whoever is idle takes the next open
 //! piece of work; where nothing is open any more, the slowest are helped (`help`).
+
+mod send;
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +11,9 @@ use crate::content::cid::{Cid, codec};
 use crate::content::ranges::ByteRange;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::discover::Search;
-use crate::engine::fetch::{self, Line, Wanted};
-use crate::engine::plan::{EntryId, FilePlan, Piece, PieceKind, State};
+use crate::engine::plan::{EntryId, FilePlan, Piece, State};
 use crate::engine::provider::{Place, Provider, Transport, next_cooled, ranking};
 use crate::engine::task::{Aim, Task};
-use crate::event::What;
-use crate::gateway::capability::Known;
-use crate::gateway::request::{CarRequest, Scope};
 
 /// The first window of a provider, before its speed is known, if it is alone.
 const FIRST_WINDOW: u64 = 16 << 20;
@@ -30,8 +28,6 @@ const WINDOW_TIME: Duration = Duration::from_secs(2);
 const EARLY: u64 = 2 << 20;
 /// Nodes that are fetched at once, ahead of the leaves that need them.
 const NODES_AHEAD: usize = 4;
-/// Single blocks that are told of in the story of a download.
-const BLOCKS_TOLD: u64 = 8;
 /// Open entries that are looked at for one that a provider can serve.
 const SCAN: usize = 256;
 /// The largest sub-tree that is asked for as one CAR before it is known to be of small files.
@@ -257,32 +253,6 @@ impl Coordinator<'_> {
         best
     }
 
-    fn fetch_tree(&mut self, index: usize, load: Load, id: EntryId, root: Cid) -> bool {
-        if !load.has_room_for_bulk() {
-            return false;
-        }
-        let Place::Http(gateway) = self.providers[index].place.clone() else {
-            return false;
-        };
-        let line = self.new_line(index);
-        let request = CarRequest {
-            cid: root,
-            scope: Scope::All,
-        };
-        let entry = self.plan.entry(id).and_then(|entry| entry.tsize);
-        let directory = self.plan.directory(id).map(|directory| directory.claimed);
-        let claimed = entry.or(directory).unwrap_or(0);
-        self.plan.claim_tree(id, line.task);
-        let max_block = self.options.limits.max_block;
-        let task = line.task;
-        let work = fetch::car(gateway, request, max_block, line.clone());
-        self.start(index, Transport::Car, Aim::Tree(id, root), line, work);
-        if let Some(task) = self.net.tasks.get_mut(&task) {
-            task.claimed = claimed;
-        }
-        true
-    }
-
     /// A file: the nodes that lead to its bytes first, then as many of its bytes as fit a window.
     fn hand_out_file(&mut self, index: usize, load: Load, id: EntryId) -> bool {
         if let Place::Local(files) = self.providers[index].place.clone() {
@@ -350,119 +320,6 @@ impl Coordinator<'_> {
         Some(Aim::Node(id, node.cid, piece_range(node)))
     }
 
-    /// Plain bytes: as many leaves as are known.
-    fn fetch_leaves(&mut self, index: usize, load: Load, id: EntryId, window: u64) -> bool {
-        if !load.has_room_for_bulk() || !self.may_read_ahead(id) {
-            return false;
-        }
-        let Some(file) = self.plan.file(id) else {
-            return false;
-        };
-        let mut run = file.leaf_run(window);
-        if let Some(first) = run.first() {
-            let free = self.free_until(id, first.offset);
-            run.retain(|piece| piece.offset < free);
-        }
-        let len: u64 = run.iter().map(|piece| piece.len).sum();
-        let nodes_under_way = self
-            .net
-            .tasks
-            .values()
-            .any(|task| matches!(task.aim, Aim::Node(..)));
-        if run.is_empty() || (len < window / 2 && nodes_under_way && load.bulk > 0) {
-            return false;
-        }
-        self.fetch_run(index, id, run)
-    }
-
-    pub(super) fn fetch_run(&mut self, index: usize, id: EntryId, leaves: Vec<Piece>) -> bool {
-        let place = self.providers[index].place.clone();
-        // A mirror holds the file that was asked for, and no other.
-        if matches!(place, Place::Plain(_)) && id != 0 {
-            return false;
-        }
-        let ends = leaves.first().zip(leaves.last());
-        let bounds =
-            ends.and_then(|(first, last)| ByteRange::new(first.offset, last.offset + last.len));
-        let (Some(bounds), Some(file)) = (bounds, self.plan.file(id)) else {
-            return false;
-        };
-        let (root, size) = (*file.root(), file.size());
-        let line = self.new_line(index);
-        let wanted = Wanted {
-            entry: id,
-            root,
-            size,
-            leaves,
-        };
-        let work = fetch::range(place, wanted, line.clone());
-        self.start(index, Transport::Range, Aim::Window(id, bounds), line, work);
-        true
-    }
-
-    /// A window as a CAR.
-    fn fetch_window(&mut self, index: usize, load: Load, id: EntryId, window: u64) -> bool {
-        if !load.has_room_for_bulk() || !self.may_read_ahead(id) {
-            return false;
-        }
-        // Where windows are not honoured, a small one would only be asked for twice.
-        let honours_windows = self.providers[index].capabilities.entity_bytes != Known::No;
-        let target = if honours_windows { window } else { u64::MAX };
-        let span = self.plan.file(id).and_then(|file| file.open_span(target));
-        let span = span.and_then(|span| {
-            let free = self.free_until(id, span.start());
-            ByteRange::new(span.start(), span.end().min(free))
-        });
-        span.is_some_and(|span| self.fetch_span(index, id, span))
-    }
-
-    pub(super) fn fetch_span(&mut self, index: usize, id: EntryId, span: ByteRange) -> bool {
-        let (Place::Http(gateway), Some(file)) =
-            (self.providers[index].place.clone(), self.plan.file(id))
-        else {
-            return false;
-        };
-        // The whole file needs no window, and a server that knows none can serve it.
-        let range = (span.len() < file.size()).then(|| (span.start(), Some(span.end() - 1)));
-        let request = CarRequest {
-            cid: *file.root(),
-            scope: Scope::Entity { range },
-        };
-        let line = self.new_line(index);
-        let max_block = self.options.limits.max_block;
-        let work = fetch::car(gateway, request, max_block, line.clone());
-        self.start(index, Transport::Car, Aim::Window(id, span), line, work);
-        true
-    }
-
-    /// A piece as a block.
-    fn fetch_piece(&mut self, index: usize, load: Load, id: EntryId) -> bool {
-        if load.blocks >= self.blocks_each() || !self.may_read_ahead(id) {
-            return false;
-        }
-        let Some(file) = self.plan.file(id) else {
-            return false;
-        };
-        let under_way = self.net.blocks_under_way();
-        let mut pieces = self.providers[index].pieces_at_hand(id, file);
-        let provider = &self.providers[index];
-        let piece = pieces.find(|piece| {
-            let is_free = self.free_until(id, piece.offset) > piece.offset;
-            let has_form = provider.node_transport(&piece.cid).is_some();
-            let is_same = |cid: &Cid| cid.hash() == piece.cid.hash();
-            is_free && has_form && !under_way.iter().any(is_same)
-        });
-        let aim = piece.and_then(|piece| {
-            let range = piece_range(piece)?;
-            Some(match piece.kind {
-                PieceKind::Node => Aim::Node(id, piece.cid, Some(range)),
-                PieceKind::Leaf => Aim::Leaf(id, piece.cid, range),
-            })
-        });
-        drop(pieces);
-        aim.is_some_and(|aim| self.fetch_block(index, load, aim))
-    }
-
     /// Whether more may be asked for: a stream needs its bytes in order, and what comes too early
     /// has to wait in memory.
     pub(super) fn may_read_ahead(&self, id: EntryId) -> bool {
@@ -472,17 +329,6 @@ impl Coordinator<'_> {
         let next = file.proved().covered_until(0);
         let first = file.open_pieces().next().map_or(next, |piece| piece.offset);
         self.output.is_on_disk() || first < next + self.options.stream_ahead
-    }
-
-    /// A single block, in the form in which this provider serves single blocks.
-    fn fetch_block(&mut self, index: usize, load: Load, aim: Aim) -> bool {
-        let Some(cid) = aim.block() else { return false };
-        let form = self.providers[index].node_transport(&cid);
-        if form.is_none() || load.blocks >= self.blocks_each() || self.is_block_under_way(&cid) {
-            return false;
-        }
-        self.send_for_block(index, aim, cid);
-        true
     }
 
     /// Single blocks that one provider may be asked for at once. Several share the connections, so
@@ -506,78 +352,6 @@ impl Coordinator<'_> {
     pub(super) fn is_block_under_way(&self, cid: &Cid) -> bool {
         let under_way = self.net.blocks_under_way();
         under_way.iter().any(|block| block.hash() == cid.hash())
-    }
-
-    pub(super) fn send_for_block(&mut self, index: usize, aim: Aim, cid: Cid) {
-        let line = self.new_line(index);
-        let max_block = self.options.limits.max_block;
-        if let Aim::Entry(id, _) = aim {
-            self.plan.claim(id, line.task);
-        }
-        match (
-            self.providers[index].node_transport(&cid),
-            self.providers[index].place.clone(),
-        ) {
-            (Some(Transport::Car), Place::Http(gateway)) => {
-                let request = CarRequest {
-                    cid,
-                    scope: Scope::Block,
-                };
-                let work = fetch::car(gateway, request, max_block, line.clone());
-                self.start(index, Transport::Car, aim, line, work);
-            }
-            (_, place) => {
-                let work = fetch::block(place, cid, max_block, line.clone());
-                self.start(index, Transport::Raw, aim, line, work);
-            }
-        }
-    }
-
-    pub(super) fn start(
-        &mut self,
-        index: usize,
-        transport: Transport,
-        aim: Aim,
-        line: Line,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
-        if let Some((id, range)) = aim.bytes() {
-            self.plan.with_file(id, |file| file.take(range));
-        }
-        let provider = &mut self.providers[index];
-        provider.receipt.requests += 1;
-        provider.tempo.asked(Instant::now());
-        tracing::debug!(
-            task = line.task,
-            url = provider.url(),
-            ?transport,
-            ?aim,
-            "request"
-        );
-        let is_first = provider.receipt.requests == 1;
-        let url = provider.url().to_owned();
-        let abort = self.net.set.spawn(work);
-        let task = Task::new(index, transport, aim, abort);
-        self.net.tasks.insert(line.task, task);
-        if is_first {
-            self.announce(What::Provider { url: url.clone() });
-        }
-        self.tell_request(url, transport, &aim);
-    }
-
-    /// Tells of a request, unless it is one of very many single blocks.
-    fn tell_request(&mut self, url: String, form: Transport, aim: &Aim) {
-        if aim.block().is_some() && self.tally.good_blocks > BLOCKS_TOLD {
-            return;
-        }
-        let range = aim.bytes().map(|(_, range)| range);
-        self.announce(What::Request {
-            url,
-            form: form.name(),
-            rung: form.rung(),
-            offset: range.map(|range| range.start()),
-            bytes: range.map(|range| range.len()),
-        });
     }
 
     /// About two seconds of the provider's speed.
