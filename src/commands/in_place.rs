@@ -9,9 +9,6 @@ use crate::disk::tree::{EntryKind, TreePath, TreeView};
 use crate::download::{DownloadId, Receipt};
 use crate::store::{DownloadRow, FileKind, FileRow, LedgerEntry, Store};
 
-/// Entries of a directory that are looked at together.
-const PAGE: u32 = 4096;
-
 /// A file of a tree that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrongFile {
@@ -102,24 +99,10 @@ pub fn tree(
     let Ok(Some(view)) = TreeView::open(path) else {
         return Ok(TreeFound::Changed);
     };
-    let mut wrong = Wrong::default();
-    let mut after = None;
-    loop {
-        let page = store.entries(id, after, PAGE).wait()?;
-        let Some(last) = page.last() else {
-            let is_as_proved = || {
-                let found = inspect::tree_fingerprint(path);
-                found.is_some() && found == alone(path).map(|(_, mtime_ns)| mtime_ns)
-            };
-            return Ok(match (after, wrong == Wrong::default()) {
-                (None, _) if is_as_proved() => TreeFound::Unchanged,
-                (None, _) => TreeFound::Unknown,
-                (Some(_), true) => TreeFound::Unchanged,
-                (Some(_), false) => TreeFound::Wrong(wrong),
-            });
-        };
-        after = Some(last.file.index);
-        for row in &page {
+    let (mut wrong, mut is_known) = (Wrong::default(), false);
+    for page in store.entry_pages(id) {
+        is_known = true;
+        for row in &page? {
             match look(&view, path, row, alone) {
                 Found::Right => {}
                 Found::Gone(directory) => wrong.directories.push(directory),
@@ -128,6 +111,16 @@ pub fn tree(
             }
         }
     }
+    let is_as_proved = || {
+        let found = inspect::tree_fingerprint(path);
+        found.is_some() && found == alone(path).map(|(_, mtime_ns)| mtime_ns)
+    };
+    Ok(match is_known {
+        true if wrong == Wrong::default() => TreeFound::Unchanged,
+        true => TreeFound::Wrong(wrong),
+        false if is_as_proved() => TreeFound::Unchanged,
+        false => TreeFound::Unknown,
+    })
 }
 
 enum Found {

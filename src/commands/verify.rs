@@ -21,7 +21,7 @@ use crate::store::FileRow;
 use crate::ui::verdict;
 use crate::ui::view::{AllVerifiedView, BadView, ErrorView, VerifiedView};
 
-/// Lines of the ledger, and rows of a tree, that are read at once.
+/// Lines of the ledger that are read at once.
 const PAGE: u32 = 4096;
 
 /// How a file stands on the disk: length and modification time, or `None` if it is damaged.
@@ -279,18 +279,13 @@ pub fn note_files(
         let found = look(path?)?;
         (found != row.state.fingerprint).then_some((row.file.index, found))
     };
-    let mut after = None;
-    loop {
-        let page = context.store.finished_files(id, after, PAGE).wait()?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.file.index);
-        let changes: Vec<_> = page.iter().filter_map(changed).collect();
+    for page in context.store.finished_pages(id) {
+        let changes: Vec<_> = page?.iter().filter_map(changed).collect();
         if !changes.is_empty() {
             context.store.note_files_proved(id, changes).wait()?;
         }
     }
+    Ok(())
 }
 
 fn is_signal(kind: ExitKind) -> bool {

@@ -32,10 +32,7 @@ use crate::engine::prove::FileSum;
 use crate::engine::stored;
 use crate::engine::tree::part_stop;
 use crate::exit::ExitKind;
-use crate::store::{FileKind, FileRow, FileState, Reply, Store, StoreError, TreeRows};
-
-/// Rows that are read from the store at once.
-const PAGE: u32 = 4096;
+use crate::store::{FileKind, FileRow, FileState, Page, Store, StoreError, TreeRows};
 
 /// One pass over what is there.
 pub struct Recovery<'a> {
@@ -136,13 +133,12 @@ impl Recovery<'_> {
         plan.restore(self.root, &tree)?;
         let mut hashes = Vec::new();
         if tree.root_kind.is_some() {
-            let unfinished = |after| self.store.unfinished(self.id, after, PAGE);
-            self.each_row(unfinished, |row| {
+            self.each_row(self.store.unfinished_pages(self.id), |row| {
                 plan.restore_entry(row);
                 Ok(())
             })?;
             plan.end_restore();
-            self.each_row(unfinished, |row| {
+            self.each_row(self.store.unfinished_pages(self.id), |row| {
                 has_lost |= self.recover_entry(&mut plan, &row, &mut hashes)?;
                 Ok(())
             })?;
@@ -188,21 +184,16 @@ impl Recovery<'_> {
     /// Shows every row of a table that is read page by page, as long as nobody says stop.
     fn each_row(
         &self,
-        page: impl Fn(Option<u32>) -> Reply<Vec<FileRow>>,
+        pages: impl Iterator<Item = Page>,
         mut visit: impl FnMut(FileRow) -> Result<(), RecoveryError>,
     ) -> Result<(), RecoveryError> {
-        let mut after = None;
-        loop {
-            let rows = page(after).wait()?;
-            let Some(last) = rows.last() else {
-                return Ok(());
-            };
-            after = Some(last.file.index);
-            for row in rows {
+        for page in pages {
+            for row in page? {
                 self.check_stop()?;
                 visit(row)?;
             }
         }
+        Ok(())
     }
 
     fn check_stop(&self) -> Result<(), RecoveryError> {
@@ -216,8 +207,7 @@ impl Recovery<'_> {
     /// opened again, to be proved once more from what is there.
     fn reopen_changed(&self, plan: &mut Plan) -> Result<BTreeSet<EntryId>, RecoveryError> {
         let mut changed = BTreeSet::new();
-        let finished = |after| self.store.finished_files(self.id, after, PAGE);
-        self.each_row(finished, |row| {
+        self.each_row(self.store.finished_pages(self.id), |row| {
             let now = self.output.fingerprint(&row.file.path);
             // What is shorter than the file was somebody else's when it was recorded.
             let is_whole = now.is_some_and(|(len, _)| row.file.size.is_none_or(|size| len >= size));

@@ -23,9 +23,6 @@ use crate::engine::{Destination, Job};
 use crate::exit::ExitKind;
 use crate::store::Store;
 
-/// Rows that are read from the store at once.
-const PAGE: u32 = 4096;
-
 /// How an entry was left, by its number: length and modification time; none if somebody else has
 /// touched it.
 type Left = (u32, Option<(u64, i64)>);

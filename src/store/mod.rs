@@ -57,7 +57,7 @@ pub use queue::{Clock, QueueWish, Queued};
 pub use runs::{Interrupted, RunInfo, RunRow};
 pub use thread::{Reply, Store};
 pub use traffic::Traffic;
-pub use tree::{DirectoryRow, TreeRows};
+pub use tree::{DirectoryRow, Page, TreeRows};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,13 @@ use crate::download::{DownloadId, RunId};
 use crate::store::files::{self, FileKind, FileRow};
 use crate::store::sql::{self, int};
 use crate::store::thread::Durability;
-use crate::store::{Reply, Store, lease};
+use crate::store::{Reply, Store, StoreError, lease};
+
+/// Rows that are read at once.
+const PAGE: u32 = 4096;
+
+/// Some rows in the order of their numbers, never none.
+pub type Page = Result<Vec<FileRow>, StoreError>;
 
 /// What an earlier run recorded of a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +50,22 @@ pub struct DirectoryRow {
     pub largest_child: u64,
     /// The claims of all entries together.
     pub claimed: u64,
+}
+
+/// Pages until one is empty or cannot be read; `read` gives the one behind a number.
+fn pages(read: impl Fn(Option<u32>) -> Reply<Vec<FileRow>>) -> impl Iterator<Item = Page> {
+    let (mut after, mut is_over) = (None, false);
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let page = read(after).wait();
+        let last = page.as_ref().ok().and_then(|rows| rows.last());
+        after = last.map(|row| row.file.index);
+        is_over = after.is_none();
+        page.map(|rows| (!rows.is_empty()).then_some(rows))
+            .transpose()
+    })
 }
 
 impl Store {
@@ -87,6 +109,21 @@ impl Store {
     /// All entries behind number `after`, at most `limit`.
     pub fn entries(&self, id: DownloadId, after: Option<u32>, limit: u32) -> Reply<Vec<FileRow>> {
         self.page(id, "", after, limit)
+    }
+
+    /// All finished files, page by page: each is a transaction of its own.
+    pub fn finished_pages(&self, id: DownloadId) -> impl Iterator<Item = Page> {
+        pages(move |after| self.finished_files(id, after, PAGE))
+    }
+
+    /// The same of the entries of which something is missing.
+    pub fn unfinished_pages(&self, id: DownloadId) -> impl Iterator<Item = Page> {
+        pages(move |after| self.unfinished(id, after, PAGE))
+    }
+
+    /// The same of all entries.
+    pub fn entry_pages(&self, id: DownloadId) -> impl Iterator<Item = Page> {
+        pages(move |after| self.entries(id, after, PAGE))
     }
 
     /// The next rows by number; `which` is constant text.

@@ -8,7 +8,7 @@ use crate::disk::DiskError;
 use crate::disk::tree::{EntryFacts, Links, Preserved, TreePath, UnsafeLink};
 use crate::engine::coordinator::Stop;
 use crate::engine::output;
-use crate::engine::tree::{Builder, Left, PAGE, part_failure, unsafe_link};
+use crate::engine::tree::{Builder, Left, part_failure, unsafe_link};
 use crate::store::{FileKind, FileRow, StoreError};
 
 impl Builder<'_> {
@@ -183,21 +183,15 @@ impl Builder<'_> {
         &self,
         mut visit: impl FnMut(&FileRow) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let mut after = None;
-        loop {
-            let page = self.store.entries(self.id, after, PAGE).wait();
-            let page = page.map_err(|error| self.store_failed(&error))?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.file.index);
-            for row in &page {
+        for page in self.store.entry_pages(self.id) {
+            for row in &page.map_err(|error| self.store_failed(&error))? {
                 if self.is_stopped() {
                     return Ok(());
                 }
                 visit(row)?;
             }
         }
+        Ok(())
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -15,7 +15,6 @@ use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::{chain, exists_failure, store_failure, target_failure};
 use crate::engine::output::SharedTree;
-use crate::engine::tree::PAGE;
 use crate::exit::ExitKind;
 use crate::store::{FileRow, Store, StoreError};
 
@@ -121,16 +120,12 @@ fn take_over(
     part: &Path,
     target: &Path,
 ) -> Result<(), StoreError> {
-    let mut after = None;
-    loop {
-        let page = store.finished_files(id, after, PAGE).wait()?;
-        let Some(last) = page.last() else { break };
-        after = Some(last.file.index);
-        let there = |row: &FileRow| inspect::fingerprint(&target.join(&row.file.path));
+    let there = |row: &FileRow| inspect::fingerprint(&target.join(&row.file.path));
+    for page in store.finished_pages(id) {
+        let page = page?;
         let known = page.iter();
         let known = known.filter_map(|row| Some((row.file.index, Some(there(row)?))));
-        let known = known.collect();
-        store.set_fingerprints(id, run, known).wait()?;
+        store.set_fingerprints(id, run, known.collect()).wait()?;
     }
     if let Err(error) = tree::remove_tree(part) {
         tracing::warn!(error = %chain(&error), "cannot remove the part");
@@ -165,18 +160,11 @@ impl<'a> Ledger<'a> {
     }
 
     fn take_files(&mut self, id: DownloadId) -> Result<(), StoreError> {
-        let mut after = None;
-        loop {
-            let page = self.store.finished_files(id, after, PAGE).wait()?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.file.index);
-            let files = page.into_iter();
-            let known =
-                files.filter_map(|row| Some((row.file.path.into(), row.state.fingerprint?)));
-            self.files.extend(known);
+        let known = |row: FileRow| Some((row.file.path.into(), row.state.fingerprint?));
+        for page in self.store.finished_pages(id) {
+            self.files.extend(page?.into_iter().filter_map(known));
         }
+        Ok(())
     }
 
     /// Whether this is as a download left it. A link has no bytes of its own to lose.
