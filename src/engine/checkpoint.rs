@@ -278,11 +278,7 @@ impl Coordinator<'_> {
         let (id, run) = (self.job.id, self.job.run);
         let reply = self.store.begin_checkpoint(id, run, &checkpoint);
         self.checkpointing.stage = Stage::Begin(checkpoint, paths);
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            // Nobody listens any more only when the download is over.
-            let _ = inputs.send(Input::Begun(reply.await));
-        });
+        self.beside(reply, |result| Some(Input::Begun(result)));
     }
 
     /// Syncs what is noted, if the store does not know it yet.
@@ -328,10 +324,8 @@ impl Coordinator<'_> {
         checkpoint.now = Timestamp::now();
         let (id, run) = (self.job.id, self.job.run);
         let reply = self.store.complete_checkpoint(id, run, begun, checkpoint);
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            // Nobody listens any more only when the download is over.
-            let _ = inputs.send(Input::Committed(reply.await.map(|()| true)));
+        self.beside(reply, |result| {
+            Some(Input::Committed(result.map(|()| true)))
         });
     }
 

@@ -349,11 +349,7 @@ impl<'a> Coordinator<'a> {
             return;
         }
         let reply = self.store.requested_action(self.job.id, self.job.run);
-        let inputs = self.inputs.clone();
-        tokio::spawn(async move {
-            // Nobody listens any more only when the download is over.
-            let _ = inputs.send(Input::Requested(reply.await));
-        });
+        self.beside(reply, |result| Some(Input::Requested(result)));
     }
 
     fn on_requested(&mut self, result: Result<Option<Action>, StoreError>) {
@@ -384,11 +380,21 @@ impl<'a> Coordinator<'a> {
         &self,
         reply: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) {
+        self.beside(reply, |result| result.err().map(Input::StoreFailed));
+    }
+
+    /// Lets a call of the store run beside the loop, to which its answer comes as an input, if as
+    /// anything.
+    pub(super) fn beside<T: Send + 'static>(
+        &self,
+        reply: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+        input: impl FnOnce(Result<T, StoreError>) -> Option<Input> + Send + 'static,
+    ) {
         let inputs = self.inputs.clone();
         tokio::spawn(async move {
-            if let Err(error) = reply.await {
+            if let Some(input) = input(reply.await) {
                 // Nobody listens any more only when the download is over.
-                let _ = inputs.send(Input::StoreFailed(error));
+                let _ = inputs.send(input);
             }
         });
     }

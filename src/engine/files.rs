@@ -233,12 +233,7 @@ impl Coordinator<'_> {
             self.copy_to_twins(first);
         } else if self.plan.entry(first).is_none() && self.hashing.recalled.insert(first) {
             let reply = self.store.entries(self.job.id, first.checked_sub(1), 1);
-            let inputs = self.inputs.clone();
-            tokio::spawn(async move {
-                let result = reply.await;
-                // Nobody listens any more only when the download is over.
-                let _ = inputs.send(Input::Recalled { first, result });
-            });
+            self.beside(reply, move |result| Some(Input::Recalled { first, result }));
         }
     }
 

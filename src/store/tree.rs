@@ -11,7 +11,7 @@ use crate::store::{Reply, Store, StoreError, lease};
 /// Rows that are read at once.
 const PAGE: u32 = 4096;
 
-/// Some rows in the order of their numbers, never none.
+/// The next rows by number, at least one; or why they cannot be read.
 pub type Page = Result<Vec<FileRow>, StoreError>;
 
 /// What an earlier run recorded of a tree.
