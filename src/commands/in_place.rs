@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use crate::commands::error::CommandError;
-use crate::disk::inspect;
 use crate::disk::tree::{EntryKind, TreePath, TreeView};
+use crate::disk::{Fingerprint, inspect};
 use crate::download::{DownloadId, Receipt};
 use crate::store::{DownloadRow, FileKind, FileRow, LedgerEntry, Store};
 
@@ -48,7 +48,7 @@ pub fn is_file_unchanged(
 ) -> Result<bool, CommandError> {
     let entry = store.ledger_at(path).wait()?;
     let known = entry.filter(|entry| is_its(entry, row));
-    let known = known.map(|entry| (entry.install.size, entry.install.mtime_ns));
+    let known = known.map(|entry| entry.install.fingerprint());
     Ok(known.is_some() && inspect::fingerprint(path) == known)
 }
 
@@ -83,18 +83,18 @@ pub fn is_tree_unchanged(
     }
     let alone = |path: &Path| {
         let install = store.install_at(path).wait().ok()??;
-        Some((install.size, install.mtime_ns))
+        Some(install.fingerprint())
     };
     Ok(tree(store, row.id, path, &alone)? == TreeFound::Unchanged)
 }
 
 /// Whether everything in a directory is as the download `id` left it, or as a download of that file
-/// alone did later: of such a one `alone` gives length and time. What was added is passed over.
+/// alone did later: of such a one `alone` knows how it was left. What was added is passed over.
 pub fn tree(
     store: &Store,
     id: DownloadId,
     path: &Path,
-    alone: &dyn Fn(&Path) -> Option<(u64, i64)>,
+    alone: &dyn Fn(&Path) -> Option<Fingerprint>,
 ) -> Result<TreeFound, CommandError> {
     let Ok(Some(view)) = TreeView::open(path) else {
         return Ok(TreeFound::Changed);
@@ -113,7 +113,7 @@ pub fn tree(
     }
     let is_as_proved = || {
         let found = inspect::tree_fingerprint(path);
-        found.is_some() && found == alone(path).map(|(_, mtime_ns)| mtime_ns)
+        found.is_some() && found == alone(path).map(|known| known.mtime_ns)
     };
     Ok(match is_known {
         true if wrong == Wrong::default() => TreeFound::Unchanged,
@@ -134,7 +134,7 @@ fn look(
     view: &TreeView,
     root: &Path,
     row: &FileRow,
-    alone: &dyn Fn(&Path) -> Option<(u64, i64)>,
+    alone: &dyn Fn(&Path) -> Option<Fingerprint>,
 ) -> Found {
     if row.file.path.is_empty() || matches!(row.file.kind, FileKind::Unknown | FileKind::Shard) {
         return Found::Right;

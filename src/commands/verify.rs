@@ -11,9 +11,9 @@ use crate::commands::options;
 use crate::commands::subject::{self, Should, Subject};
 use crate::commands::transfer::{Tally, Transfer, Watch};
 use crate::content::cid::{self, Cid};
-use crate::disk::DiskError;
 use crate::disk::random_file::RandomFile;
 use crate::disk::tree::EntryKind;
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, Proof, chain, quoted_path};
 use crate::engine::{self, Finding, Flaw, Report, Verification, VerifyError};
 use crate::exit::ExitKind;
@@ -24,8 +24,8 @@ use crate::ui::view::{AllVerifiedView, BadView, ErrorView, VerifiedView};
 /// Lines of the ledger that are read at once.
 const PAGE: u32 = 4096;
 
-/// How a file stands on the disk: length and modification time, or `None` if it is damaged.
-pub type Standing = Option<(u64, i64)>;
+/// How a file stands on the disk; `None` if it is damaged.
+pub type Standing = Option<Fingerprint>;
 
 /// What a verification came to.
 pub struct Verified {
@@ -246,15 +246,14 @@ fn note(context: &Context, subject: &Subject, report: &Report) -> Result<(), Com
         .iter()
         .filter(|finding| finding.flaw != Flaw::Unproved);
     now.extend(wrong.map(|finding| (finding.path.as_str(), None)));
-    if let (Some(entry), Some(found)) = (&subject.file, now.get("")) {
-        let known = (entry.install.size, entry.install.mtime_ns);
-        if *found != Some(known) {
-            let noted = context
-                .store
-                .note_proved(&subject.path, entry.download, *found);
-            noted.wait()?;
-            return Ok(());
-        }
+    if let (Some(entry), Some(found)) = (&subject.file, now.get(""))
+        && *found != Some(entry.install.fingerprint())
+    {
+        let noted = context
+            .store
+            .note_proved(&subject.path, entry.download, *found);
+        noted.wait()?;
+        return Ok(());
     }
     match &subject.tree {
         Some((id, below)) => note_files(context, *id, below, &|path| now.get(path).copied()),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::disk::Fingerprint;
 use crate::disk::error::DiskError;
 use crate::disk::random_file::{self, RandomFile};
 use crate::disk::tree::TreeView;
@@ -88,13 +89,13 @@ pub fn tree_fingerprint(path: &Path) -> Option<i64> {
     for entry in view.walk() {
         let entry = entry.ok()?;
         let name = entry.path.as_os_str().as_encoded_bytes();
-        let (size, mtime_ns) = entry.facts.fingerprint().unwrap_or_default();
+        let Fingerprint { len, mtime_ns } = entry.facts.fingerprint().unwrap_or_default();
         let hash = mix(0xcbf2_9ce4_8422_2325, name);
         let hash = mix(
             mix(hash, &[0]),
             format!("{:?}", entry.facts.kind).as_bytes(),
         );
-        let hash = mix(mix(hash, &size.to_le_bytes()), &mtime_ns.to_le_bytes());
+        let hash = mix(mix(hash, &len.to_le_bytes()), &mtime_ns.to_le_bytes());
         // A walk has no order.
         sum = sum.wrapping_add(hash);
     }
@@ -164,9 +165,8 @@ pub fn is_within(path: &Path, directory: &Path) -> bool {
     both.is_some_and(|(path, directory)| path.starts_with(directory))
 }
 
-/// Length and modification time in nanoseconds since 1970 UTC of the file at `path`; `None` if
-/// nothing is there that can be read.
-pub fn fingerprint(path: &Path) -> Option<(u64, i64)> {
+/// That of the file at `path`; `None` if nothing is there that can be read.
+pub fn fingerprint(path: &Path) -> Option<Fingerprint> {
     RandomFile::open(path).ok()?.fingerprint()
 }
 

@@ -8,6 +8,7 @@
 //! that is written. What differs between operating systems sits in `platform` and nowhere else.
 
 pub mod error;
+mod fingerprint;
 pub mod host;
 pub mod inspect;
 pub mod install;
@@ -24,3 +25,4 @@ pub mod tree;
 pub mod whole_file;
 
 pub use error::DiskError;
+pub use fingerprint::Fingerprint;

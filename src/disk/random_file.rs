@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::error::DiskError;
-use crate::disk::{inspect, platform};
+use crate::disk::{Fingerprint, inspect, platform};
 
 /// An open file; clones share it.
 #[derive(Debug, Clone)]
@@ -94,10 +94,12 @@ impl RandomFile {
         self.shared.mode
     }
 
-    /// Length and modification time in nanoseconds since 1970 when it was opened, as
-    /// [`inspect::fingerprint`] gives them; `None` for a time beyond the year 2262.
-    pub fn fingerprint(&self) -> Option<(u64, i64)> {
-        Some((self.len(), inspect::nanoseconds(self.modified())?))
+    /// That of the moment when it was opened; `None` for a time beyond the year 2262.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint {
+            len: self.len(),
+            mtime_ns: inspect::nanoseconds(self.modified())?,
+        })
     }
 
     /// Reads some bytes at `offset`, fewer than asked near the end, none at it.

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::content::ranges::RangeSet;
-use crate::disk::DiskError;
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::{Action, ProviderReceipt, Trigger};
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::target_failure;
@@ -306,7 +306,7 @@ impl Coordinator<'_> {
         });
     }
 
-    pub(super) fn on_synced(&mut self, result: Result<Vec<Option<(u64, i64)>>, DiskError>) {
+    pub(super) fn on_synced(&mut self, result: Result<Vec<Option<Fingerprint>>, DiskError>) {
         let stage = std::mem::replace(&mut self.checkpointing.stage, Stage::Idle);
         let Stage::Sync(begun, mut checkpoint) = stage else {
             return;

@@ -191,7 +191,7 @@ impl Coordinator<'_> {
 /// When what has its final name was modified; 0 where the disk does not say.
 async fn modified(target: PathBuf) -> i64 {
     on_a_thread(move || match inspect::fingerprint(&target) {
-        Some((_, mtime)) => mtime,
+        Some(found) => found.mtime_ns,
         None => inspect::tree_fingerprint(&target).unwrap_or(0),
     })
     .await

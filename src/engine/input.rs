@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::content::car::CarError;
 use crate::content::cid::Cid;
-use crate::disk::DiskError;
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::Action;
 use crate::engine::local::LocalEnd;
 use crate::engine::plan::EntryId;
@@ -97,7 +97,7 @@ pub enum Input {
     Begun(Result<Option<CheckpointId>, StoreError>),
     /// What is written is synced, or is not; with length and modification time of the files that
     /// the checkpoint is about.
-    Synced(Result<Vec<Option<(u64, i64)>>, DiskError>),
+    Synced(Result<Vec<Option<Fingerprint>>, DiskError>),
     /// A checkpoint is committed; `false` if nothing had changed.
     Committed(Result<bool, StoreError>),
     /// What another terminal asks for.

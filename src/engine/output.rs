@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::disk::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::place::SafeName;
 use crate::disk::tree::{EntryFacts, EntryKind, Tree, TreePath, TreeView};
+use crate::disk::{DiskError, Fingerprint};
 use crate::engine::plan::EntryId;
 use crate::engine::prove::{Place, Share};
 
@@ -88,9 +88,8 @@ impl Output {
         }
     }
 
-    /// Length and modification time, in nanoseconds since 1970, of the file at this path; `None` if
-    /// somebody else is known to have touched it.
-    pub fn fingerprint(&self, path: &str) -> Option<(u64, i64)> {
+    /// That of the file at this path; `None` if somebody else is known to have touched it.
+    pub fn fingerprint(&self, path: &str) -> Option<Fingerprint> {
         let facts = match self {
             Output::File(part) => return part.fingerprint(),
             Output::Tree(tree) => {

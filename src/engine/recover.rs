@@ -17,8 +17,8 @@ use crate::content::cid::{self, Cid, codec};
 use crate::content::hash::{self, FileSha256, VerifiedBlock};
 use crate::content::leaf;
 use crate::content::ranges::RangeSet;
-use crate::disk::DiskError;
 use crate::disk::part::PartFile;
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
 use crate::engine::coordinator::{Stop, refusal};
@@ -210,7 +210,8 @@ impl Recovery<'_> {
         self.each_row(self.store.finished_pages(self.id), |row| {
             let now = self.output.fingerprint(&row.file.path);
             // What is shorter than the file was somebody else's when it was recorded.
-            let is_whole = now.is_some_and(|(len, _)| row.file.size.is_none_or(|size| len >= size));
+            let is_long = |now: Fingerprint| row.file.size.is_none_or(|size| now.len >= size);
+            let is_whole = now.is_some_and(is_long);
             match is_whole && now == row.state.fingerprint {
                 true => plan.know_finished(&row),
                 false => {

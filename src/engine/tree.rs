@@ -10,8 +10,8 @@ mod look;
 use std::sync::atomic::AtomicBool;
 
 use crate::content::cid::Cid;
-use crate::disk::DiskError;
 use crate::disk::tree::{Links, TreePath, UnsafeLink};
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, Failure, RunId};
 use crate::engine::begin::Signals;
 use crate::engine::coordinator::{Coordinator, Stop};
@@ -23,9 +23,8 @@ use crate::engine::{Destination, Job};
 use crate::exit::ExitKind;
 use crate::store::Store;
 
-/// How an entry was left, by its number: length and modification time; none if somebody else has
-/// touched it.
-type Left = (u32, Option<(u64, i64)>);
+/// How an entry was left, by its number; none if somebody else has touched it.
+type Left = (u32, Option<Fingerprint>);
 
 /// What completes a tree.
 struct Builder<'a> {

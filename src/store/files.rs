@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
 use crate::content::ranges::RangeSet;
+use crate::disk::Fingerprint;
 use crate::download::{DownloadId, RunId};
 use crate::store::lease;
 use crate::store::sql::{self, int, micros};
@@ -108,9 +109,9 @@ pub struct FileState {
     pub sha_state: Option<Vec<u8>>,
     /// The file's SHA-256, once whole.
     pub sha256: Option<[u8; 32]>,
-    /// Length and modification time, in nanoseconds since 1970, of the part on disk when this
-    /// was recorded: while they are the same, nobody has touched it since.
-    pub fingerprint: Option<(u64, i64)>,
+    /// That of the part on disk when this was recorded: while it is the same, nobody has touched
+    /// the part since.
+    pub fingerprint: Option<Fingerprint>,
     /// How far a file has come that proves itself only at its end: opaque to the store.
     pub source: Option<String>,
     /// Whether every byte is proved.
@@ -279,8 +280,8 @@ pub(super) fn record_state(
             ":sha256": state.sha256,
             ":done": state.done,
             ":source": state.source,
-            ":part_len": state.fingerprint.map(|(len, _)| int(len)),
-            ":part_mtime": state.fingerprint.map(|(_, mtime)| mtime),
+            ":part_len": state.fingerprint.map(|part| int(part.len)),
+            ":part_mtime": state.fingerprint.map(|part| part.mtime_ns),
         },
     )?;
     Ok(touched == 1)
@@ -314,7 +315,9 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<FileRow> {
         rungs: row.get("rungs")?,
         sha_state: row.get("sha_state")?,
         sha256: sql::digest(row, "sha256")?,
-        fingerprint: part_len.zip(part_mtime),
+        fingerprint: part_len
+            .zip(part_mtime)
+            .map(|(len, mtime_ns)| Fingerprint { len, mtime_ns }),
         source: row.get("source")?,
         done,
     };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params};
 
+use crate::disk::Fingerprint;
 use crate::download::{DownloadId, Proof};
 use crate::store::sql::{self, int, micros, path_value};
 use crate::store::thread::Durability;
@@ -28,6 +29,16 @@ pub struct Install {
     pub mtime_ns: i64,
     /// SHA-256, unless switched off.
     pub sha256: Option<[u8; 32]>,
+}
+
+impl Install {
+    /// How it stood there when it was noted.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint {
+            len: self.size,
+            mtime_ns: self.mtime_ns,
+        }
+    }
 }
 
 /// A line of the ledger: a file or tree, and what is known of the download that made it, be that
@@ -88,14 +99,14 @@ impl Store {
         &self,
         path: &Path,
         id: DownloadId,
-        fingerprint: Option<(u64, i64)>,
+        fingerprint: Option<Fingerprint>,
     ) -> Reply<()> {
         let path = path_value(path);
         self.write(Durability::Process, move |tx| {
             let statement = "UPDATE installs SET size = coalesce(?3, size), mtime = ?4
                              WHERE path = ?1 AND download_id = ?2";
-            let size = fingerprint.map(|(size, _)| int(size));
-            let mtime = fingerprint.map_or(DAMAGED, |(_, mtime)| mtime);
+            let size = fingerprint.map(|now| int(now.len));
+            let mtime = fingerprint.map_or(DAMAGED, |now| now.mtime_ns);
             sql::execute(tx, statement, (path, id.get(), size, mtime))?;
             Ok(())
         })

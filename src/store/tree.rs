@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Row};
 
+use crate::disk::Fingerprint;
 use crate::download::{DownloadId, RunId};
 use crate::store::files::{self, FileKind, FileRow};
 use crate::store::sql::{self, int};
@@ -50,22 +51,6 @@ pub struct DirectoryRow {
     pub largest_child: u64,
     /// The claims of all entries together.
     pub claimed: u64,
-}
-
-/// Pages until one is empty or cannot be read; `read` gives the one behind a number.
-fn pages(read: impl Fn(Option<u32>) -> Reply<Vec<FileRow>>) -> impl Iterator<Item = Page> {
-    let (mut after, mut is_over) = (None, false);
-    std::iter::from_fn(move || {
-        if is_over {
-            return None;
-        }
-        let page = read(after).wait();
-        let last = page.as_ref().ok().and_then(|rows| rows.last());
-        after = last.map(|row| row.file.index);
-        is_over = after.is_none();
-        page.map(|rows| (!rows.is_empty()).then_some(rows))
-            .transpose()
-    })
 }
 
 impl Store {
@@ -182,7 +167,7 @@ impl Store {
         })
     }
 
-    /// New lengths and modification times of files; none of one that somebody else has touched.
+    /// How files stand now; none of one that somebody else has touched.
     ///
     /// # Errors
     /// [`crate::store::StoreError::LeaseLost`].
@@ -190,18 +175,11 @@ impl Store {
         &self,
         id: DownloadId,
         run: RunId,
-        fingerprints: Vec<(u32, Option<(u64, i64)>)>,
+        fingerprints: Vec<(u32, Option<Fingerprint>)>,
     ) -> Reply<()> {
         self.write(Durability::Process, move |tx| {
             lease::owned(tx, id, run)?;
-            let statement = "UPDATE files SET part_len = ?3, part_mtime = ?4
-                             WHERE download_id = ?1 AND idx = ?2";
-            for (index, fingerprint) in fingerprints {
-                let len = fingerprint.map(|(len, _)| int(len));
-                let mtime = fingerprint.map(|(_, mtime)| mtime);
-                sql::execute(tx, statement, (id.get(), index, len, mtime))?;
-            }
-            Ok(())
+            Ok(set_fingerprints(tx, id, fingerprints, "")?)
         })
     }
 
@@ -209,19 +187,46 @@ impl Store {
     pub fn note_files_proved(
         &self,
         id: DownloadId,
-        files: Vec<(u32, Option<(u64, i64)>)>,
+        files: Vec<(u32, Option<Fingerprint>)>,
     ) -> Reply<()> {
         self.write(Durability::Process, move |tx| {
-            let statement = "UPDATE files SET part_len = ?3, part_mtime = ?4
-                             WHERE download_id = ?1 AND idx = ?2 AND done = 1";
-            for (index, fingerprint) in files {
-                let len = fingerprint.map(|(len, _)| int(len));
-                let mtime = fingerprint.map(|(_, mtime)| mtime);
-                sql::execute(tx, statement, (id.get(), index, len, mtime))?;
-            }
-            Ok(())
+            Ok(set_fingerprints(tx, id, files, "AND done = 1")?)
         })
     }
+}
+
+/// `which` is constant text.
+fn set_fingerprints(
+    tx: &Connection,
+    id: DownloadId,
+    files: Vec<(u32, Option<Fingerprint>)>,
+    which: &'static str,
+) -> rusqlite::Result<()> {
+    let statement = format!(
+        "UPDATE files SET part_len = ?3, part_mtime = ?4
+         WHERE download_id = ?1 AND idx = ?2 {which}"
+    );
+    for (index, now) in files {
+        let (len, mtime) = (now.map(|now| int(now.len)), now.map(|now| now.mtime_ns));
+        sql::execute(tx, &statement, (id.get(), index, len, mtime))?;
+    }
+    Ok(())
+}
+
+/// Pages until one is empty or cannot be read; `read` gives the one behind a number.
+fn pages(read: impl Fn(Option<u32>) -> Reply<Vec<FileRow>>) -> impl Iterator<Item = Page> {
+    let (mut after, mut is_over) = (None, false);
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let page = read(after).wait();
+        let last = page.as_ref().ok().and_then(|rows| rows.last());
+        after = last.map(|row| row.file.index);
+        is_over = after.is_none();
+        page.map(|rows| (!rows.is_empty()).then_some(rows))
+            .transpose()
+    })
 }
 
 fn root_kind(tx: &Connection, id: DownloadId) -> rusqlite::Result<Option<FileKind>> {

@@ -14,6 +14,7 @@ use crate::commands::sync::{Item, Outcome};
 use crate::commands::transfer::{self, Transfer};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::hex;
+use crate::disk::Fingerprint;
 use crate::disk::inspect::{self, Seen};
 use crate::download::{Proof, Receipt};
 use crate::exit::ExitKind;
@@ -112,9 +113,8 @@ impl<'a> Ledger<'a> {
         Ok(self.records.get().and_then(|records| records.get(path)))
     }
 
-    fn fingerprint(&self, path: &Path) -> Option<(u64, i64)> {
-        let install = self.installs.get(path)?;
-        Some((install.size, install.mtime_ns))
+    fn fingerprint(&self, path: &Path) -> Option<Fingerprint> {
+        self.installs.get(path).map(Install::fingerprint)
     }
 }
 

@@ -206,7 +206,7 @@ fn record(
     let path: PathBuf = item.path.clone();
     let mtime_ns = match proved.is_directory {
         true => inspect::tree_fingerprint(&path).unwrap_or(0),
-        false => inspect::fingerprint(&path).map_or(0, |(_, mtime)| mtime),
+        false => inspect::fingerprint(&path).map_or(0, |found| found.mtime_ns),
     };
     let options = Recorded {
         url: receipt.cid.is_none().then(|| item.entry.source.clone()),

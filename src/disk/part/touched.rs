@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::disk::error::DiskError;
 use crate::disk::inspect::nanoseconds;
 use crate::disk::part::PartFile;
-use crate::disk::platform;
 use crate::disk::random_file::unix_time;
+use crate::disk::{Fingerprint, platform};
 
 /// The time of modification, in seconds since 1970, of a part that nobody is to believe in: the
 /// beginning of 1990, which every file system can hold, and when no part was written.
@@ -71,15 +71,18 @@ impl PartFile {
         self.touched().by_others
     }
 
-    /// Length and modification time in nanoseconds since 1970, by which a later run finds that
-    /// nobody has touched it since; `None` if somebody has by now, or its name stands for something
-    /// else, or an earlier run [distrusted](Self::distrust) it.
-    pub fn fingerprint(&self) -> Option<(u64, i64)> {
+    /// By what a later run finds that nobody has touched it since; `None` if somebody has by now, or
+    /// its name stands for something else, or an earlier run [distrusted](Self::distrust) it.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
         let touched = self.touched();
         let own = self.metadata().ok()?;
         let is_replaced = is_at(&own, self.path()) == Some(false);
         let is_ours = !touched.by_others && !is_marked(&own) && !is_replaced;
-        Some((own.len(), time_of(&own)?)).filter(|_| is_ours)
+        let now = Fingerprint {
+            len: own.len(),
+            mtime_ns: time_of(&own)?,
+        };
+        is_ours.then_some(now)
     }
 
     /// Whether the name stands for something else by now. If it stands for nothing, whoever needs it

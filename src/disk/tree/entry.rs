@@ -1,5 +1,6 @@
 //! What stands in a directory, as the system tells it.
 
+use crate::disk::Fingerprint;
 use crate::disk::inspect::nanoseconds;
 
 /// What an entry of a directory is.
@@ -33,10 +34,12 @@ pub struct EntryFacts {
 }
 
 impl EntryFacts {
-    /// Length and modification time in nanoseconds since 1970, as
-    /// [`crate::disk::inspect::fingerprint`] gives them; `None` for a time beyond the year 2262.
-    pub fn fingerprint(&self) -> Option<(u64, i64)> {
-        Some((self.len, nanoseconds(self.modified)?))
+    /// As [`crate::disk::inspect::fingerprint`] gives it; `None` for a time beyond the year 2262.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(Fingerprint {
+            len: self.len,
+            mtime_ns: nanoseconds(self.modified)?,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::disk::Fingerprint;
 use crate::disk::error::DiskError;
 use crate::disk::part::PartFile;
 use crate::disk::platform::{self, Dir};
@@ -26,9 +27,6 @@ pub struct Tree {
     spelling: Spelling,
     left: HashMap<Box<str>, Option<Fingerprint>>,
 }
-
-/// Length and modification time in nanoseconds since 1970.
-type Fingerprint = (u64, i64);
 
 impl Tree {
     /// Makes a new, empty tree at `path`.

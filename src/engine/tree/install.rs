@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::disk::tree::{self, EntryKind, WalkEntry};
-use crate::disk::{DiskError, inspect, install};
+use crate::disk::{DiskError, Fingerprint, inspect, install};
 use crate::download::{DownloadId, Failure, RunId, Status, quoted_path};
 use crate::engine::aside::on_a_thread;
 use crate::engine::begin::Signals;
@@ -137,9 +137,9 @@ fn take_over(
 struct Ledger<'a> {
     store: &'a Store,
     target: &'a Path,
-    /// Length and modification time, by path below the target, of the files that the newest
-    /// download of a whole directory left there.
-    files: HashMap<PathBuf, (u64, i64)>,
+    /// The files that the newest download of a whole directory left there, by path below the
+    /// target.
+    files: HashMap<PathBuf, Fingerprint>,
 }
 
 impl<'a> Ledger<'a> {
@@ -174,10 +174,7 @@ impl<'a> Ledger<'a> {
         }
         let alone = || {
             let install = self.store.install_at(&self.target.join(&entry.path)).wait();
-            install
-                .ok()
-                .flatten()
-                .map(|known| (known.size, known.mtime_ns))
+            install.ok().flatten().map(|known| known.fingerprint())
         };
         let known = self.files.get(&entry.path).copied().or_else(alone);
         known.is_some() && entry.facts.fingerprint() == known

@@ -20,8 +20,8 @@ use bytes::Bytes;
 
 use crate::content::cid::Cid;
 use crate::content::ranges::RangeSet;
-use crate::disk::DiskError;
 use crate::disk::tree::EntryKind;
+use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, Failure, Proof, RunId};
 use crate::engine::filter::Filter;
 use crate::engine::plan::Limits;
@@ -74,7 +74,7 @@ pub struct Report {
     pub extra: Vec<PathBuf>,
     /// How the files stand there that are right, as they were opened: length and modification
     /// time. Only where the ledger knows the content.
-    pub fingerprints: Vec<(String, (u64, i64))>,
+    pub fingerprints: Vec<(String, Fingerprint)>,
     /// Why nodes are lacking that nobody here has.
     pub nobody: Option<Failure>,
 }

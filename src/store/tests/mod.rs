@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use crate::content::ranges::RangeSet;
-use crate::disk::host;
+use crate::disk::{Fingerprint, host};
 use crate::download::{DownloadId, Failure, Proof, RunId, Status, Trigger};
 use crate::exit::ExitKind;
 use crate::store::{
@@ -164,7 +164,10 @@ fn proved(until: u64) -> FileState {
         rungs: vec![1, 2],
         sha_state: Some(vec![3; 40]),
         sha256: None,
-        fingerprint: Some((7, -1)),
+        fingerprint: Some(Fingerprint {
+            len: 7,
+            mtime_ns: -1,
+        }),
         done: false,
         source: None,
     }
