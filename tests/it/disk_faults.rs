@@ -422,7 +422,8 @@ fn a_checkpoint_on_a_slow_disk_is_made_once() {
     let output = owner.wait().exits(81);
     let made = output.events_of("checkpoint").into_iter();
     let made = made.filter(|event| event["trigger"] == "manual").count();
-    assert!((1..=2).contains(&made), "{}", output.transcript());
+    // None, if the one under way had it all.
+    assert!(made <= 2, "{}", output.transcript());
     assert_eq!(sandbox.partials(), Vec::<PathBuf>::new());
 }
 

@@ -346,6 +346,8 @@ fn a_crowd_on_one_state_directory_gets_what_it_asked_for() {
         .fold(Gateway::empty(), |builder, dag| builder.dag(dag));
     let gateway = builder.start();
     let sandbox = Sandbox::new();
+    // So many take their time, and none is given up for it.
+    sandbox.config("connect_timeout = \"1m\"\nfirst_byte_timeout = \"1m\"\nstall_timeout = \"1m\"");
     let get = |dag: &Dag, name: &str| {
         let args = ["get", &dag.source(), "-o", name, "--gateway", gateway.url()];
         sandbox.fetchd(args).spawn()
