@@ -41,7 +41,7 @@ impl Coordinator<'_> {
                 let places = self.places(&places);
                 self.widen(id, &places);
                 let first = places.first().map(|place| (place.entry, place.offset));
-                let (task, shape) = (id, Shape::Block);
+                let (task, shape, cid) = (id, Shape::Block, self.wanted_link(cid));
                 self.send_job(prove::Job {
                     task,
                     cid,
@@ -58,6 +58,12 @@ impl Coordinator<'_> {
             }
         }
         self.cut_if_done(id, is_useless);
+    }
+
+    /// The link that asked for a block: its codec says how the block is read, and not what its sender
+    /// calls it.
+    fn wanted_link(&self, cid: Cid) -> Cid {
+        self.plan.link_to(cid.hash()).unwrap_or(cid)
     }
 
     fn is_on_the_way(&self, cid: &Cid) -> bool {
@@ -304,6 +310,7 @@ impl Coordinator<'_> {
             Expected::Leaf { len, places } => {
                 let places = self.places(&places);
                 let (task, shape, data, permit) = (id, Shape::Block, vec![block], None);
+                let cid = self.wanted_link(cid);
                 self.send_job(prove::Job {
                     task,
                     cid,
@@ -315,16 +322,13 @@ impl Coordinator<'_> {
                     permit,
                 });
             }
-            Expected::Node => {
-                let link = self.plan.link_to(cid.hash()).unwrap_or(cid);
-                match VerifiedBlock::check(link, block.clone()) {
-                    Ok(verified) => {
-                        self.is_proved(id, block.len() as u64, 0);
-                        self.take_node(id, &verified, None);
-                    }
-                    Err(_) => self.rejected(id, &cid, None, block.len() as u64),
+            Expected::Node => match VerifiedBlock::check(self.wanted_link(cid), block.clone()) {
+                Ok(verified) => {
+                    self.is_proved(id, block.len() as u64, 0);
+                    self.take_node(id, &verified, None);
                 }
-            }
+                Err(_) => self.rejected(id, &cid, None, block.len() as u64),
+            },
         }
     }
 

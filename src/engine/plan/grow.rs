@@ -9,7 +9,7 @@ use crate::content::unixfs::hamt::Place;
 use crate::content::unixfs::{self, FileNode, Mtime, Node, SymlinkNode};
 use crate::engine::plan::entry::{Entry, Expansion, Found, FoundKind, State};
 use crate::engine::plan::file::{FilePlan, Growth};
-use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::index::{self, Reading, Spot};
 use crate::engine::plan::piece::Inline;
 use crate::engine::plan::tree::{First, Plan};
 use crate::engine::plan::{EntryId, PlanError, check_hash};
@@ -183,10 +183,10 @@ impl Plan {
             self.leave_out(id, expansion);
             return Ok(());
         }
-        let (cid, key) = (entry.cid, index::key(entry.cid.hash()));
+        let (cid, reading) = (entry.cid, Reading::of(&entry.cid));
         self.index.remove(cid.hash(), Spot::Entry(id));
         self.count_file(node.size)?;
-        let twin_of = match self.firsts.get(&key) {
+        let twin_of = match self.firsts.get(&reading) {
             Some(&First::File(first, _)) if first != id => Some(first),
             _ => None,
         };
@@ -196,7 +196,7 @@ impl Plan {
             self.make_twin(id, first);
             return Ok(());
         }
-        self.firsts.insert(key, First::File(id, node.size));
+        self.firsts.insert(reading, First::File(id, node.size));
         let saved = self.saved.remove(&id).unwrap_or_default();
         let mut growth = Growth {
             limits: &self.limits,
@@ -274,7 +274,7 @@ impl Plan {
             },
             _ => FoundKind::Unknown,
         };
-        let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
+        let first = self.firsts.get(&Reading::of(&entry.cid)).copied();
         let (inlined, is_unknown) = (
             cid::identity(&entry.cid).map(Bytes::copy_from_slice),
             matches!(entry.state, State::Unknown) && !self.must_be_read(&entry.cid),

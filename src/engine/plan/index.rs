@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::content::cid::Multihash;
+use crate::content::cid::{Cid, Multihash, codec};
 use crate::engine::plan::EntryId;
 
 /// A place that one block fills.
@@ -51,6 +51,24 @@ impl Index {
     /// The places that wait for a block with this multihash, in order.
     pub fn spots(&self, hash: &Multihash) -> impl Iterator<Item = Spot> + Clone + '_ {
         self.spots.get(&key(hash)).into_iter().flatten().copied()
+    }
+}
+
+/// What is the same content: blocks with one hash that are read alike. Every codec but dag-pb
+/// stands for the bytes of the block themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Reading {
+    is_dag_pb: bool,
+    hash: Box<[u8]>,
+}
+
+impl Reading {
+    /// That of the block behind a link.
+    pub fn of(cid: &Cid) -> Self {
+        Self {
+            is_dag_pb: cid.codec() == codec::DAG_PB,
+            hash: key(cid.hash()),
+        }
     }
 }
 

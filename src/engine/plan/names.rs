@@ -9,7 +9,7 @@ use crate::content::unixfs::hamt::{Place, Shard, Slot};
 use crate::content::unixfs::{self, DirNode, Mtime};
 use crate::engine::output::check_name;
 use crate::engine::plan::entry::{Directory, Entry, Expansion, FoundKind, State};
-use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::index::{Reading, Spot};
 use crate::engine::plan::tree::{First, Plan};
 use crate::engine::plan::{EntryId, PlanError};
 
@@ -45,8 +45,7 @@ impl Plan {
             let limit = self.limits.max_depth;
             return Err(PlanError::TooDeep { limit });
         }
-        self.firsts
-            .insert(index::key(entry.cid.hash()), First::Stored);
+        self.firsts.insert(Reading::of(&entry.cid), First::Stored);
         let directory = Directory {
             cid: entry.cid,
             parent: entry.parent,

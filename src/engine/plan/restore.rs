@@ -5,7 +5,7 @@ use crate::content::ranges::RangeSet;
 use crate::content::unixfs::hamt::Place;
 use crate::engine::plan::entry::{Directory, Entry, Expansion, Found, FoundKind, State, Totals};
 use crate::engine::plan::file::FilePlan;
-use crate::engine::plan::index::{self, Spot};
+use crate::engine::plan::index::{Reading, Spot};
 use crate::engine::plan::links;
 use crate::engine::plan::tree::{First, Plan};
 use crate::engine::plan::{EntryId, PlanError, check_hash};
@@ -47,7 +47,7 @@ impl Plan {
         let cid = row.file.cid.as_deref().map(cid::parse);
         if let (Some(Ok(cid)), Some(size)) = (cid, row.file.size) {
             let first = First::File(row.file.index, size);
-            self.firsts.entry(index::key(cid.hash())).or_insert(first);
+            self.firsts.entry(Reading::of(&cid)).or_insert(first);
         }
     }
 
@@ -63,7 +63,7 @@ impl Plan {
         if self.must_be_read(&entry.cid) {
             return Ok(false);
         }
-        let first = self.firsts.get(&index::key(entry.cid.hash())).copied();
+        let first = self.firsts.get(&Reading::of(&entry.cid)).copied();
         let (Some(First::File(first, size)), State::Unknown) = (first, &entry.state) else {
             return Ok(false);
         };
@@ -158,8 +158,7 @@ impl Plan {
         };
         self.index.remove(cid.hash(), Spot::Entry(id));
         self.count_file(size)?;
-        self.firsts
-            .insert(index::key(cid.hash()), First::File(id, size));
+        self.firsts.insert(Reading::of(&cid), First::File(id, size));
         let file = FilePlan::of_leaf(id, cid, size, &mut self.index);
         self.set_state(id, State::File(Box::new(file)));
         let found = self.describe(id, FoundKind::File { size }, None, None, None);

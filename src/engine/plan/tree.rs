@@ -20,12 +20,12 @@ use crate::engine::filter::Filter;
 use crate::engine::input::TaskId;
 use crate::engine::plan::entry::{Claim, Directory, Entry, Expected, Found, State, Totals};
 use crate::engine::plan::file::FilePlan;
-use crate::engine::plan::index::{Index, Spot};
+use crate::engine::plan::index::{Index, Reading, Spot};
 use crate::engine::plan::links::{self, Linked};
 use crate::engine::plan::piece::PieceKind;
 use crate::engine::plan::{EntryId, Limits, PlanError, check_hash};
 
-/// The first entry seen with a root: others with the same root need no fetching.
+/// The first entry seen with a root: others with the same root, read alike, need no fetching.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum First {
     /// It is a file of this size.
@@ -44,7 +44,7 @@ pub struct Plan {
     pub(super) open: BTreeSet<EntryId>,
     pub(super) directories: HashMap<EntryId, Directory>,
     pub(super) index: Index,
-    pub(super) firsts: HashMap<Box<[u8]>, First>,
+    pub(super) firsts: HashMap<Reading, First>,
     /// Blocks that are in the store, by a hash of their multihash.
     pub(super) stored: HashSet<Box<[u8]>>,
     /// Blocks in the store that entries wait for, each once.
@@ -208,9 +208,10 @@ impl Plan {
             })
     }
 
-    /// What a block with this multihash would be good for.
+    /// What a block with this multihash would be good for. As a leaf only where all who link to it
+    /// read it alike; else each place makes of it what its own link says.
     pub fn expects(&self, hash: &Multihash) -> Expected {
-        let mut leaf_len = None;
+        let mut leaf = None;
         let mut places = Vec::new();
         for spot in self.index.spots(hash) {
             let Spot::Bytes(id, offset) = spot else {
@@ -219,14 +220,15 @@ impl Plan {
             let Some(piece) = self.file(id).and_then(|file| file.piece_at(offset)) else {
                 continue;
             };
-            if piece.kind == PieceKind::Node || leaf_len.is_some_and(|len| len != piece.len) {
+            let form = (piece.len, piece.cid.codec());
+            if piece.kind == PieceKind::Node || leaf.is_some_and(|leaf| leaf != form) {
                 return Expected::Node;
             }
-            leaf_len = Some(piece.len);
+            leaf = Some(form);
             places.push((id, offset));
         }
-        match leaf_len {
-            Some(len) => Expected::Leaf { len, places },
+        match leaf {
+            Some((len, _)) => Expected::Leaf { len, places },
             None => Expected::No,
         }
     }

@@ -131,6 +131,31 @@ fn leaves() -> Sample {
         )
 }
 
+/// Blocks that are linked both as what they are and as raw, which stands for their own bytes.
+fn readings() -> Sample {
+    let raw = |dag: &Dag| Dag::single(dag.block(&dag.root).expect("the root"));
+    let classic = Recipe::default().leaf(Leaf::File);
+    let (one, two) = (classic.seed(1).build(500), classic.seed(2).build(500));
+    let below = Sample::new().file("x", &one);
+    Sample::new()
+        .file("a raw", &raw(&one))
+        .file("b", &one)
+        .file("c raw", &raw(&one))
+        .file("d", &two)
+        .file("e raw", &raw(&two))
+        .dir("f", &below)
+        .file("g raw", &raw(&below.dag()))
+        .dir("h", &below)
+        .dir(
+            "later",
+            &Sample::new()
+                .file("a raw", &raw(&two))
+                .file("b", &two)
+                .dir("f", &below)
+                .file("g raw", &raw(&below.dag())),
+        )
+}
+
 /// Every kind of tree, by name.
 fn trees() -> BTreeMap<&'static str, Sample> {
     let mixed = Sample::new()
@@ -148,6 +173,7 @@ fn trees() -> BTreeMap<&'static str, Sample> {
         ("duplicates", duplicates()),
         ("leaves", leaves()),
         ("mixed", mixed),
+        ("readings", readings()),
     ])
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::arguments;
 use super::sample::{Sample, listing};
 use crate::support::dag::hostile::{self, Slot};
-use crate::support::dag::{Dag, Dir, Recipe};
+use crate::support::dag::{Dag, Dir, Leaf, Recipe, car_header, car_section};
 use crate::support::gateway::{Features, Gateway};
+use crate::support::pb::{self, Cid, Link, Node, UnixFs, kind};
 use crate::support::sandbox::Sandbox;
 
 /// Address space of a refusing process, in KiB: what is refused must not be paid for first.
@@ -272,6 +273,52 @@ fn limits_of_the_user() {
             super::arrived(&sandbox, &sample, output);
         }
     }
+}
+
+/// One block, linked as the bytes that it is and as a node that it is not.
+#[test]
+fn a_leaf_is_read_as_its_own_link_says() {
+    const LEN: usize = 1000;
+    let leaf = Recipe::default().chunk(LEN).build(LEN);
+    let wrapped = Recipe::default().chunk(LEN).leaf(Leaf::File).build(LEN);
+    let node = Cid::new_v1(pb::DAG_PB, *leaf.root.hash());
+    let link = |cid, tsize| Link {
+        cid,
+        name: Some(Vec::new()),
+        tsize: Some(tsize),
+    };
+    let raw = link(leaf.root, LEN as u64);
+    let lie = link(node, wrapped.tsize());
+    let message = |count: usize| UnixFs {
+        kind: kind::FILE,
+        filesize: Some((count * LEN) as u64),
+        blocksizes: vec![LEN as u64; count],
+        ..UnixFs::default()
+    };
+    for links in [vec![raw.clone(), lie.clone()], vec![lie.clone(), raw]] {
+        let node = Node {
+            data: Some(message(links.len()).encode()),
+            links,
+        };
+        is_refused("read both ways", &Dag::of_node(&node, &[&leaf]), 65, "");
+    }
+    // Alone, and with the label that would make it right.
+    let node = Node {
+        data: Some(message(1).encode()),
+        links: vec![lie],
+    };
+    let dag = Dag::of_node(&node, &[&leaf]);
+    let car = [
+        car_header(&[dag.root]),
+        car_section(&dag.root, dag.block(&dag.root).expect("the root")),
+        car_section(&leaf.root, leaf.block(&leaf.root).expect("the root")),
+    ];
+    let sandbox = Sandbox::new();
+    std::fs::write(sandbox.target("x.car"), car.concat()).expect("a CAR");
+    let gateway = sandbox.target("x.car");
+    let gateway = gateway.to_str().expect("text");
+    let args = ["get", &dag.source(), "-o", "file", "--gateway", gateway];
+    sandbox.run(args).exits(65);
 }
 
 /// Nothing is written through a link that stands where the tree is to be.
