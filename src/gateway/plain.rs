@@ -277,7 +277,11 @@ impl Plain {
     ) -> Result<Reply, GatewayError> {
         let headers = response.headers();
         let stated = response::check_rest(headers, offset).map_err(|fault| self.fault(fault))?;
-        let is_other_size = total.is_some_and(|total| stated.total.is_some_and(|got| got != total));
+        let end = offset.saturating_add(stated.len);
+        let is_other_size = total.is_some_and(|total| match stated.total {
+            Some(stated) => stated != total,
+            None => end > total,
+        });
         let is_other = validator.is_some_and(|validator| !validator.is_met(headers));
         if is_other_size || is_other {
             return Ok(Reply::Changed);

@@ -80,6 +80,7 @@ impl Coordinator<'_> {
             },
             source: None,
             stream: None,
+            furthest: size,
             written: size,
             number: 0,
             sent: vec![0; self.providers.len()],

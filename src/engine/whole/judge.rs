@@ -57,7 +57,7 @@ impl Coordinator<'_> {
             whole.switches > self.options.max_source_switches,
             whole.source,
         );
-        whole.progress.total = None;
+        (whole.progress.total, whole.furthest) = (None, 0);
         self.restart();
         let Some(index) = source else { return };
         let url = self.providers[index].url().to_owned();
@@ -79,7 +79,7 @@ impl Coordinator<'_> {
     fn reject_joined(&mut self) {
         let Some(whole) = &mut self.whole else { return };
         whole.joins = Joins::Forbidden;
-        whole.progress.total = None;
+        (whole.progress.total, whole.furthest) = (None, 0);
         self.restart();
         let message = "the pieces of the file do not make the one that is wanted: it may have \
                        changed in between, and is fetched anew";

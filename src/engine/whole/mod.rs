@@ -103,6 +103,8 @@ pub struct Whole {
     source: Option<usize>,
     /// The task that brings bytes now.
     stream: Option<TaskId>,
+    /// How far any answer has come: beyond that is progress.
+    furthest: u64,
     /// Bytes from the beginning that are written.
     written: u64,
     /// Counts beginnings.
@@ -186,6 +188,7 @@ impl Coordinator<'_> {
                 .iter()
                 .position(|provider| provider.url() == saved.url),
             stream: None,
+            furthest: position,
             written: 0,
             number: 0,
             sent: vec![0; self.providers.len()],

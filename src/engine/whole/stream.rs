@@ -179,7 +179,10 @@ impl Coordinator<'_> {
         };
         whole.stream = None;
         match end {
-            TaskEnd::Complete => whole.progress.total = Some(whole.progress.position),
+            // A length that is known binds: an answer may be a part of the rest.
+            TaskEnd::Complete => {
+                whole.progress.total.get_or_insert(whole.progress.position);
+            }
             TaskEnd::Past { total }
                 if total.or(whole.progress.total) == Some(whole.progress.position) =>
             {
@@ -203,16 +206,15 @@ impl Coordinator<'_> {
             .whole
             .as_ref()
             .is_some_and(|whole| whole.progress.is_worth_keeping(threshold));
-        let source = self.whole.as_ref().and_then(|whole| whole.source);
-        // Progress gives the budget back.
-        if let Some(index) = source
-            && self
-                .net
-                .tasks
-                .get(&id)
-                .is_some_and(|task| task.received > 0)
+        // Progress gives the budget back: what is kept, and goes further than ever before. Else who
+        // always breaks off would be asked for ever.
+        if let Some(whole) = &mut self.whole
+            && whole.progress.position > whole.furthest
         {
-            self.providers[index].made_progress();
+            whole.furthest = whole.progress.position;
+            if let Some(index) = whole.source.filter(|_| keeps) {
+                self.providers[index].made_progress();
+            }
         }
         self.exchange_failed(id, error.advice(), chain(error));
         if !keeps {

@@ -1,6 +1,6 @@
 //! Streams that break off, and files that are other ones by then.
 
-use super::{SIZE, data, finished, get, receipt, server, url};
+use super::{SIZE, data, failed, finished, get, receipt, server, url};
 use crate::support::dag::{Recipe, seeded};
 use crate::support::gateway::{Fault, Features, Gateway, On, Request};
 use crate::support::sandbox::{Running, Sandbox};
@@ -68,6 +68,45 @@ fn servers_that_will_not_go_on() {
         let done = finished(&sandbox, output, &data);
         assert_eq!(done["bytes_wasted"], HIGH, "{}", server.story());
     }
+}
+
+/// A server may send less than the rest, and not say how long the file is.
+#[test]
+fn a_part_of_the_rest_is_not_the_end() {
+    let data: Vec<u8> = data().iter().map(|byte| b'a' + byte % 26).collect();
+    let end = HIGH + 1000;
+    let body = data[HIGH as usize..end as usize].to_vec();
+    let part = Fault::Status {
+        code: 206,
+        headers: vec![("ETag".to_owned(), "\"a\"".to_owned())],
+        body: String::from_utf8(body).expect("letters"),
+    };
+    let part = part.with_header("Content-Range", format!("bytes {HIGH}-{}/*", end - 1));
+    let sum = sha256(&data);
+    for more in [&["--allow-unverified"][..], &["--sha256", &sum]] {
+        let sandbox = Sandbox::new();
+        let server = server(&data, ETAG)
+            .on(On::any().nth(1), Fault::ShortBody(HIGH))
+            .on(On::range().nth(1), part.clone())
+            .start();
+        let output = get(&sandbox, &server, more);
+        let done = finished(&sandbox, output, &data);
+        assert_eq!(done["bytes_wasted"], 0, "{}", server.story());
+        let last = server.requests().pop().expect("a request");
+        assert_eq!(last.range, Some(format!("bytes={end}-")));
+    }
+}
+
+/// What is thrown away is no progress: who always breaks off is given up like anybody who fails.
+#[test]
+fn a_server_that_always_breaks_off_is_given_up() {
+    let (data, sandbox) = (data(), Sandbox::new());
+    let server = server(&data, None)
+        .on(On::any(), Fault::ShortBody(LOW))
+        .start();
+    let output = get(&sandbox, &server, &["--sha256", &sha256(&data)]);
+    failed(&sandbox, output, 75);
+    assert_eq!(server.requests().len(), 4, "{}", server.story());
 }
 
 #[test]
