@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER,
 };
 
 use crate::content::ranges::ByteRange;
@@ -37,18 +37,23 @@ pub(super) fn refusal(
     Fault::Status {
         status,
         excerpt: excerpt(body),
-        retry_after: wanted_wait(headers, now),
+        retry_after: wanted_wait(status, headers, now),
         retired: sunset(headers).is_some_and(|date| date <= now),
     }
 }
 
-/// The wait that a server asks for: by `Retry-After`, else by when it says that its limit on
-/// requests starts anew.
-fn wanted_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// The wait that a server asks for: by `Retry-After`, else, where its limit on requests is spent, by
+/// when it says that this starts anew. (Many say that in every answer.) Times are by the server's
+/// own clock, where it tells what that says (RFC 9110 §6.6.1).
+fn wanted_wait(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let now = text(headers, DATE.as_str())
+        .and_then(retry_after::http_date)
+        .unwrap_or(now);
+    let is_spent = status == StatusCode::TOO_MANY_REQUESTS;
     let by_reset = |name| retry_after::reset(text(headers, name)?, now);
     text(headers, RETRY_AFTER.as_str())
         .and_then(|value| retry_after::parse(value, now))
-        .or_else(|| RESETS.into_iter().find_map(by_reset))
+        .or_else(|| RESETS.into_iter().filter(|_| is_spent).find_map(by_reset))
 }
 
 /// The date at which the server says that it ends (RFC 8594).
@@ -487,6 +492,33 @@ mod tests {
             refused("soon"),
             Fault::Status { retired: false, .. }
         ));
+    }
+
+    #[test]
+    fn a_wait_is_by_the_clock_of_the_server_and_for_a_limit_that_is_spent() {
+        let now: Timestamp = "2026-11-06T08:51:00Z".parse().unwrap();
+        let wait = |code, pairs: &[(&'static str, &'static str)]| match refusal(
+            code,
+            &headers(pairs),
+            b"",
+            now,
+        ) {
+            Fault::Status { retry_after, .. } => retry_after,
+            _ => None,
+        };
+        let minute = Some(Duration::from_secs(60));
+        // Its clock is two minutes behind ours.
+        let date = ("date", "Fri, 06 Nov 2026 08:49:00 GMT");
+        let until = ("retry-after", "Fri, 06 Nov 2026 08:50:00 GMT");
+        assert_eq!(
+            wait(StatusCode::SERVICE_UNAVAILABLE, &[date, until]),
+            minute
+        );
+        let reset = ("ratelimit", "\"api\";r=4998;t=60");
+        assert_eq!(wait(StatusCode::TOO_MANY_REQUESTS, &[reset]), minute);
+        for code in [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT] {
+            assert_eq!(wait(code, &[reset]), None);
+        }
     }
 
     #[test]
