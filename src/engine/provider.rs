@@ -136,6 +136,8 @@ pub struct Provider {
     pub turn: Arc<Semaphore>,
     /// What was looked for in files on this machine.
     pub tried: Tried,
+    /// The forms that have brought something in this download.
+    worked: Vec<Transport>,
     banned: Vec<(Transport, Out)>,
     /// What it does not have, in which form, by multihash.
     lacking: HashSet<(Transport, Box<[u8]>)>,
@@ -186,6 +188,7 @@ impl Provider {
             last_error: None,
             turn: Arc::new(Semaphore::new(1)),
             tried: Tried::default(),
+            worked: Vec::new(),
             banned: Vec::new(),
             lacking: HashSet::new(),
             looked: Looked::default(),

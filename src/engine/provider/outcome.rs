@@ -60,6 +60,9 @@ impl Provider {
         if !self.receipt.rungs.contains(&form.rung()) {
             self.receipt.rungs.push(form.rung());
         }
+        if !self.worked.contains(&form) {
+            self.worked.push(form);
+        }
         match form {
             Transport::Raw => self.capabilities.raw = Known::Yes,
             Transport::Car => self.capabilities.car = Known::Yes,
@@ -149,6 +152,10 @@ impl Provider {
             }
             Advice::Elsewhere => self.ban(form, Out::Exhausted),
             Advice::Absent | Advice::Never => self.lack(form, subject),
+            // What works for others is refused for this one: such as a range of a very large file.
+            Advice::Unsupported if subject.is_some() && self.worked.contains(&form) => {
+                self.lack(form, subject)
+            }
             Advice::Unsupported => {
                 self.forget_capability(form);
                 self.ban(form, Out::Unprovable)
@@ -228,11 +235,13 @@ impl Provider {
                 self.ban(form, Out::Exhausted)
             };
         }
-        if let Some(after) = after {
-            return self.rest_as_asked(after, budget.max_wait, budget.now);
-        }
         let tries = self.failures.saturating_sub(1);
         let delay = budget.backoff.delay(tries, budget.jitter);
+        if let Some(after) = after {
+            // Who fails again and again is not asked at once, even if he says so.
+            let least = if tries > 0 { delay } else { Duration::ZERO };
+            return self.rest_as_asked(after.max(least), budget.max_wait, budget.now);
+        }
         self.rest_for(delay, false, budget.now);
         Consequence::Wait(delay)
     }
@@ -282,5 +291,73 @@ impl Provider {
             Transport::Range => self.capabilities.range = Known::No,
             Transport::Whole => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::cid;
+    use crate::gateway::capability::Capabilities;
+    use crate::gateway::client::{Client, ClientOptions};
+    use crate::gateway::request::Gateway;
+
+    const URL: &str = "http://127.0.0.1:1";
+
+    fn provider() -> Provider {
+        let client = Client::new(ClientOptions::default()).unwrap();
+        let gateway = Gateway::new(client, URL, Vec::new(), None).unwrap();
+        let place = Place::Http(gateway);
+        Provider::new(place, URL.to_owned(), Capabilities::default())
+    }
+
+    fn budget(now: Instant) -> Budget {
+        Budget {
+            backoff: Backoff::default(),
+            max_wait: Duration::from_secs(900),
+            jitter: 0.5,
+            now,
+        }
+    }
+
+    #[test]
+    fn at_once_is_at_once_only_once() {
+        let (mut provider, begin) = (provider(), Instant::now());
+        let advice = Advice::Retry {
+            after: Some(Duration::ZERO),
+        };
+        let mut waits = (1..=4).map(|second| {
+            let budget = budget(begin + Duration::from_secs(second));
+            let sent = budget.now;
+            match provider.failed(Transport::Raw, None, advice, &budget, sent) {
+                Consequence::Wait(wait) => Some(wait),
+                _ => None,
+            }
+        });
+        assert_eq!(waits.next().flatten(), Some(Duration::ZERO));
+        for _ in 0..2 {
+            let wait = waits.next().flatten();
+            assert!(wait > Some(Duration::from_millis(500)), "{wait:?}");
+        }
+        assert_eq!(waits.next(), Some(None));
+    }
+
+    #[test]
+    fn what_is_refused_of_one_is_not_refused_of_all() {
+        let large = cid::parse("bafkqaaa").unwrap();
+        let budget = budget(Instant::now());
+        let refuses = |provider: &mut Provider| {
+            let form = Transport::Range;
+            provider.failed(form, Some(&large), Advice::Unsupported, &budget, budget.now)
+        };
+        let mut new = provider();
+        assert_eq!(refuses(&mut new), Consequence::OtherForm);
+        assert!(!new.serves(Transport::Range));
+        let mut tried = provider();
+        tried.proved(Transport::Range, 1);
+        assert_eq!(refuses(&mut tried), Consequence::OtherForm);
+        assert!(tried.serves(Transport::Range));
+        assert_eq!(tried.bulk_transport(None), Some(Transport::Range));
+        assert_eq!(tried.bulk_transport(Some(&large)), Some(Transport::Car));
     }
 }
