@@ -45,11 +45,14 @@ pub(super) fn next_hop(current: &Url, location: Option<&str>) -> Result<Url, Red
             next.host_str().unwrap_or_default().to_owned(),
         ));
     }
-    if next.origin() != current.origin() {
-        // Credentials in a Location are the server's idea, not the user's. Cannot fail: has a host.
-        let _ = next.set_username("");
-        let _ = next.set_password(None);
-    }
+    // Credentials in a Location are the server's idea; those of the user stay with his server.
+    let (user, password) = match next.origin() == current.origin() {
+        true => (current.username(), current.password()),
+        false => ("", None),
+    };
+    // Cannot fail: it has a host.
+    let _ = next.set_username(user);
+    let _ = next.set_password(password);
     next.set_fragment(None);
     Ok(next)
 }
@@ -111,6 +114,10 @@ mod tests {
             hop("http://u:p@a.example/1", "/2").unwrap(),
             "http://u:p@a.example/2"
         );
+        for location in ["http://a.example/2", "http://other@a.example/2"] {
+            let next = hop("http://u%40x:p%3A@a.example/1", location);
+            assert_eq!(next.unwrap(), "http://u%40x:p%3A@a.example/2");
+        }
     }
 
     #[test]

@@ -295,7 +295,8 @@ impl Gateway {
             let location = response
                 .headers()
                 .get(LOCATION)
-                .and_then(|value| value.to_str().ok());
+                // Many servers send a path as they have it on disk; `next_hop` encodes it.
+                .and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
             let next = next_hop(&url, location).map_err(Fault::Redirect)?;
             self.refuse_retired(&next)?;
             at_home &= next.origin() == url.origin();
