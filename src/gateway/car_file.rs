@@ -113,11 +113,12 @@ impl CarFile {
     /// [`CarFileError::TooLarge`] beyond `max` bytes, [`CarFileError::Disk`].
     pub fn block(&self, cid: &Cid, max: u64) -> Result<Option<Bytes>, CarFileError> {
         let places = self.index.find(cid.hash())?;
-        let mut first = None;
+        let (mut first, mut too_large) = (None, None);
         for place in &places {
             let len = u64::from(place.len);
             if len > max {
-                return Err(CarFileError::TooLarge { len, max });
+                too_large = Some(CarFileError::TooLarge { len, max });
+                continue;
             }
             let mut block = vec![0; place.len as usize];
             self.file.read_exact_at(place.offset, &mut block)?;
@@ -128,7 +129,10 @@ impl CarFile {
             }
             first.get_or_insert(block);
         }
-        Ok(first.map(Bytes::from))
+        match (first, too_large) {
+            (None, Some(error)) => Err(error),
+            (first, _) => Ok(first.map(Bytes::from)),
+        }
     }
 }
 

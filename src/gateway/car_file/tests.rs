@@ -160,6 +160,13 @@ fn of_several_copies_the_sound_one_comes() {
             .as_deref(),
         Some(&b"one"[..])
     );
+    let longer = [
+        header(&one),
+        section(&one, b"larger"),
+        section(&one, b"one"),
+    ];
+    let file = Fixture::new(&longer.concat()).open().unwrap();
+    assert_eq!(file.block(&one, 3).unwrap().as_deref(), Some(&b"one"[..]));
     let bad = [header(&one), section(&one, b"0ne")].concat();
     assert_eq!(
         Fixture::new(&bad)
