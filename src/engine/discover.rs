@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use crate::content::cid::Cid;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::input::Input;
@@ -23,7 +25,7 @@ const MAX_PROVIDERS: usize = 16;
 /// Where further providers can be found.
 #[derive(Debug, Clone)]
 pub struct Discovery {
-    /// Asked in this order; with the addresses that what they name may have.
+    /// The first one's word counts first; with the addresses that what they name may have.
     pub routers: Vec<(Router, Reach)>,
     /// Connections, from which those to strangers are made.
     pub client: Client,
@@ -46,13 +48,18 @@ pub enum Search {
 }
 
 impl Discovery {
-    /// Asks the routers who has it. Whoever has answered in time counts.
+    /// Asks all routers at once who has it. Whoever has answered in time counts.
     pub(super) async fn find(&self, root: &Cid) -> Vec<(String, Reach)> {
-        let mut found = Vec::new();
-        let asked = ask(self, root, &mut found);
-        let is_late = tokio::time::timeout(PATIENCE, asked).await.is_err();
-        let count = found.len();
-        tracing::debug!(is_late, count, "providers by delegated routing");
+        let mut found = vec![Vec::new(); self.routers.len()];
+        let asked = self.routers.iter().zip(&mut found);
+        let asked = asked.map(|((router, reach), found)| ask(router, *reach, root, found));
+        let is_late = tokio::time::timeout(PATIENCE, join_all(asked)).await;
+        let (is_late, found) = (is_late.is_err(), found.concat());
+        tracing::debug!(
+            is_late,
+            count = found.len(),
+            "providers by delegated routing"
+        );
         found
     }
 
@@ -110,23 +117,19 @@ impl Coordinator<'_> {
     }
 }
 
-async fn ask(discovery: &Discovery, root: &Cid, found: &mut Vec<(String, Reach)>) {
-    for (router, reach) in &discovery.routers {
-        let mut answer = match router.providers(root, *reach).await {
-            Ok(answer) => answer,
+/// Asks one router.
+async fn ask(router: &Router, reach: Reach, root: &Cid, found: &mut Vec<(String, Reach)>) {
+    let mut answer = match router.providers(root, reach).await {
+        Ok(answer) => answer,
+        Err(error) => return tracing::debug!(%error, "a router does not answer"),
+    };
+    while found.len() < 4 * MAX_PROVIDERS {
+        match answer.next().await {
+            Ok(Some(provider)) => found.push((provider.url, reach)),
+            Ok(None) => break,
             Err(error) => {
-                tracing::debug!(%error, "a router does not answer");
-                continue;
-            }
-        };
-        while found.len() < 4 * MAX_PROVIDERS {
-            match answer.next().await {
-                Ok(Some(provider)) => found.push((provider.url, *reach)),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "the answer of a router broke off");
-                    break;
-                }
+                tracing::debug!(%error, "the answer of a router broke off");
+                break;
             }
         }
     }

@@ -57,11 +57,14 @@ fn answer(mut stream: TcpStream, body: &str) {
 }
 
 fn configured(gateway: &Gateway, router: &Router, discovery: &str) -> Sandbox {
+    configured_with(gateway, &[&router.url], discovery)
+}
+
+fn configured_with(gateway: &Gateway, routers: &[&str], discovery: &str) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.config(&format!(
-        "gateways = [{{ url = {:?} }}]\nrouters = [{:?}]\ndiscovery = {discovery:?}",
-        gateway.url(),
-        router.url
+        "gateways = [{{ url = {:?} }}]\nrouters = {routers:?}\ndiscovery = {discovery:?}",
+        gateway.url()
     ));
     sandbox
 }
@@ -91,6 +94,22 @@ fn whoever_is_found_serves_what_the_named_lack() {
         urls.iter().any(|line| line["url"] == found.url()),
         "{receipt}"
     );
+}
+
+/// Those that accept and say nothing take nobody's turn, however many they are.
+#[test]
+fn routers_that_hang_do_not_keep_others_from_being_asked() {
+    let dag = dag();
+    let (named, found) = (Gateway::empty().start(), Gateway::of(&dag).start());
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = format!("http://{}", silent.local_addr().expect("an address"));
+    let router = Router::naming(&[host(&found)]);
+    let mut routers = [silent.as_str(); 6];
+    routers[5] = &router.url;
+    let sandbox = configured_with(&named, &routers, "fallback");
+    sandbox.run(["get", &dag.source(), "-o", "file"]).exits(0);
+    assert!(sandbox.read("file") == dag.data);
+    assert_eq!(router.times_asked(), 1);
 }
 
 #[test]
