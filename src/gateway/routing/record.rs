@@ -5,9 +5,10 @@
 //! passes is limited in every number.
 
 use std::collections::HashSet;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::gateway::address::Reach;
 use crate::gateway::defaults;
@@ -50,7 +51,40 @@ enum Entry {
 #[derive(Deserialize, Default)]
 struct Document {
     #[serde(rename = "Providers", default)]
-    providers: Option<Vec<Entry>>,
+    providers: Option<Few>,
+}
+
+/// The first records of a list. What follows is read and not kept: a byte or two of a record can
+/// take a hundred in memory.
+#[derive(Default)]
+struct Few(Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Few {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(FewVisitor)
+    }
+}
+
+struct FewVisitor;
+
+impl<'de> Visitor<'de> for FewVisitor {
+    type Value = Few;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few, A::Error> {
+        let mut few = Vec::new();
+        while few.len() < MAX_RECORDS {
+            match list.next_element()? {
+                Some(entry) => few.push(entry),
+                None => return Ok(Few(few)),
+            }
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Few(few))
+    }
 }
 
 /// Takes the usable providers out of records, each base URL once.
@@ -88,7 +122,7 @@ impl Sieve {
     pub(super) fn document(&mut self, body: &[u8]) -> Result<Vec<Provider>, Fault> {
         let document: Option<Document> =
             serde_json::from_slice(body).map_err(|_| Fault::Malformed("list of providers"))?;
-        let entries = document.unwrap_or_default().providers.unwrap_or_default();
+        let Few(entries) = document.unwrap_or_default().providers.unwrap_or_default();
         Ok(entries
             .into_iter()
             .flat_map(|entry| self.entry(entry))
