@@ -27,7 +27,7 @@ pub struct Recorded {
     pub hints: Vec<String>,
     /// `--force`.
     pub force: bool,
-    /// `--max-size`.
+    /// `--max-size` in bytes, 0 for `off`; `None`: as configured.
     pub max_size: Option<u64>,
     /// `--limit-rate` in bytes per second, 0 for `off`; `None`: as configured.
     pub limit_rate: Option<u64>,
@@ -56,15 +56,19 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The flag `--limit-rate` as a record keeps it.
-    pub fn rate(flag: Limit) -> u64 {
+    /// A flag that is a number or `off`, as a record keeps it.
+    pub fn limit(flag: Limit) -> u64 {
         flag.0.unwrap_or(0)
     }
 
     /// Bytes per second for this download; `None` for no limit.
     pub fn limit_rate(&self, configured: Option<u64>) -> Option<u64> {
-        self.limit_rate
-            .map_or(configured, |rate| (rate > 0).then_some(rate))
+        or_configured(self.limit_rate, configured)
+    }
+
+    /// How many bytes it may have; `None` for no limit.
+    pub fn max_size(&self, configured: Option<u64>) -> Option<u64> {
+        or_configured(self.max_size, configured)
     }
 
     /// Whether the same of a directory is wanted, and in the same way.
@@ -116,6 +120,11 @@ impl Recorded {
     }
 }
 
+/// A limit that is recorded, where 0 stands for `off`, or else the configured one.
+fn or_configured(recorded: Option<u64>, configured: Option<u64>) -> Option<u64> {
+    recorded.map_or(configured, |limit| (limit > 0).then_some(limit))
+}
+
 /// What the engine needs, out of configuration and record.
 ///
 /// # Errors
@@ -133,7 +142,7 @@ pub fn engine(
     Ok(engine::Options {
         limits: engine::Limits {
             hashes,
-            max_size: recorded.max_size.or(keys.max_size),
+            max_size: recorded.max_size(keys.max_size),
             max_block: keys.max_block_size,
             max_depth: keys.max_depth,
             max_entries: u64::from(keys.max_entries),
@@ -189,15 +198,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recorded_rate_wins_over_the_configuration() {
-        let recorded = |flag: Option<Limit>| Recorded {
-            limit_rate: flag.map(Recorded::rate),
-            ..Recorded::default()
+    fn a_recorded_limit_wins_over_the_configuration() {
+        let limits = |flag: Option<Limit>| {
+            let recorded = Recorded {
+                limit_rate: flag.map(Recorded::limit),
+                max_size: flag.map(Recorded::limit),
+                ..Recorded::default()
+            };
+            let read = Recorded::from_json(&recorded.to_json());
+            (read.limit_rate(Some(7)), read.max_size(Some(7)))
         };
-        let rate = |flag| Recorded::from_json(&recorded(flag).to_json()).limit_rate(Some(7));
-        assert_eq!(rate(None), Some(7));
-        assert_eq!(rate(Some(Limit(Some(3)))), Some(3));
-        assert_eq!(rate(Some(Limit(None))), None, "off");
-        assert_eq!(Recorded::from_json("{}").limit_rate(None), None);
+        assert_eq!(limits(None), (Some(7), Some(7)));
+        assert_eq!(limits(Some(Limit(Some(3)))), (Some(3), Some(3)));
+        assert_eq!(limits(Some(Limit(None))), (None, None), "off");
+        let empty = Recorded::from_json("{}");
+        assert_eq!((empty.limit_rate(None), empty.max_size(None)), (None, None));
     }
 }

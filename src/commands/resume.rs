@@ -169,7 +169,7 @@ fn wanted(resume: &Resume, recorded: Recorded) -> Recorded {
         mirrors,
         limit_rate: resume
             .limit_rate
-            .map(Recorded::rate)
+            .map(Recorded::limit)
             .or(recorded.limit_rate),
         ..recorded
     }

@@ -98,6 +98,22 @@ fn what_is_queued_is_fetched_by_run_without_its_asking_anybody_before() {
     stands(&sandbox, "1", "success");
 }
 
+/// The configuration of whoever runs the queue does not take back what was allowed.
+#[test]
+fn a_limit_that_was_switched_off_for_an_entry_stays_off() {
+    let dag = Dag::single(b"longer than the configuration allows");
+    let gateway = Gateway::of(&dag).start();
+    let sandbox = Sandbox::new();
+    sandbox.config("max_size = \"8B\"");
+    let (source, url) = (dag.source(), gateway.url());
+    enqueue(&sandbox, &source, "limited", url, &[]);
+    enqueue(&sandbox, &source, "free", url, &["--max-size", "off"]);
+    sandbox.run(["run"]).exits(77);
+    stands(&sandbox, "1", "failed");
+    stands(&sandbox, "2", "success");
+    assert_eq!(sandbox.read("free"), dag.data);
+}
+
 #[test]
 fn events_tell_of_queueing() {
     let dag = Dag::single(b"later");
