@@ -1,5 +1,7 @@
 //! What a download was asked for with, as its record keeps it: so that `resume` goes on alike.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cli::values::Limit;
@@ -71,6 +73,12 @@ impl Recorded {
         or_configured(self.max_size, configured)
     }
 
+    /// How long each try of an entry of the queue may take; `None` for as long as it takes.
+    pub fn max_time(&self) -> Option<Duration> {
+        let seconds = self.max_time?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
     /// Whether the same of a directory is wanted, and in the same way.
     pub fn takes_the_same(&self, other: &Self) -> bool {
         self.include == other.include
@@ -132,7 +140,7 @@ fn or_configured(recorded: Option<u64>, configured: Option<u64>) -> Option<u64> 
 pub fn engine(
     settings: &Settings,
     recorded: &Recorded,
-    max_time: Option<std::time::Duration>,
+    max_time: Option<Duration>,
 ) -> Result<engine::Options, CommandError> {
     let keys = &settings.keys;
     let hashes = HashPolicy::with_weak(&keys.allow_hash).map_err(|error| {

@@ -2,6 +2,7 @@
 
 mod active;
 mod aside;
+mod clock;
 mod drain;
 mod order;
 mod record;
@@ -27,6 +28,7 @@ use crate::commands::providers::{Network, Providers};
 use crate::commands::resolve;
 use crate::commands::signals::{Asked, Signals};
 use crate::commands::transfer::active::{Active, News, Start};
+use crate::commands::transfer::clock::Clock;
 use crate::content::names::Resolved;
 use crate::content::source::ContentSource;
 use crate::download::{Action, DownloadId, Receipt, RunId};
@@ -57,14 +59,13 @@ pub struct Transfer<'a> {
     heartbeat: Option<JoinHandle<()>>,
     /// Shows what happens.
     pub reporter: Reporter,
-    /// How long the downloads that are started may take together; a supply's have their own limits.
-    max_time: Option<Duration>,
-    started: Instant,
+    /// How long all of it may take; a supply's downloads have their own limits.
+    clock: Clock,
     tally: Tally,
 }
 
 impl<'a> Transfer<'a> {
-    /// Begins a run of its own.
+    /// Begins a run of its own, which may take so long.
     pub fn begin(context: &'a Context, max_time: Option<Duration>) -> Result<Self, CommandError> {
         let internal = |error: std::io::Error| {
             CommandError::new(
@@ -86,8 +87,7 @@ impl<'a> Transfer<'a> {
                 .build()
                 .map_err(internal)?,
             reporter: context.reporter(),
-            max_time,
-            started: Instant::now(),
+            clock: Clock::start(max_time),
             tally: Tally::default(),
         })
     }
@@ -184,7 +184,7 @@ impl<'a> Transfer<'a> {
     /// Makes the providers of a download ready.
     ///
     /// # Errors
-    /// See [`Network::providers`]; or a signal came first.
+    /// See [`Network::providers`]; or a signal came first, or the time is over.
     pub fn providers(&mut self, recorded: &Recorded) -> Result<Providers, CommandError> {
         let network = self.network.clone();
         self.wait_for(network.ready(recorded))?
@@ -193,7 +193,7 @@ impl<'a> Transfer<'a> {
     /// Makes those providers ready that the user has named, to see that they can be used.
     ///
     /// # Errors
-    /// See [`Network::providers`]; or a signal came first.
+    /// See [`Network::providers`]; or a signal came first, or the time is over.
     pub fn check_providers(&mut self, named: &Recorded) -> Result<(), CommandError> {
         let network = self.network.clone();
         self.wait_for(network.check(named))?
@@ -210,7 +210,7 @@ impl<'a> Transfer<'a> {
     /// Follows the names of a source to content, and says what was believed on the way.
     ///
     /// # Errors
-    /// See [`resolve::resolve`]; or a signal came first.
+    /// See [`resolve::resolve`]; or a signal came first, or the time is over.
     pub fn resolve(
         &mut self,
         content: &ContentSource,
@@ -227,7 +227,7 @@ impl<'a> Transfer<'a> {
     /// Waits for work on the network that is no download. The downloads under way go on meanwhile.
     ///
     /// # Errors
-    /// A signal came first.
+    /// A signal came first, or the time is over.
     pub fn wait_for<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CommandError> {
         let Self {
             runtime,
@@ -236,6 +236,7 @@ impl<'a> Transfer<'a> {
             ended,
             reporter,
             context,
+            clock,
             ..
         } = self;
         runtime.block_on(async {
@@ -250,6 +251,7 @@ impl<'a> Transfer<'a> {
                         }
                     },
                     news = active.next() => ended.extend(take(news, active, reporter)),
+                    error = clock.over() => return Err(error),
                 }
             }
         })
@@ -311,9 +313,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn try_start(&mut self, row: &DownloadRow, providers: Providers) -> Result<(), CommandError> {
-        let left = self
-            .max_time
-            .map(|limit| limit.saturating_sub(self.started.elapsed()));
+        let left = self.clock.left();
         let shop = self.shop();
         let recorded = Recorded::from_json(&row.options_json);
         let set_up = shop.set_up(row, &recorded, providers.asks_others_later, left);

@@ -2,6 +2,7 @@
 
 use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::ipns::Owner;
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Sandbox};
 use serde_json::Value;
@@ -112,6 +113,30 @@ fn a_limit_that_was_switched_off_for_an_entry_stays_off() {
     stands(&sandbox, "1", "failed");
     stands(&sandbox, "2", "success");
     assert_eq!(sandbox.read("free"), dag.data);
+}
+
+/// To look up a name is part of the time that the download may take.
+#[test]
+fn a_name_is_looked_up_no_longer_than_the_download_may_take() {
+    let gateway = Gateway::empty()
+        .on(On::any(), Fault::StallBeforeHeaders)
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.config("first_byte_timeout = \"10m\"");
+    let name = format!("ipns://{}", Owner::new().name());
+    let limit = ["--max-time", "200ms"];
+    enqueue(&sandbox, &name, "queued", gateway.url(), &limit);
+    sandbox.run(["run"]).exits(75);
+    let failure = &record(&sandbox, "1")["error"]["message"];
+    let says_why = |text: &str| text.contains("--max-time allows");
+    assert!(failure.as_str().is_some_and(says_why), "{failure}");
+    stands(&sandbox, "1", "pending");
+
+    for more in ["-q", "--dry-run"] {
+        let args = ["get", &name, "-o", "file", "--gateway", gateway.url(), more];
+        let output = sandbox.run(args.iter().chain(&limit)).exits(75);
+        assert!(says_why(&output.stderr), "{}", output.transcript());
+    }
 }
 
 #[test]

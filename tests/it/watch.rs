@@ -172,6 +172,20 @@ fn a_second_get_waits_for_the_first() {
     assert!(sandbox.read("file") == dag.data);
 }
 
+#[test]
+fn a_second_get_waits_no_longer_than_it_may() {
+    let (sandbox, dag) = (patient(), dag(0));
+    let gateway = holding(&dag);
+    let mut owner = fetching(&sandbox, &dag, &gateway, "file");
+    let source = dag.source();
+    let args = get_args(&source, gateway.url());
+    let args = args.iter().chain(&["--wait", "--max-time", "300ms"]);
+    let output = sandbox.fetchd(args).run().exits(75);
+    let says_why = output.stderr.contains("--max-time allows");
+    assert!(says_why, "{}", output.transcript());
+    assert!(owner.is_running());
+}
+
 /// What the first one did not ask is asked of what it put there.
 #[test]
 fn a_second_get_that_waits_has_wishes_of_its_own() {

@@ -14,6 +14,7 @@ use crate::commands::options::{self, Recorded};
 use crate::commands::providers::Network;
 use crate::commands::resolve;
 use crate::commands::transfer::active::{Ended, Voice};
+use crate::commands::transfer::clock::Clock;
 use crate::commands::transfer::record::{job, remove_parts};
 use crate::commands::transfer::supply::Task;
 use crate::commands::transfer::told;
@@ -60,9 +61,12 @@ impl Shop {
         mut signals: UnboundedReceiver<ExitKind>,
     ) -> Ended {
         let row = task.row;
+        let recorded = Recorded::from_json(&row.options_json);
+        let clock = Clock::start(recorded.max_time());
         let ready = tokio::select! {
-            ready = self.prepare(&row, &voice) => ready,
+            ready = self.prepare(&row, &recorded, clock, &voice) => ready,
             left = self.asked(&row) => Err(left),
+            over = clock.over() => Err(over.into()),
             Some(kind) = signals.recv() => Err(CommandError::new(kind, "interrupted").into()),
         };
         let ending = match ready {
@@ -77,21 +81,19 @@ impl Shop {
         Ended { row, ending }
     }
 
-    /// All that the engine needs.
+    /// All that the engine needs. Names and providers take from its time.
     async fn prepare(
         &self,
         row: &DownloadRow,
+        recorded: &Recorded,
+        clock: Clock,
         voice: &Voice,
     ) -> Result<(Job, engine::Options, Vec<engine::Provider>), Left> {
-        let recorded = Recorded::from_json(&row.options_json);
-        let pinned = self.pinned(row, &recorded, voice).await?;
+        let pinned = self.pinned(row, recorded, voice).await?;
         let row = pinned.as_ref().unwrap_or(row);
-        let providers = self.network.ready(&recorded).await?;
+        let providers = self.network.ready(recorded).await?;
         note(row, providers.notices, voice);
-        let limit = recorded
-            .max_time
-            .and_then(|s| Duration::try_from_secs_f64(s).ok());
-        let set_up = self.set_up(row, &recorded, providers.asks_others_later, limit);
+        let set_up = self.set_up(row, recorded, providers.asks_others_later, clock.left());
         let (job, options) = set_up.await?;
         Ok((job, options, providers.list))
     }
