@@ -52,6 +52,9 @@ pub struct Get {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sha256", "checksum"])]
     pub sha256sums: Option<PathBuf>,
     /// Send this header to the source and its mirrors; repeatable, never stored
+    ///
+    /// A source that gets it is a URL: of a file, or of content at its gateway. No other gateway
+    /// does.
     #[arg(long, value_name = "NAME: VALUE", value_parser = values::HeaderParser)]
     pub header: Vec<values::Header>,
     /// Take logins for the source and its mirrors from ~/.netrc

@@ -51,6 +51,7 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     if get.queue {
         return enqueue::run(&context, &get, &sources, sums.as_ref());
     }
+    check_headers(&get, &sources)?;
     let mut transfer = Transfer::begin(&context, get.max_time)?;
     transfer.take_headers(headers(&get));
     let catalog = Lookup::new(&context);
@@ -69,6 +70,21 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
         }
     }
     Ok(transfer.end())
+}
+
+/// A header is typed for somebody to get it.
+fn check_headers(get: &Get, sources: &[String]) -> Result<(), CommandError> {
+    let is_sent = providers::takes_headers(sources, &get.gateway, &get.mirror);
+    match get.header.is_empty() || is_sent {
+        true => Ok(()),
+        false => Err(CommandError::usage(
+            "--header goes to a source or a mirror that is a URL, and there is none",
+        )
+        .hint(
+            "give the URL of the content at its gateway as the source, or put headers for \
+             that gateway into the configuration; see: fetchd config path",
+        )),
+    }
 }
 
 fn headers(get: &Get) -> Vec<(String, String)> {

@@ -1,10 +1,12 @@
 //! The providers of one download: named, configured or default ones, minus those that are gone,
 //! best first.
 
+mod secrets;
+
 use std::collections::HashMap;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,8 +16,9 @@ use url::Url;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
+use crate::commands::providers::secrets::Secrets;
+use crate::content::source::{self, Source};
 use crate::disk::place::Target;
-use crate::disk::whole_file;
 use crate::download::chain;
 use crate::engine::{self, LocalFiles, Place, Provider, Tempo};
 use crate::exit::ExitKind;
@@ -25,7 +28,6 @@ use crate::gateway::car_file::{CarFile, CarFileError};
 use crate::gateway::client::{Client, ClientOptions, Timeouts};
 use crate::gateway::defaults;
 use crate::gateway::error::{GatewayError, without_credentials};
-use crate::gateway::netrc::Netrc;
 use crate::gateway::plain::Plain;
 use crate::gateway::rate::RateLimit;
 use crate::gateway::request::Gateway;
@@ -33,8 +35,6 @@ use crate::gateway::routing::Router;
 use crate::settings::{Discovery, Environment, GatewayEntry, Origin, Settings, check_proxies};
 use crate::store::{self, GatewayRow, Store};
 
-/// Longest `~/.netrc` that is read.
-const MAX_NETRC: u64 = 1 << 20;
 /// How long the local node may take to accept a connection before it counts as absent.
 const LOCAL_PROBE: Duration = Duration::from_millis(300);
 
@@ -54,10 +54,7 @@ pub struct Network {
     client: Client,
     settings: Settings,
     store: Store,
-    /// Sent to plain files and their mirrors; never stored.
-    headers: Vec<(String, String)>,
-    /// Those of `~/.netrc`, read when one is first wanted.
-    logins: Arc<OnceLock<Netrc>>,
+    secrets: Secrets,
     /// One for each rate that was asked for, since it counts for all downloads together.
     rates: Arc<Mutex<HashMap<u64, Arc<RateLimit>>>>,
 }
@@ -81,16 +78,16 @@ impl Network {
             client,
             settings: context.settings.clone(),
             store: context.store.clone(),
-            headers: Vec::new(),
-            logins: Arc::default(),
+            secrets: Secrets::default(),
             rates: Arc::default(),
         })
     }
 
-    /// The same connections, with headers for plain files and their mirrors.
+    /// The same connections, with headers for the source, where that is a URL, and its mirrors.
     #[must_use]
-    pub fn with_headers(self, headers: Vec<(String, String)>) -> Self {
-        Self { headers, ..self }
+    pub fn with_headers(mut self, headers: Vec<(String, String)>) -> Self {
+        self.secrets.headers = headers;
+        self
     }
 
     /// The connections.
@@ -270,13 +267,11 @@ impl Network {
                 .hint("give the URL of the file itself, as http:// or https://")
         };
         let rate = self.rate(recorded);
-        let plain = Plain::new(self.client.clone(), url, self.headers.clone(), rate);
+        let headers = self.secrets.headers.clone();
+        let plain = Plain::new(self.client.clone(), url, headers, rate);
         let mut plain = plain.map_err(|error| bad(&error))?;
-        let host = Url::parse(url)
-            .ok()
-            .and_then(|url| url.host_str().map(str::to_owned));
-        if let (true, Some(host)) = (recorded.netrc, host)
-            && let Some(login) = self.logins()?.login(&host)
+        if recorded.netrc
+            && let Some(login) = self.secrets.login(url)?
         {
             plain = plain.with_login(login);
         }
@@ -287,14 +282,6 @@ impl Network {
             Some(row) => self.as_limited(provider, &row),
             None => provider,
         })
-    }
-
-    fn logins(&self) -> Result<&Netrc, CommandError> {
-        if let Some(logins) = self.logins.get() {
-            return Ok(logins);
-        }
-        let read = read_logins()?;
-        Ok(self.logins.get_or_init(|| read))
     }
 
     fn provider(
@@ -315,27 +302,26 @@ impl Network {
                 Capabilities::default(),
             ));
         }
-        let gateway = Gateway::new(
-            self.client.clone(),
-            &entry.url,
-            entry.headers.clone(),
-            self.rate(recorded),
-        )
-        .map_err(|error| {
-            CommandError::usage(format!(
-                "cannot use {} as a gateway: {}",
-                entry.url,
-                chain(&error)
-            ))
-            .hint("give the URL of a gateway, or the path of a CAR file")
+        let (url, configured) = (&entry.url, &entry.headers);
+        let headers = match is_source(url, recorded) {
+            true => {
+                let secrets = &self.secrets;
+                secrets.for_gateway(url, configured, recorded.netrc)?
+            }
+            false => configured.clone(),
+        };
+        let gateway = Gateway::new(self.client.clone(), url, headers, self.rate(recorded));
+        let gateway = gateway.map_err(|error| {
+            let message = format!("cannot use {url} as a gateway: {}", chain(&error));
+            CommandError::usage(message).hint("give the URL of a gateway, or the path of a CAR file")
         })?;
         let origin = origin(entry.origin);
         // Mostly it is known, and a write would say nothing new.
         if row.is_none_or(|row| row.origin < origin) {
-            self.store.upsert_gateway(&entry.url, origin).wait()?;
+            self.store.upsert_gateway(url, origin).wait()?;
         }
         let gateway = gateway.with_first_byte_timeout(self.settings.first_byte_timeout(entry));
-        let provider = Provider::new(Place::Http(gateway), entry.url.clone(), capabilities);
+        let provider = Provider::new(Place::Http(gateway), url.clone(), capabilities);
         Ok(match row {
             Some(row) => self.as_remembered(provider, row),
             None => provider,
@@ -388,29 +374,6 @@ fn doubt_memory(providers: &mut [Provider]) {
     }
 }
 
-/// What helps where `~/.netrc` cannot be used.
-const NO_LOGINS: &str = "mend that file, or fetch without --netrc";
-
-/// The logins of `~/.netrc`; none if there is no such file.
-fn read_logins() -> Result<Netrc, CommandError> {
-    let Some(home) = directories::BaseDirs::new() else {
-        return Ok(Netrc::default());
-    };
-    let path = home.home_dir().join(".netrc");
-    let bytes = match whole_file::read_small(&path, MAX_NETRC) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_missing() => return Ok(Netrc::default()),
-        Err(error) => {
-            let message = format!("cannot read the logins: {}", chain(&error));
-            return Err(CommandError::new(ExitKind::Config, message).hint(NO_LOGINS));
-        }
-    };
-    Netrc::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| {
-        let message = format!("{}: {error}", path.display());
-        CommandError::new(ExitKind::Config, message).hint(NO_LOGINS)
-    })
-}
-
 /// Why a CAR file is no provider: not there, no CAR, or not readable.
 fn car_error(path: &Path, error: &CarFileError) -> CommandError {
     let kind = match error {
@@ -451,7 +414,28 @@ fn add_known(entries: &mut Vec<GatewayEntry>, known: &[GatewayRow], hints: &[Str
 }
 
 fn is_hint(entry: &GatewayEntry, recorded: &Recorded) -> bool {
-    recorded.gateways.is_empty() && recorded.hints.contains(&entry.url)
+    recorded.gateways.is_empty() && is_source(&entry.url, recorded)
+}
+
+/// Whether it is the gateway whose URL was given as the source.
+fn is_source(gateway: &str, recorded: &Recorded) -> bool {
+    recorded.hints.iter().any(|hint| hint == gateway)
+}
+
+/// Whether anything that was typed gets the headers of the command line: a URL among the sources,
+/// unless other gateways are to be asked in its place, or among the mirrors.
+pub fn takes_headers(sources: &[String], gateways: &[String], mirrors: &[String]) -> bool {
+    let is_asked = |hint: &String| {
+        let mut named = gateways.iter().map(|url| url.trim_end_matches('/'));
+        gateways.is_empty() || named.any(|url| url == hint)
+    };
+    let takes = |source: &String| match source::parse(source) {
+        Ok(Source::Content(content)) => content.hint.as_ref().is_some_and(is_asked),
+        // Where an entry of a catalog leads is looked up later, and what is no source is refused.
+        Ok(Source::Url(_) | Source::Catalog(_)) | Err(_) => true,
+    };
+    let is_url = |mirror: &String| file_path(mirror).is_none();
+    sources.iter().any(takes) || mirrors.iter().any(is_url)
 }
 
 /// Whether its host is known to serve nobody any more, whoever names it.

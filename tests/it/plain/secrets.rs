@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{SIZE, data, finished, server, url};
-use crate::support::dag::Recipe;
+use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::sha256;
@@ -92,14 +92,57 @@ fn gateways_do_not_get_it() {
     assert_eq!(carried(&mirror), mirror.requests().len());
 }
 
+/// A gateway behind a login is named by the URL of the content, as any other file would be.
+#[test]
+fn a_gateway_whose_url_is_the_source_gets_it_and_no_other_does() {
+    let dag = Recipe::default().chunk(256 << 10).build(SIZE);
+    let header = format!("Authorization: Bearer {SECRET}");
+    for more in [["--header", header.as_str()], ["--netrc", "--force"]] {
+        let sandbox = Sandbox::new();
+        has_login(&sandbox);
+        let source = Gateway::of(&dag).features(Features::RAW).start();
+        let other = Gateway::empty().start();
+        sandbox.config(&format!("gateways = [\"{}\"]", other.url()));
+        let url = format!("{}/ipfs/{}", source.url(), dag.source());
+        let args = ["-vv", "--json", "get", &url, "-o", "file"];
+        let output = sandbox.run(args.iter().chain(&more));
+        appears_nowhere(&sandbox, &output);
+        assert!(carried(&source) > 0, "{}", output.transcript());
+        finished(&sandbox, output, &dag.data);
+        assert_eq!(carried(&source), source.requests().len());
+        assert!(!other.requests().is_empty());
+        assert_eq!(carried(&other), 0);
+    }
+}
+
+#[test]
+fn a_header_that_nobody_would_get_is_a_mistake_of_typing() {
+    let (sandbox, dag) = (Sandbox::new(), Dag::single(b"content"));
+    let (asked, other) = (Gateway::of(&dag).start(), Gateway::of(&dag).start());
+    let cid = dag.source();
+    let url = format!("{}/ipfs/{cid}", other.url());
+    for source in [cid, url] {
+        let args = ["get", &source, "--header", "X-Own: 1", "-o", "file"];
+        let gateway = ["--gateway", asked.url()];
+        let output = sandbox.run(args.iter().chain(&gateway)).exits(2);
+        let says_why = output.stderr.contains("--header goes to");
+        assert!(says_why, "{}", output.transcript());
+    }
+    assert_eq!((asked.requests().len(), other.requests().len()), (0, 0));
+}
+
+fn has_login(sandbox: &Sandbox) {
+    let netrc = format!("machine 127.0.0.1 login user password {SECRET}\n");
+    std::fs::write(sandbox.root().join("home/.netrc"), netrc).expect("a writable sandbox");
+}
+
 #[test]
 fn a_login_from_netrc() {
     let (data, sandbox) = (data(), Sandbox::new());
     let elsewhere = server(&data, None).start();
     let moved = Fault::redirect(url(&elsewhere));
     let source = server(&data, None).on(On::any(), moved).start();
-    let netrc = format!("machine 127.0.0.1 login user password {SECRET}\n");
-    std::fs::write(sandbox.root().join("home/.netrc"), netrc).expect("a writable sandbox");
+    has_login(&sandbox);
     let (from, sum) = (url(&source), sha256(&data));
     let mut args = args(&from, &sum, "X-Harmless: 1");
     args.push("--netrc");
