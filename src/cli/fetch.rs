@@ -78,7 +78,7 @@ pub struct Get {
     /// Of a directory, leave out what matches; repeatable
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Keep the modes and times that the entries of a directory have in the DAG
+    /// Keep the modes and times that files and directories have in the DAG
     #[arg(long)]
     pub preserve: bool,
     /// Replace other content at the target

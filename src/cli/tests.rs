@@ -375,8 +375,7 @@ fn help_of_get() {
           --car                   Save the blocks, proved, as a CAR file: NAME.car, or --output
           --include <GLOB>        Of a directory, take only what matches; repeatable
           --exclude <GLOB>        Of a directory, leave out what matches; repeatable
-          --preserve              Keep the modes and times that the entries of a directory have in the
-                                  DAG
+          --preserve              Keep the modes and times that files and directories have in the DAG
           --force                 Replace other content at the target
           --dry-run               Only say what would be done: kind, size, place, providers
           --limit-rate <RATE>     Most bytes per second, all connections together (500K, 2M, off)

@@ -115,6 +115,14 @@ impl DiskError {
         }
     }
 
+    /// Whether the system does not allow it: the permissions of a file are in the way, mostly.
+    pub(in crate::disk) fn is_forbidden(&self) -> bool {
+        let DiskError::Io { source, .. } = self else {
+            return false;
+        };
+        source.kind() == io::ErrorKind::PermissionDenied
+    }
+
     /// Whether, coming from the creation of a target, it says that no file can be made at that
     /// place (exit code 73): taken, not permitted, no such parent, a name that cannot be. A
     /// read-only or failing file system is a disk error (74) and not meant.

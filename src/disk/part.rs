@@ -5,6 +5,7 @@
 //! that was written before it survives a power cut, and so does the name of the part (of a file in a tree:
 //! after the sync of the tree).
 
+mod open;
 mod touched;
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use touched::{Touched, is_at};
+use touched::Touched;
 
 use crate::disk::error::DiskError;
 use crate::disk::random_file::RandomFile;
@@ -61,68 +62,6 @@ impl PartFile {
                 _ => DiskError::of("create", path)(source),
             })?;
         Ok(Self::new(file, path, false))
-    }
-
-    /// Opens a part that is there; `None` if it is not.
-    ///
-    /// # Errors
-    /// [`DiskError::NotRegular`] for a symlink or anything else that is not a plain file.
-    pub fn open(path: &Path) -> Result<Option<Self>, DiskError> {
-        // Looked at first, since opening a device may do things; looked at again when open, since
-        // only that binds the answer to the file that will be written.
-        match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(DiskError::of("open", path)(error)),
-            Ok(metadata) => require_regular(&metadata, path)?,
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        let file = match platform::no_follow(&mut options).open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(DiskError::of("open", path))?,
-        };
-        require_regular(&file.metadata().map_err(DiskError::of("open", path))?, path)?;
-        // Its creator may have died before the first sync, so the name is synced once more.
-        Ok(Some(Self::new(file, path, false)))
-    }
-
-    /// Opens a part that is there, to be written to; `None` if it is not. `target` is the only other
-    /// name that it may have: an install by hard link that was killed leaves it with both.
-    ///
-    /// # Errors
-    /// As [`PartFile::open`], and [`DiskError::Shared`] for a file that has another name.
-    pub fn open_own(path: &Path, target: Option<&Path>) -> Result<Option<Self>, DiskError> {
-        let Some(part) = Self::open(path)? else {
-            return Ok(None);
-        };
-        let own = part.metadata()?;
-        let is_installed = || target.and_then(|target| is_at(&own, target)) == Some(true);
-        match platform::link_count(&own) {
-            0 | 1 => Ok(Some(part)),
-            2 if is_installed() => Ok(Some(part)),
-            _ => Err(DiskError::Shared { path: path.into() }),
-        }
-    }
-
-    /// Removes a part, unless a process holds its lock; whether it is gone, which it is too if
-    /// there was none.
-    ///
-    /// # Errors
-    /// When it is there and stays.
-    pub fn discard(path: &Path) -> Result<bool, DiskError> {
-        let part = match Self::open(path) {
-            // To remove what is not there fails too where nothing can be written.
-            Ok(None) => return Ok(true),
-            Err(DiskError::NotRegular { .. }) => None,
-            opened => opened?,
-        };
-        if part
-            .as_ref()
-            .is_some_and(|part| !part.try_lock().unwrap_or(true))
-        {
-            return Ok(false);
-        }
-        install::remove(path).map(|()| true)
     }
 
     /// A part in a tree: opened by handle, `path` serves messages only, and the tree makes the
@@ -254,11 +193,23 @@ impl PartFile {
     /// have dropped the pages that it could not write and reports that once only (seen by
     /// PostgreSQL on Linux in 2018), so a second sync that succeeds would prove nothing.
     pub fn sync(&self) -> Result<(), DiskError> {
+        self.sync_by(File::sync_data)
+    }
+
+    /// The same with its mode and time of modification, which a sync of the bytes may leave out.
+    ///
+    /// # Errors
+    /// As [`PartFile::sync`].
+    pub fn sync_all(&self) -> Result<(), DiskError> {
+        self.sync_by(File::sync_all)
+    }
+
+    fn sync_by(&self, sync: fn(&File) -> io::Result<()>) -> Result<(), DiskError> {
         if self.has_failed_to_sync() {
             let source = io::Error::other("an earlier sync of this file failed");
             return Err(self.error("sync")(source));
         }
-        if let Err(source) = self.shared.file.sync_data() {
+        if let Err(source) = sync(&self.shared.file) {
             self.shared.sync_failed.store(true, Ordering::Release);
             return Err(self.error("sync")(source));
         }
@@ -274,14 +225,14 @@ impl PartFile {
         self.shared.sync_failed.load(Ordering::Acquire)
     }
 
-    /// Sets mode and time; the last thing to do before the last sync, since a later write makes
-    /// the file new again.
+    /// Sets mode and time; the last thing to do before the last sync, which is to be
+    /// [that of everything](Self::sync_all), since a later write makes the file new again.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn preserve(&self, preserved: &Preserved) -> Result<(), DiskError> {
-        platform::preserve_file(&self.shared.file, preserved)
-            .map_err(self.error("set mode and time of"))
+        let preserve = |file: &File| platform::preserve_file(file, preserved);
+        self.change("set mode and time of", preserve)
     }
 
     /// Takes the exclusive lock of the part, held until the last clone is dropped; `false` if

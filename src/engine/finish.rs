@@ -3,6 +3,7 @@
 mod compare;
 mod ending;
 mod litter;
+mod preserve;
 mod receipt;
 
 use std::path::PathBuf;
@@ -53,6 +54,9 @@ impl Coordinator<'_> {
         }
         if self.stop.is_none() {
             self.look_again(signals).await;
+        }
+        if self.stop.is_none() {
+            self.preserve_file(signals).await;
         }
         if self.stop.is_none() {
             self.write_car(signals).await;

@@ -80,11 +80,11 @@ impl Coordinator<'_> {
         }
     }
 
-    fn part_failed(&self, error: &DiskError) -> Stop {
+    pub(super) fn part_failed(&self, error: &DiskError) -> Stop {
         Stop::Failed(disk_failure(error, self.job.id))
     }
 
-    fn changed(&self, how: &str) -> Stop {
+    pub(super) fn changed(&self, how: &str) -> Stop {
         Stop::Failed(Failure {
             kind: ExitKind::Disk,
             message: format!("the part file is not as it was written: {how}"),

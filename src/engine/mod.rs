@@ -241,7 +241,7 @@ pub struct Options {
     pub max_source_switches: u32,
     /// Whether there are others to ask, another time: nobody here having it is then not the end.
     pub asks_others_later: bool,
-    /// Whether modes and times of a directory's entries are kept.
+    /// Whether files and directories get the modes and times that they have in the DAG.
     pub preserve: bool,
     /// Requests under way at once, to all providers together.
     pub connections: Connections,

@@ -36,6 +36,7 @@ mod local;
 mod ls;
 mod plain;
 mod power;
+mod preserve;
 mod queue;
 mod records;
 mod refusals;

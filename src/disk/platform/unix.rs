@@ -1,8 +1,10 @@
 //! Linux, macOS and the other Unixes.
 
 use std::ffi::OsStr;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -33,6 +35,48 @@ pub(in crate::disk) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> i
 /// never wait for the other end of a pipe. The caller checks that the result is a regular file.
 pub(in crate::disk) fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+}
+
+/// Gives the owner leave to read and write the file at `path` if `is_ours` says that it may; whether
+/// it did. A symlink is no such file, and none is followed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(in crate::disk) fn open_up_file(
+    path: &Path,
+    is_ours: &dyn Fn(&Metadata) -> bool,
+) -> io::Result<bool> {
+    // A handle of this kind needs no leave, and holds on to the file whatever its name becomes.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?);
+    let metadata = file.metadata()?;
+    let is_meant = metadata.is_file() && is_ours(&metadata);
+    if is_meant {
+        let handle = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::set_permissions(handle, opened_up(&metadata))?;
+    }
+    Ok(is_meant)
+}
+
+/// Gives the owner leave to read and write the file at `path` if `is_ours` says that it may; whether
+/// it did. A symlink is no such file, and none is followed.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(in crate::disk) fn open_up_file(
+    path: &Path,
+    is_ours: &dyn Fn(&Metadata) -> bool,
+) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, Mode, chmodat};
+
+    let metadata = std::fs::symlink_metadata(path)?;
+    let is_meant = metadata.is_file() && is_ours(&metadata);
+    if is_meant {
+        let mode = Mode::from_raw_mode(opened_up(&metadata).mode() as _);
+        chmodat(CWD, path, mode, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(is_meant)
+}
+
+fn opened_up(metadata: &Metadata) -> Permissions {
+    const OWNER_READ_WRITE: u32 = 0o600;
+    Permissions::from_mode(metadata.permissions().mode() & 0o7777 | OWNER_READ_WRITE)
 }
 
 /// Makes `open` follow symlinks, but never wait for the other end of a pipe.

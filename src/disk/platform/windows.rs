@@ -49,6 +49,14 @@ pub(in crate::disk) fn no_follow(options: &mut OpenOptions) -> &mut OpenOptions 
     options.custom_flags(OPEN_REPARSE_POINT)
 }
 
+/// There are no permission bits.
+pub(in crate::disk) fn open_up_file(
+    _path: &Path,
+    _is_ours: &dyn Fn(&Metadata) -> bool,
+) -> io::Result<bool> {
+    Ok(false)
+}
+
 /// Makes `open` never wait for another process: it does not here.
 pub(in crate::disk) fn no_wait(options: &mut OpenOptions) -> &mut OpenOptions {
     options

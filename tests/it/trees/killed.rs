@@ -8,7 +8,7 @@ use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Running, Sandbox};
-use crate::support::scenario::status;
+use crate::support::scenario::{before_the_record, status};
 
 const LEAF: u64 = 256 << 10;
 
@@ -372,16 +372,7 @@ fn renamed_and_not_recorded() {
         let sandbox = Sandbox::new();
         let output = sandbox.run(arguments(&dag.source(), &[&gateway], &[]));
         arrived(&sandbox, &sample, output);
-        // What the database holds at that moment.
-        let database = rusqlite::Connection::open(sandbox.database_file()).expect("a database");
-        let undo = "UPDATE downloads SET status = 'installing', completed_at = NULL,
-                        receipt = NULL, owner_run = (SELECT max(id) FROM runs);
-                    UPDATE runs SET ended_at = NULL WHERE id = (SELECT max(id) FROM runs);
-                    DELETE FROM installs;";
-        database
-            .execute_batch(undo)
-            .expect("the tables of the design");
-        drop(database);
+        before_the_record(&sandbox);
         for name in sample.expected.keys().filter(|_| is_touched) {
             touch(&sandbox.target("tree").join(name));
         }
