@@ -121,6 +121,11 @@ fn a_tree_that_cannot_be_mended_fails_once() {
     let output = sandbox.run(["--json", "sync"]).exits(73);
     assert_eq!(done(&output)["failed"], 1, "{}", output.transcript());
     assert_eq!(done(&output)["finished"], 0);
+    let failed = output.events_of("failed");
+    let of_tree = failed
+        .iter()
+        .filter(|event| event["source"] == tree().source());
+    assert_eq!(of_tree.count(), 1, "{}", output.transcript());
 }
 
 /// Far more than can be hashed while a test lasts; not a byte of it is on the disk.

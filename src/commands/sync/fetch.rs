@@ -264,6 +264,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         let get = Get {
             output: Some(path.clone()),
             gateway: self.project.places(&item.entry.gateways),
+            preserve: item.entry.preserve,
             force: true,
             ..Get::default()
         };
@@ -324,8 +325,18 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         let files = format!("{} of its files", mend.files);
         let outcome = match mend.failure {
             Some(kind) => {
-                self.transfer.count_failed(kind);
-                Outcome::failed(format!("{files} were to be repaired, and not all could be"))
+                let why = format!("{files} were to be repaired, and not all could be");
+                let source = &self.items[index].entry.source;
+                match self.context.wants_json() {
+                    true => {
+                        let error = CommandError::new(kind, why.clone())
+                            .hint("see what its files say, then run again: fetchd sync");
+                        self.transfer.refused(source, error);
+                    }
+                    // People have read the errors of the files.
+                    false => self.transfer.count_failed(kind),
+                }
+                Outcome::failed(why)
             }
             None => Outcome {
                 note: Some(format!("{files} had changed on disk, or were gone")),
