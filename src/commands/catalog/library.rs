@@ -19,6 +19,8 @@ use crate::store::{CatalogRow, Store};
 
 /// How long other processes are waited for that change the catalogue, each in moments.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether they are done.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The user's catalogue on disk.
 pub(super) struct CatalogFile {
@@ -94,6 +96,7 @@ fn lock(path: &Path) -> Result<LockFile, CommandError> {
             let message = format!("another process is changing {}", path.display());
             return Err(CommandError::new(ExitKind::Retry, message).hint("run it again in a while"));
         }
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -257,5 +260,23 @@ fn claim<'a>(
             place.insert(origin);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changes_the_catalogue_waits_for_who_does_so_already() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("catalog.toml");
+        let first = lock(&path).expect("nobody else has it");
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| lock(&path).map(|_| ()));
+            assert!(!second.is_finished());
+            first.release().expect("a lock of ours");
+            second.join().expect("no panic").expect("the lock");
+        });
     }
 }
