@@ -24,7 +24,7 @@ use crate::content::cid::{self, Cid};
 use crate::disk::place::{self, Nonce};
 use crate::disk::tree::{self, EntryKind, Links, TreePath};
 use crate::disk::{host, inspect, mend};
-use crate::download::{chain, quoted_path};
+use crate::download::chain;
 use crate::engine::{Ending, Finding, Flaw};
 use crate::exit::ExitKind;
 use crate::store::{Change, DownloadRow, NewDownload};
@@ -225,7 +225,7 @@ impl Repair<'_, '_> {
             )
             .hint(format!(
                 "start it anew with: fetchd repair {}",
-                quoted_path(&self.subject.path)
+                self.subject.typed()
             ))),
             Ending::Signalled(kind) => stopped(kind),
         }

@@ -55,6 +55,15 @@ impl Subject {
         }
     }
 
+    /// As it is typed: what no record names has to be named again.
+    pub fn typed(&self) -> String {
+        let path = quoted_path(&self.path);
+        match (&self.file, &self.tree, self.should) {
+            (None, None, Should::Content(root)) => format!("{path} {}", cid::text(&root)),
+            _ => path,
+        }
+    }
+
     /// What of it should be there.
     pub fn filter(&self) -> Filter {
         Filter::new(&self.recorded.include, &self.recorded.exclude)
@@ -325,4 +334,25 @@ fn nothing_proves(path: &Path) -> CommandError {
         format!("nothing is recorded that could prove {}", path.display()),
     )
     .hint("give its CID as well")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_record_names_is_typed_with_what_it_should_be() {
+        let text = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+        let mut subject = Subject {
+            path: "/data/old file".into(),
+            should: Should::Content(cid::parse(text).expect("a CID")),
+            file: None,
+            tree: None,
+            recorded: Recorded::default(),
+            keeps_for: None,
+        };
+        assert_eq!(subject.typed(), format!("'/data/old file' {text}"));
+        subject.should = Should::Sum([0; 32], None);
+        assert_eq!(subject.typed(), "'/data/old file'");
+    }
 }

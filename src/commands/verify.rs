@@ -382,15 +382,10 @@ fn error(subject: &Subject, view: &VerifiedView, report: &Report) -> Option<Comm
         if !view.unproved.is_empty() {
             message.push_str(", as far as that can be proved");
         }
-        let mut hint = format!(
+        let hint = format!(
             "nothing was changed; mend it with: fetchd repair {}",
-            quoted_path(&subject.path)
+            subject.typed()
         );
-        // What no record names has to be named again.
-        if let (None, None, Some(cid)) = (&subject.file, &subject.tree, &view.cid) {
-            hint.push(' ');
-            hint.push_str(cid);
-        }
         return Some(CommandError::new(ExitKind::Verification, message).hint(hint));
     }
     let nobody = report.nobody.as_ref();
