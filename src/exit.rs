@@ -81,7 +81,7 @@ impl ExitKind {
         }
     }
 
-    /// The stable name of the kind in JSON output and in the record.
+    /// The stable name of the kind in JSON output.
     pub const fn name(self) -> &'static str {
         match self {
             ExitKind::Success => "success",
@@ -122,9 +122,17 @@ impl ExitKind {
         }
     }
 
-    /// The kind with this name, as the store keeps it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|kind| kind.name() == name)
+    /// The name of the kind in the record, which tells the two signals apart.
+    pub const fn record_name(self) -> &'static str {
+        match self {
+            ExitKind::Terminated => "terminated",
+            kind => kind.name(),
+        }
+    }
+
+    /// The kind with this name in the record.
+    pub fn from_record_name(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|kind| kind.record_name() == name)
     }
 }
 
@@ -145,5 +153,15 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), ALL.len());
         assert!(ALL.iter().all(|kind| !kind.meaning().is_empty()));
+    }
+
+    #[test]
+    fn the_record_keeps_each_kind_apart() {
+        for kind in ALL {
+            let read = ExitKind::from_record_name(kind.record_name());
+            assert_eq!(read, Some(kind));
+        }
+        let signal = ExitKind::from_record_name("signal");
+        assert_eq!(signal, Some(ExitKind::Interrupted));
     }
 }

@@ -70,7 +70,7 @@ impl Store {
             let statement = "UPDATE downloads SET error_kind = ?2, error_message = 'paused',
                                     error_hint = NULL, next_attempt_at = NULL, updated_at = ?3
                              WHERE id = ?1";
-            let kind = ExitKind::Stopped.name();
+            let kind = ExitKind::Stopped.record_name();
             sql::execute(tx, statement, (id.get(), kind, micros(now)))?;
             Ok(true)
         })

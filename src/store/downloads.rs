@@ -369,7 +369,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<DownloadRow> {
 }
 
 fn read_failure(row: &Row<'_>) -> rusqlite::Result<Option<Failure>> {
-    let Some(kind) = sql::parsed(row, "error_kind", ExitKind::from_name)? else {
+    let Some(kind) = sql::parsed(row, "error_kind", ExitKind::from_record_name)? else {
         return Ok(None);
     };
     Ok(Some(Failure {

@@ -392,7 +392,7 @@ pub(super) fn end(
             ":next": ending.next_attempt.map(micros),
             ":queue_tries": ending.queue_tries,
             ":stays": stays_queued(ending),
-            ":kind": failure.map(|failure| failure.kind.name()),
+            ":kind": failure.map(|failure| failure.kind.record_name()),
             ":message": failure.map(|failure| &failure.message),
             ":hint": failure.and_then(|failure| failure.hint.as_deref()),
             ":now": micros(ending.now),

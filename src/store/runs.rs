@@ -187,7 +187,7 @@ fn orphan(
                             status = iif(queue_lane IS NULL, 'paused', 'pending'),
                             error_kind = ?2, error_message = ?3, error_hint = ?4, updated_at = ?5
                      WHERE id = ?1";
-    let kind = ExitKind::Retry.name();
+    let kind = ExitKind::Retry.record_name();
     let hint = format!("go on with: fetchd resume {id}");
     let updated = micros(now);
     sql::execute(tx, statement, (id.get(), kind, INTERRUPTED, hint, updated))?;

@@ -134,6 +134,24 @@ fn an_entry_that_goes_back_to_the_queue_counts_as_failed() {
     assert_eq!((&done["finished"], &done["failed"]), (&0.into(), &1.into()));
 }
 
+/// Both signals have one name, and each its own code.
+#[test]
+fn the_signal_that_ended_it_is_known_elsewhere() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let (sandbox, dag) = (patient(), dag(0));
+        let gateway = holding(&dag);
+        let owner = fetching(&sandbox, &dag, &gateway, "file");
+        let mut watch = sandbox.fetchd(["--json", "watch", "1"]).spawn();
+        watch.wait_event(|event| event["type"] == "started");
+        owner.signal(signal);
+        owner.wait().exits(code);
+        let failed = watch.wait_event(|event| event["type"] == "failed");
+        let told = (&failed["kind"], &failed["exit_code"]);
+        assert_eq!(told, (&"signal".into(), &code.into()));
+        watch.wait().exits(code);
+    }
+}
+
 #[test]
 fn who_has_it_already_is_named() {
     let (sandbox, dag) = (patient(), dag(0));
