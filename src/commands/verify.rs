@@ -420,10 +420,19 @@ fn failed(path: PathBuf, error: &CommandError) -> VerifiedView {
         proof: None,
         files: 0,
         elapsed: 0.0,
-        error: Some(ErrorView {
-            kind: error.kind.name(),
-            message: error.message.clone(),
-            hint: error.hint.clone(),
-        }),
+        error: Some(ErrorView::from(&error.failure())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_looked_at_says_what_to_do_next() {
+        let error = CommandError::new(ExitKind::Disk, "cannot be read");
+        let view = failed("/data/file".into(), &error).error;
+        let hint = view.and_then(|error| error.hint);
+        assert!(hint.is_some() && hint == error.next_step());
     }
 }
