@@ -336,8 +336,8 @@ fn long_help_of_the_program() {
     Configuration:
       Flags win over FETCHD_<KEY> variables, these over the configuration file ('fetchd config path'),
       that over the defaults ('fetchd config show' prints all of them).
-      Also read: HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR, IPFS_GATEWAY and
-      ~/.ipfs/gateway.
+      Also read: HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR, CLICOLOR,
+      CLICOLOR_FORCE, CI, IPFS_GATEWAY, IPFS_PATH and ~/.ipfs/gateway.
 
     Values:
       Sizes: 20M = 20 × 2^20, 20MB = 20 × 10^6, 20MiB; a bare number is bytes.

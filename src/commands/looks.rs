@@ -49,7 +49,7 @@ impl Terminal {
         Self {
             is_terminal,
             is_dumb: said("TERM").is_some_and(|term| term == "dumb"),
-            is_ci: variable("CI").is_some(),
+            is_ci: said("CI").is_some(),
             color,
         }
     }
@@ -112,6 +112,7 @@ mod tests {
         let auto = |variables: &[(&str, &str)]| progress(Progress::Auto, &terminal(variables));
         assert_eq!(auto(&[]), ProgressMode::Bar);
         assert_eq!(auto(&[("CI", "true")]), ProgressMode::Plain);
+        assert_eq!(auto(&[("CI", "")]), ProgressMode::Bar, "empty is unset");
         assert_eq!(auto(&[("TERM", "dumb")]), ProgressMode::Plain);
         let bar = Progress::Always(ProgressStyle::Bar);
         assert_eq!(

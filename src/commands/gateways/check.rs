@@ -83,8 +83,9 @@ fn named(context: &Context, urls: &[String]) -> Result<Vec<GatewayEntry>, Comman
     urls.iter().map(entry).collect()
 }
 
-/// Those of the user, of the configuration and of the past that are neither disabled nor closed,
-/// and have not asked to be left alone for now.
+/// Those of the user, of the configuration and of the past that are neither disabled nor retired by
+/// their own word, and have not asked to be left alone for now. Of those that are known to be
+/// closed it is said that they are.
 fn askable(context: &Context) -> Result<Vec<GatewayEntry>, CommandError> {
     let now = Timestamp::now();
     let rows = context.store.gateways().wait()?;

@@ -16,7 +16,7 @@ pub struct GatewayView {
     pub enabled: bool,
     /// How it is.
     pub state: GatewayState,
-    /// Until when it cools down; since when it is retired.
+    /// Until when it cools down.
     pub until: Option<Time>,
     /// Why it is in this state.
     pub reason: Option<String>,
