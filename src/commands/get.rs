@@ -51,8 +51,8 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     if get.queue {
         return enqueue::run(&context, &get, &sources, sums.as_ref());
     }
-    check_headers(&get, &sources)?;
     let mut transfer = Transfer::begin(&context, get.max_time)?;
+    check_headers(&get, &sources, &mut transfer);
     transfer.take_headers(headers(&get));
     let catalog = Lookup::new(&context);
     for text in &sources {
@@ -72,18 +72,14 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
     Ok(transfer.end())
 }
 
-/// A header is typed for somebody to get it.
-fn check_headers(get: &Get, sources: &[String]) -> Result<(), CommandError> {
+/// Says so where nobody will get the headers: they are for whom the user named himself.
+fn check_headers(get: &Get, sources: &[String], transfer: &mut Transfer<'_>) {
     let is_sent = providers::takes_headers(sources, &get.gateway, &get.mirror);
-    match get.header.is_empty() || is_sent {
-        true => Ok(()),
-        false => Err(CommandError::usage(
-            "--header goes to a source or a mirror that is a URL, and there is none",
-        )
-        .hint(
-            "give the URL of the content at its gateway as the source, or put headers for \
-             that gateway into the configuration; see: fetchd config path",
-        )),
+    if !get.header.is_empty() && !is_sent {
+        transfer.reporter.notice(
+            "--header is not sent: it goes to a source or a mirror that is a URL, and there is none; \
+             headers for a gateway belong into the configuration, see: fetchd config path",
+        );
     }
 }
 

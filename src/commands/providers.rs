@@ -313,7 +313,8 @@ impl Network {
         let gateway = Gateway::new(self.client.clone(), url, headers, self.rate(recorded));
         let gateway = gateway.map_err(|error| {
             let message = format!("cannot use {url} as a gateway: {}", chain(&error));
-            CommandError::usage(message).hint("give the URL of a gateway, or the path of a CAR file")
+            CommandError::usage(message)
+                .hint("give the URL of a gateway, or the path of a CAR file")
         })?;
         let origin = origin(entry.origin);
         // Mostly it is known, and a write would say nothing new.

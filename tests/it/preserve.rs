@@ -96,9 +96,7 @@ fn a_part_that_was_closed_already_goes_on() {
     sandbox.config("stall_timeout = \"1h\"");
     let source = dag.source();
     let args = get_json(&source, gateway.url());
-    let mut running = sandbox
-        .fetchd(args.iter().chain(&["--preserve"]))
-        .spawn();
+    let mut running = sandbox.fetchd(args.iter().chain(&["--preserve"])).spawn();
     gateway.held();
     running.wait_bytes(10 * LEAF as u64);
     sandbox.fetchd(["checkpoint", "1"]).run().exits(0);
@@ -110,7 +108,11 @@ fn a_part_that_was_closed_already_goes_on() {
     sandbox.run(["resume", "1"]).exits(0);
     is_preserved(&sandbox, &dag, "file");
     let sent = gateway.sent() - before;
-    assert!(sent < (SIZE - 5 * LEAF) as u64, "{sent} bytes\n{}", gateway.story());
+    assert!(
+        sent < (SIZE - 5 * LEAF) as u64,
+        "{sent} bytes\n{}",
+        gateway.story()
+    );
 }
 
 /// Killed between the rename and its record: what is in place is not fetched again, though it is
