@@ -22,7 +22,7 @@ use crate::content::hash::hex;
 use crate::disk::place::{Nonce, Target};
 use crate::disk::random_file::RandomFile;
 use crate::disk::{host, inspect};
-use crate::download::{DownloadId, Status, chain};
+use crate::download::{DownloadId, Proof, Status, chain};
 use crate::engine;
 use crate::exit::ExitKind;
 use crate::store::{DownloadRow, Looked, NewDownload};
@@ -218,6 +218,7 @@ pub fn in_place(
             && row.content_path == wanted.names.join("/")
             && (row.kind == "car") == wanted.is_car
             && demanded.is_none_or(|demanded| row.sha256 == Some(demanded))
+            && (row.proof != Some(Proof::Unverified) || root.is_none() || get.allow_unverified)
     })?;
     let Some(row) = found else {
         return Ok(None);

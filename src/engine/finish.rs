@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::disk::{DiskError, inspect, install};
-use crate::download::{Status, Trigger};
+use crate::download::{Proof, Receipt, Status, Trigger};
 use crate::engine::aside::on_a_thread;
 use crate::engine::coordinator::{Coordinator, Stop, TICK};
 use crate::engine::failure::{chain, exists_failure, store_failure, target_failure};
@@ -149,13 +149,18 @@ impl Coordinator<'_> {
         self.installing(signals, work).await
     }
 
+    /// Whether what is installed is what the CID names. A CAR is not, only all of its blocks; nor is
+    /// what the user took as it came.
+    fn is_as_named(&self, receipt: &Receipt) -> bool {
+        self.job.car_part.is_none() && receipt.proof != Proof::Unverified
+    }
+
     async fn finished(mut self) -> Ending {
         let receipt = self.receipt();
         let install = match &self.job.destination {
             Destination::Disk { target, .. } => Some(Install {
                 path: target.clone(),
-                // A CAR is not what the CID names, only all of its blocks.
-                cid: receipt.cid.clone().filter(|_| self.job.car_part.is_none()),
+                cid: receipt.cid.clone().filter(|_| self.is_as_named(&receipt)),
                 size: receipt.size,
                 mtime_ns: modified(target.clone()).await,
                 sha256: receipt.sha256,

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::dag::{Dag, Hash, Layout, Leaf, Recipe, Version};
-use crate::support::gateway::{Features, Gateway};
+use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario;
 
@@ -273,6 +273,32 @@ fn plain_files_are_compared_with_the_sum_that_they_had() {
         all["verified"][1]["missing"],
         json!([sandbox.target("b.bin")])
     );
+}
+
+/// What the user took as it came is not what the CID names, and its sum proves nothing of it.
+#[test]
+fn what_was_taken_unverified_is_not_believed_later() {
+    let dag = Recipe::default().chunk(256 << 10).width(174).build(600_000);
+    let plain = Features {
+        plain: true,
+        ..Features::NONE
+    };
+    let gateway = Gateway::of(&dag)
+        .features(plain)
+        .on(On::any(), Fault::FlipBit(1000))
+        .start();
+    let (sandbox, source) = (Sandbox::new(), dag.source());
+    let get = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+    let taken = get.iter().chain(&["--allow-unverified"]);
+    sandbox.run(taken.clone()).exits(0);
+    assert!(sandbox.read("file") != dag.data);
+    let document = verify(&sandbox, &["file"]).exits(0).document();
+    assert_eq!(document["proof"], "unverified");
+    let document = verify(&sandbox, &["file", &source]).exits(75).document();
+    assert_eq!(document["ok"], false);
+    sandbox.run(get).exits(73);
+    let again = sandbox.run(taken).exits(0);
+    assert!(again.stderr.contains("already there"), "{}", again.stderr);
 }
 
 #[test]
