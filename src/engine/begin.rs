@@ -10,13 +10,13 @@ use crate::content::cid::Cid;
 use crate::content::hash::VerifiedBlock;
 use crate::content::links;
 use crate::download::Status;
-use crate::engine::Destination;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::failure::path_failure;
 use crate::engine::output::{Output, Writer};
 use crate::engine::plan::Plan;
-use crate::engine::prove::{self, FileSum, Sink, Stream};
+use crate::engine::prove::{self, FileSum, Sink, Stream, Streamed};
 use crate::engine::stored;
+use crate::engine::{Checksum, Destination};
 use crate::event::What;
 use crate::exit::ExitKind;
 use crate::store::Resolved;
@@ -183,7 +183,14 @@ impl Coordinator<'_> {
     /// `sum` is that of the file whose bytes are likely to come first.
     fn start_threads(&mut self, sum: FileSum) {
         let sink = match &self.output {
-            Output::Stdout => Sink::Stream(Stream::new(Box::new(std::io::stdout()))),
+            Output::Stdout => {
+                let other = self.job.checksum.as_ref().and_then(Checksum::function);
+                self.hashing.streamed = other.and_then(Streamed::new);
+                Sink::Stream(Stream::new(match &self.hashing.streamed {
+                    Some(sum) => Box::new(sum.before(std::io::stdout())),
+                    None => Box::new(std::io::stdout()),
+                }))
+            }
             output => Sink::Disk(Writer::new(output.clone())),
         };
         let wants_sums = self.options.file_sha256 || self.job.expected_sha256.is_some();

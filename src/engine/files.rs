@@ -11,7 +11,7 @@ use crate::disk::DiskError;
 use crate::engine::coordinator::{Coordinator, Stop};
 use crate::engine::input::Input;
 use crate::engine::plan::{EntryId, FilePlan};
-use crate::engine::prove::{FileSum, Permit, Place, ShaJob, ShaReport, Work};
+use crate::engine::prove::{FileSum, Permit, Place, ShaJob, ShaReport, Streamed, Work};
 use crate::engine::tree::part_stop;
 use crate::store::{FileRow, StoreError};
 
@@ -46,6 +46,8 @@ pub struct Hashing {
     twins: HashMap<EntryId, Vec<EntryId>>,
     /// Finished files that the record is asked for.
     recalled: HashSet<EntryId>,
+    /// The digest of what goes to standard output, where one is demanded.
+    pub streamed: Option<Streamed>,
     /// Copies under way, and what they will be.
     copies: HashMap<EntryId, FinishedFile>,
 }

@@ -5,9 +5,11 @@ use std::sync::atomic::AtomicBool;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::engine::Checksum;
 use crate::engine::coordinator::Coordinator;
 use crate::engine::failure::{disk_failure, wrong_checksum, wrong_size};
 use crate::engine::output::Output;
+use crate::engine::prove::Streamed;
 use crate::engine::verify::digest_of;
 use crate::exit::ExitKind;
 
@@ -39,23 +41,29 @@ impl Coordinator<'_> {
         }
     }
 
-    /// As a checksum, for a function whose digest is not made on the way: the part is read once more.
+    /// As a checksum, where no digest by its function was made on the way to the proof: the part is
+    /// read once more. Of a stream it was made as the bytes went out.
     pub(super) async fn compare_other_checksum(
         &mut self,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) {
-        let (Some(checksum), Output::File(part)) = (self.job.checksum.clone(), &self.output) else {
+        let Some(checksum) = self.uncompared().filter(|_| self.stop.is_none()) else {
             return;
         };
-        if self.whole.is_some() || self.stop.is_some() || checksum.function().is_none() {
-            return;
-        }
-        let (part, code, size) = (part.clone(), checksum.code, self.known_size().unwrap_or(0));
-        let work =
-            move |is_stopped: &AtomicBool| digest_of(&part.reader()?, size, code, is_stopped);
-        let digest = match self.watched(signals, work).await {
-            Ok(digest) => digest,
-            Err(stop) => return self.halt(stop),
+        let digest = match &self.output {
+            Output::File(part) => {
+                let size = self.known_size().unwrap_or(0);
+                let (part, code) = (part.clone(), checksum.code);
+                let work = move |is_stopped: &AtomicBool| {
+                    digest_of(&part.reader()?, size, code, is_stopped)
+                };
+                match self.watched(signals, work).await {
+                    Ok(digest) => digest,
+                    Err(stop) => return self.halt(stop),
+                }
+            }
+            Output::Stdout => Ok(self.hashing.streamed.as_ref().and_then(Streamed::finish)),
+            Output::Tree(_) | Output::View(_) | Output::Undecided => return,
         };
         match digest {
             Ok(None) => {}
@@ -63,5 +71,19 @@ impl Coordinator<'_> {
             Ok(Some(digest)) => self.fail(wrong_checksum("digest", &digest, &checksum.digest)),
             Err(error) => self.fail(disk_failure(&error, self.job.id)),
         }
+    }
+
+    /// The checksum that is demanded, if nothing has compared it yet.
+    fn uncompared(&self) -> Option<Checksum> {
+        let other = self.job.checksum.clone();
+        let other = other.filter(|checksum| checksum.function().is_some());
+        // A file that an earlier run finished may have been hashed by nobody.
+        let sha256 = self.job.expected_sha256.map(Checksum::sha256);
+        let sha256 = sha256.filter(|_| self.hashing.digest(0).is_none());
+        let is_goal = |checksum: &Checksum| {
+            let whole = self.whole.as_ref();
+            whole.is_some_and(|whole| whole.is_proved_by(checksum))
+        };
+        other.or(sha256).filter(|checksum| !is_goal(checksum))
     }
 }

@@ -28,7 +28,7 @@ use crate::engine::plan::EntryId;
 
 pub use follow::FileSum;
 pub use sha::{ShaJob, ShaReport, spawn_sha};
-pub use stream::Stream;
+pub use stream::{Stream, Streamed};
 
 /// The share of the byte budget that received data holds until it is proved and written.
 pub type Permit = Option<OwnedSemaphorePermit>;

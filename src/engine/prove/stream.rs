@@ -4,8 +4,10 @@
 //! but for those that wait when all is over.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::content::hash::Hasher;
 use crate::engine::input::Input;
 use crate::engine::prove::{Job, Outcome, ProvedJob, Shape, SinkError, done};
 
@@ -20,6 +22,58 @@ pub struct Stream {
     waiting_bytes: u64,
     /// A write failed: what comes next has no place behind what is missing.
     has_failed: bool,
+}
+
+/// The digest of all that goes out, by a function besides SHA-256.
+#[derive(Clone)]
+pub struct Streamed {
+    hasher: Arc<Mutex<Option<Hasher>>>,
+}
+
+impl Streamed {
+    /// Of nothing so far; `None` for a function that is not known.
+    pub fn new(code: u64) -> Option<Self> {
+        let hasher = Hasher::new(code)?;
+        Some(Self {
+            hasher: Arc::new(Mutex::new(Some(hasher))),
+        })
+    }
+
+    /// The same as a writer that passes on what it hashes.
+    pub fn before(&self, out: impl Write + Send + 'static) -> impl Write + Send + 'static {
+        Summing {
+            out,
+            sum: self.clone(),
+        }
+    }
+
+    /// The digest of what has gone out; `None` if it was taken already.
+    pub fn finish(&self) -> Option<Vec<u8>> {
+        self.hasher().take().map(Hasher::finish)
+    }
+
+    fn hasher(&self) -> MutexGuard<'_, Option<Hasher>> {
+        self.hasher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Summing<W> {
+    out: W,
+    sum: Streamed,
+}
+
+impl<W: Write> Write for Summing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        if let Some(hasher) = self.sum.hasher().as_mut() {
+            hasher.update(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }
 
 impl Stream {
@@ -77,9 +131,6 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::{Arc, Mutex};
-
     use bytes::Bytes;
 
     use super::*;
@@ -156,6 +207,17 @@ mod tests {
     fn out_of_order_comes_in_order() {
         let jobs: [(u64, &[u8]); 4] = [(3, b"d"), (0, b"ab"), (0, b"ab"), (2, b"c")];
         assert_eq!(written(9, &jobs), (b"abcd".to_vec(), "wdww".to_owned()));
+    }
+
+    #[test]
+    fn what_goes_out_is_hashed() {
+        const BLAKE3: u64 = 0x1e;
+        let sum = Streamed::new(BLAKE3).expect("a function that is known");
+        let mut out = sum.before(Vec::new());
+        out.write_all(b"all of it").expect("written");
+        let digest = blake3::hash(b"all of it");
+        assert_eq!(sum.finish().as_deref(), Some(&digest.as_bytes()[..]));
+        assert!(sum.finish().is_none() && Streamed::new(0x55).is_none());
     }
 
     #[test]

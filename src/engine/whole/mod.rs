@@ -123,6 +123,11 @@ impl Whole {
         self.progress.total
     }
 
+    /// Whether this very checksum is its proof.
+    pub fn is_proved_by(&self, checksum: &Checksum) -> bool {
+        matches!(&self.goal, Goal::Checksum(goal) if goal == checksum)
+    }
+
     /// Bytes that are here.
     pub fn position(&self) -> u64 {
         self.progress.position

@@ -2,7 +2,7 @@
 
 use super::{SIZE, data, failed, finished, server, url};
 use crate::support::dag::{Recipe, seeded};
-use crate::support::gateway::{Fault, Gateway, On};
+use crate::support::gateway::{Fault, Features, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::{get_args, sha256};
 
@@ -153,4 +153,48 @@ fn messages_name_what_helps() {
     let args = ["get", &url(&server), "-o", "b3", "--checksum", &digest];
     let output = sandbox.run(args).exits(0);
     assert!(output.stderr.contains("proof: blake3"), "{}", output.stderr);
+}
+
+/// Whoever proves the content, and wherever it goes: what contradicts it is said.
+#[test]
+fn another_checksum_of_a_cid_is_compared_too() {
+    let dag = Recipe::default().chunk(256 << 10).width(174).build(600_000);
+    let digest = format!("blake3:{}", blake3::hash(&dag.data).to_hex());
+    let wrong = format!("sha512:{}", "00".repeat(64));
+    let plain = Features {
+        plain: true,
+        ..Features::NONE
+    };
+    for features in [Features::RAW, plain] {
+        let gateway = Gateway::of(&dag).features(features).start();
+        let source = dag.source();
+        for (checksum, code) in [(&digest, 0), (&wrong, 65)] {
+            let sandbox = Sandbox::new();
+            let get = ["get", &source, "--gateway", gateway.url()];
+            let wish = ["--checksum", checksum.as_str()];
+            let args = get.iter().chain(&wish);
+            let output = sandbox.run(args.clone().chain(&["-o", "file"])).exits(code);
+            let is_there = sandbox.target("file").exists();
+            assert_eq!(is_there, code == 0, "{}", output.transcript());
+            let output = sandbox.run(args.chain(&["-o", "-"])).exits(code);
+            assert!(code == 65 || output.stdout == dag.data);
+        }
+    }
+}
+
+/// Finished by a run that hashed nothing, and wanted with a checksum by the next one.
+#[test]
+fn a_checksum_that_is_demanded_later_is_compared_too() {
+    let dag = Recipe::default().chunk(256 << 10).width(174).build(600_000);
+    let gateway = Gateway::of(&dag).start();
+    let (sandbox, wrong) = (Sandbox::new(), "00".repeat(32));
+    sandbox.config("file_sha256 = false");
+    // As long as the file: only the install finds out that it is another one.
+    std::fs::write(sandbox.target("file"), vec![0; dag.data.len()]).expect("a file");
+    let source = dag.source();
+    let get = ["get", &source, "-o", "file", "--gateway", gateway.url()];
+    sandbox.run(get).exits(73);
+    std::fs::remove_file(sandbox.target("file")).expect("a file");
+    let output = sandbox.run(get.iter().chain(&["--sha256", &wrong]));
+    failed(&sandbox, output, 65);
 }
