@@ -8,7 +8,7 @@
 
 mod twins;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use crate::content::hash::{self, FileSha256, VerifiedBlock};
 use crate::content::leaf;
 use crate::content::ranges::RangeSet;
 use crate::disk::part::PartFile;
+use crate::disk::tree::{EntryKind, TreePath};
 use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
@@ -26,7 +27,7 @@ use crate::engine::files::FinishedFile;
 use crate::engine::filter::Filter;
 use crate::engine::output::Output;
 use crate::engine::plan::{
-    EntryId, Expansion, FilePlan, Inline, Limits, Piece, PieceKind, Plan, PlanError,
+    EntryId, Expansion, FilePlan, Inline, Limits, Piece, PieceKind, Plan, PlanError, Reading,
 };
 use crate::engine::prove::FileSum;
 use crate::engine::stored;
@@ -181,6 +182,47 @@ impl Recovery<'_> {
         Ok(file.is_some_and(|file| file.is_complete() && len == Some(file.size())))
     }
 
+    /// Whether all of a tree stands at the target, of which the bytes of the files are proved: no file
+    /// goes on behind its end, and its links and directories are there too. What was added to it is
+    /// passed over.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`].
+    pub fn stands_whole(&self, plan: &Plan, filter: &Filter) -> Result<bool, RecoveryError> {
+        let Output::View(view) = &self.output else {
+            return Ok(true);
+        };
+        let mut is_whole = true;
+        self.each_row(self.store.entry_pages(self.id), |row| {
+            if row.file.path.is_empty() {
+                return Ok(());
+            }
+            let path = TreePath::parse(&row.file.path)?;
+            let there = view.inspect(&path)?;
+            let is = |kind| there.as_ref().is_some_and(|there| there.kind == kind);
+            is_whole &= match row.file.kind {
+                // What a filter leaves out.
+                FileKind::Unknown if row.state.done => true,
+                FileKind::File | FileKind::Unknown => {
+                    let file = plan.file(row.file.index);
+                    let size = file.map(FilePlan::size).or(row.file.size);
+                    let len = there.as_ref().map(|there| there.len);
+                    is(EntryKind::File) && size == len
+                }
+                // One that only may have held something that is wanted need not be there.
+                FileKind::Directory => {
+                    is(EntryKind::Directory) || !filter.takes_file(&row.file.path)
+                }
+                FileKind::Symlink => {
+                    is(EntryKind::Link) && view.read_link(&path).ok() == row.file.target
+                }
+                FileKind::Shard => true,
+            };
+            Ok(())
+        })?;
+        Ok(is_whole)
+    }
+
     /// Shows every row of a table that is read page by page, as long as nobody says stop.
     fn each_row(
         &self,
@@ -206,7 +248,7 @@ impl Recovery<'_> {
     /// Looks at every file that is recorded as finished; those that are not as they were left are
     /// opened again, to be proved once more from what is there.
     fn reopen_changed(&self, plan: &mut Plan) -> Result<BTreeSet<EntryId>, RecoveryError> {
-        let mut changed = BTreeSet::new();
+        let (mut changed, mut doubted) = (BTreeSet::new(), HashSet::new());
         self.each_row(self.store.finished_pages(self.id), |row| {
             let now = self.output.fingerprint(&row.file.path);
             // What is shorter than the file was somebody else's when it was recorded.
@@ -216,10 +258,21 @@ impl Recovery<'_> {
                 true => plan.know_finished(&row),
                 false => {
                     changed.insert(row.file.index);
+                    doubted.extend(Reading::of_row(&row));
                 }
             }
             Ok(())
         })?;
+        if !doubted.is_empty() {
+            // What may have been copied from one of them is as it was left, and may be as wrong.
+            self.each_row(self.store.finished_pages(self.id), |row| {
+                if Reading::of_row(&row).is_some_and(|reading| doubted.contains(&reading)) {
+                    changed.insert(row.file.index);
+                    plan.forget_finished(&row);
+                }
+                Ok(())
+            })?;
+        }
         if !changed.is_empty() {
             let indexes = changed.iter().copied().collect();
             self.store.reopen_files(self.id, self.run, indexes).wait()?;

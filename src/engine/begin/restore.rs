@@ -104,10 +104,17 @@ impl Coordinator<'_> {
             },
         };
         self.output = output;
-        let found = self.recover(Access::Read, signals).await?;
+        let (plan, filter) = (self.plan_to_recover(), self.options.filter.clone());
+        let work = move |recovery: &Recovery<'_>| {
+            let found = recovery.run(plan)?;
+            let stands = recovery.stands_whole(&found.plan, &filter)?;
+            Ok((found, stands))
+        };
+        let (found, stands) = self.with_recovery(Access::Read, signals, work).await?;
         let plan = &found.plan;
         let is_complete = |(id, _)| plan.file(id).is_some_and(FilePlan::is_complete);
         let is_whole = plan.root_kind().is_some()
+            && stands
             && !found.has_lost
             && plan.entries().all(is_complete)
             && len.is_none_or(|len| plan.size() == Some(len));
@@ -126,13 +133,17 @@ impl Coordinator<'_> {
         access: Access,
         signals: &mut Signals,
     ) -> Result<Recovered, Stop> {
-        let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
-        let plan = match self.root() {
-            Some(root) => self.with_links(plan, &root),
-            None => plan,
-        };
+        let plan = self.plan_to_recover();
         let work = |recovery: &Recovery<'_>| recovery.run(plan);
         self.with_recovery(access, signals, work).await
+    }
+
+    fn plan_to_recover(&self) -> Plan {
+        let plan = Plan::empty(self.options.limits.clone(), self.options.filter.clone());
+        match self.root() {
+            Some(root) => self.with_links(plan, &root),
+            None => plan,
+        }
     }
 
     /// Whether the one file that is wanted is there, every byte of it, whatever is recorded.

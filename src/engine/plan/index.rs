@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::content::cid::{Cid, Multihash, codec};
+use crate::content::cid::{self, Cid, Multihash, codec};
 use crate::engine::plan::EntryId;
+use crate::store::FileRow;
 
 /// A place that one block fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +64,12 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// That of what an entry of the record is.
+    pub fn of_row(row: &FileRow) -> Option<Self> {
+        let link = cid::parse(row.file.cid.as_deref()?).ok()?;
+        Some(Self::of(&link))
+    }
+
     /// That of the block behind a link.
     pub fn of(cid: &Cid) -> Self {
         Self {

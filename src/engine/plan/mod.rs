@@ -22,6 +22,7 @@ mod tests;
 pub use entry::{Expansion, Expected, Found, FoundKind, State};
 pub use error::{Limits, PlanError};
 pub use file::FilePlan;
+pub use index::Reading;
 pub use links::{followed, name_of};
 pub use piece::{Inline, Piece, PieceKind, adjoining};
 pub use tree::Plan;

@@ -51,6 +51,13 @@ impl Plan {
         }
     }
 
+    /// A file that was finished may hold anything: nothing is copied from it.
+    pub fn forget_finished(&mut self, row: &FileRow) {
+        if let Some(reading) = Reading::of_row(row) {
+            self.firsts.remove(&reading);
+        }
+    }
+
     /// Whether an entry of which nothing is known yet is the same as a file that is finished: it
     /// is to be copied then.
     ///

@@ -10,6 +10,7 @@ use crate::disk::tree::{EntryFacts, EntryKind, TreePath};
 use crate::download::Failure;
 use crate::engine::coordinator::Stop;
 use crate::engine::output::{self, Output};
+use crate::engine::plan::Reading;
 use crate::engine::recover::{Access, Recovery, RecoveryError};
 use crate::engine::tree::Builder;
 use crate::exit::ExitKind;
@@ -21,13 +22,13 @@ struct Wrong {
     /// The path of the first one.
     first: Option<String>,
     /// What they should be.
-    contents: HashSet<String>,
+    contents: HashSet<Reading>,
 }
 
 impl Wrong {
     fn add(&mut self, row: &FileRow) {
         self.first.get_or_insert_with(|| row.file.path.clone());
-        self.contents.extend(row.file.cid.clone());
+        self.contents.extend(Reading::of_row(row));
     }
 }
 
@@ -103,16 +104,14 @@ impl Builder<'_> {
     }
 
     /// What is wrong is believed no more, nor what may have been copied from it.
-    fn reopen(&self, contents: &HashSet<String>) -> Result<(), Stop> {
+    fn reopen(&self, contents: &HashSet<Reading>) -> Result<(), Stop> {
+        let is_wrong = |row: &FileRow| {
+            let reading = Reading::of_row(row);
+            reading.is_none_or(|reading| contents.contains(&reading))
+        };
         let mut indexes = Vec::new();
         self.each_row(|row| {
-            if row.file.kind == FileKind::File
-                && row
-                    .file
-                    .cid
-                    .as_ref()
-                    .is_none_or(|cid| contents.contains(cid))
-            {
+            if row.file.kind == FileKind::File && is_wrong(row) {
                 indexes.push(row.file.index);
             }
             Ok(())

@@ -383,6 +383,48 @@ fn renamed_and_not_recorded() {
     }
 }
 
+/// Killed there, and then somebody did something to it that no proof of its bytes shows.
+#[test]
+fn what_is_in_place_and_is_not_all_of_it_is_not_taken() {
+    type Harm = fn(&std::path::Path);
+    let harms: [(&str, Harm); 4] = [
+        ("longer", |tree| {
+            let mut bytes = std::fs::read(tree.join("large")).expect("a file");
+            bytes.extend(b"more");
+            write(tree.join("large"), &bytes);
+        }),
+        ("another link", |tree| {
+            std::fs::remove_file(tree.join("link")).expect("a link");
+            std::os::unix::fs::symlink("elsewhere", tree.join("link")).expect("a free name");
+        }),
+        ("no link", |tree| {
+            std::fs::remove_file(tree.join("link")).expect("a link");
+        }),
+        ("no directory", |tree| {
+            std::fs::remove_dir(tree.join("empty")).expect("a directory");
+        }),
+    ];
+    let large = Recipe::default().chunk(64 << 10).width(16).build(1 << 20);
+    let sample = Sample::new()
+        .dir("empty", &Sample::new())
+        .file("large", &large)
+        .link("link", "large");
+    let dag = sample.dag();
+    for (name, harm) in harms {
+        let gateway = Gateway::of(&dag).start();
+        let sandbox = Sandbox::new();
+        let output = sandbox.run(arguments(&dag.source(), &[&gateway], &[]));
+        arrived(&sandbox, &sample, output);
+        before_the_record(&sandbox);
+        harm(&sandbox.target("tree"));
+        let output = sandbox.run(["--json", "resume", "1"]).exits(73);
+        assert!(output.events_of("finished").is_empty(), "{name}");
+        std::fs::rename(sandbox.target("tree"), sandbox.target("aside")).expect("moved");
+        let output = sandbox.run(["--json", "resume", "1"]);
+        arrived(&sandbox, &sample, output);
+    }
+}
+
 /// Gives a file another time.
 fn touch(path: &std::path::Path) {
     let file = std::fs::File::options().write(true).open(path);

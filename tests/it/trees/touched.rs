@@ -7,6 +7,7 @@ use super::sample::Sample;
 use super::{arguments, arrived};
 use crate::support::dag::{Dag, Recipe};
 use crate::support::gateway::{Fault, Features, Gateway, On};
+use crate::support::pb::Cid;
 use crate::support::sandbox::{Output, Running, Sandbox};
 
 const LEAF: u64 = 256 << 10;
@@ -274,4 +275,38 @@ fn a_file_is_touched_meanwhile() {
             assert!(sent < 7 << 20, "{sent} bytes: {context}");
         }
     }
+}
+
+/// What was copied from a file that somebody had changed is as wrong, by whatever name of the
+/// content it was linked; and it must not come back from there.
+#[test]
+fn a_file_is_touched_before_it_is_copied() {
+    let large = file(4, 2 << 20);
+    let twin = Dag {
+        root: Cid::new_v0(*large.root.hash()).expect("a SHA-256"),
+        ..large.clone()
+    };
+    let later = Sample::new().file("twin", &twin);
+    let sample = Sample::new().file("a", &large).dir("z", &later);
+    let gateway = Gateway::of(&sample.dag())
+        .features(Features::RAW)
+        .on(
+            On::raw().with(later.dag().root.to_string()),
+            Fault::HoldAfter(0),
+        )
+        .start();
+    let stuck = Stuck {
+        sandbox: Sandbox::new(),
+        sample,
+        gateway,
+    };
+    let source = stuck.sample.dag().source();
+    let arguments = arguments(&source, &[&stuck.gateway], &[]);
+    let mut running = stuck.sandbox.fetchd(arguments).spawn();
+    stuck.gateway.held();
+    running.wait_bytes(2 << 20);
+    write(&stuck.sandbox.part().join("a"), &vec![7; 2 << 20]);
+    let output = stuck.let_go(running);
+    stuck.failed(output, 74, "fetchd resume 1");
+    stuck.resumes();
 }
