@@ -144,7 +144,9 @@ impl Request<'_> {
         match (self.action, status) {
             (Action::Pause, Status::Failed) => Ok(Acted::Refused(status)),
             (Action::Checkpoint, Status::Failed) if !was_asked => Ok(Acted::Refused(status)),
-            // An owner that stops makes a checkpoint first, so there is nothing left to do.
+            // Who was asked makes one before he stops: nothing is left to do, if he could.
+            (Action::Checkpoint, _) if was_asked => self.require_made().map(|()| Acted::Done),
+            // All that there is was kept when the last owner stopped, or is lost.
             (Action::Checkpoint, _) => Ok(Acted::Done),
             (Action::Pause, Status::Paused) => self.keep_paused(),
             (Action::Pause, _) => self.settle(Status::Paused),
@@ -155,6 +157,19 @@ impl Request<'_> {
                 }
                 Ok(acted)
             }
+        }
+    }
+
+    /// Whether the owner that was asked for a checkpoint could make it before he stopped.
+    fn require_made(&self) -> Result<(), CommandError> {
+        let row = self.context.store.download(self.id).wait()?;
+        let Some(row) = row else { return Ok(()) };
+        match &row.failure {
+            Some(failure) if row.was_interrupted() || failure.kind == ExitKind::Disk => {
+                let message = format!("no checkpoint was made: {}", failure.message);
+                Err(CommandError::new(failure.kind, message).about(self.id))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -347,7 +347,8 @@ impl Coordinator<'_> {
                 }
             }
             (Ok(_), _) => {}
-            (Err(error), _) => self.store_failed(error),
+            // Nobody is told of a checkpoint that was not made.
+            (Err(error), _) => return self.store_failed(error),
         }
         match self.checkpointing.again.take() {
             Some(trigger) => self.checkpoint(trigger),

@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::download::{Action, DownloadId, Failure, Proof, RunId, Status};
 use crate::exit::ExitKind;
 use crate::store::installs::{self, Looked};
+use crate::store::runs::INTERRUPTED;
 use crate::store::sql::{self, micros, path_value};
 use crate::store::thread::Durability;
 use crate::store::{Reply, Store, StoreError};
@@ -121,6 +122,12 @@ impl DownloadRow {
     pub fn paused_by_person(&self) -> bool {
         let stopped = |failure: &Failure| failure.kind == ExitKind::Stopped;
         self.status == Status::Paused && self.failure.as_ref().is_some_and(stopped)
+    }
+
+    /// Whether the process that worked on it died: nothing was kept but what a checkpoint had.
+    pub fn was_interrupted(&self) -> bool {
+        let died = |failure: &Failure| failure.message == INTERRUPTED;
+        self.status.is_unfinished() && self.failure.as_ref().is_some_and(died)
     }
 
     /// Until when the queue leaves it alone; `None` if it is due, or does not wait at all. A wait

@@ -14,7 +14,7 @@ use crate::store::thread::Durability;
 use crate::store::{Reply, Store, StoreError, open};
 
 /// Why the work of a dead run is paused.
-const INTERRUPTED: &str = "interrupted";
+pub(super) const INTERRUPTED: &str = "interrupted";
 
 /// What tells one invocation from another, for people and for systems without locks.
 #[derive(Debug, Clone, PartialEq, Eq)]

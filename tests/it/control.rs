@@ -269,6 +269,21 @@ fn the_wish_outlives_the_owner() {
     paused_by_person(&it.sandbox, "1");
 }
 
+/// A checkpoint that nobody lived to make is not reported as made.
+#[test]
+fn a_checkpoint_of_an_owner_that_dies_is_not_made() {
+    let it = stuck();
+    it.owner.signal("STOP");
+    let asking = it.sandbox.fetchd(["checkpoint", "1"]).spawn();
+    wait_for_wish(&it.sandbox, "checkpoint");
+    it.owner.kill9();
+    let output = asking.wait().exits(75);
+    let is_said = output.stderr.contains("fetchd resume 1");
+    assert!(is_said, "{}", output.transcript());
+    // Who asks now, asks nobody.
+    it.sandbox.run(["checkpoint", "1"]).exits(0);
+}
+
 /// The owner ends for a reason of its own before it sees the wish.
 fn ended_meanwhile(command: &str, status: &str) -> (Output, Stuck) {
     let it = stuck();
