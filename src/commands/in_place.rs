@@ -4,10 +4,11 @@
 use std::path::Path;
 
 use crate::commands::error::CommandError;
+use crate::content::cid;
 use crate::disk::tree::{EntryKind, TreePath, TreeView};
 use crate::disk::{Fingerprint, inspect};
 use crate::download::{DownloadId, Receipt};
-use crate::store::{DownloadRow, FileKind, FileRow, LedgerEntry, Store};
+use crate::store::{DownloadRow, FileKind, FileRow, Install, LedgerEntry, Store};
 
 /// A file of a tree that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,20 +82,18 @@ pub fn is_tree_unchanged(
     if entry.is_some_and(|entry| !is_its(&entry, row)) {
         return Ok(false);
     }
-    let alone = |path: &Path| {
-        let install = store.install_at(path).wait().ok()??;
-        Some(install.fingerprint())
-    };
+    let alone = |path: &Path| store.install_at(path).wait().ok().flatten();
     Ok(tree(store, row.id, path, &alone)? == TreeFound::Unchanged)
 }
 
 /// Whether everything in a directory is as the download `id` left it, or as a download of that file
-/// alone did later: of such a one `alone` knows how it was left. What was added is passed over.
+/// alone did later: of such a one `alone` knows what it is, and how it was left. What was added is
+/// passed over.
 pub fn tree(
     store: &Store,
     id: DownloadId,
     path: &Path,
-    alone: &dyn Fn(&Path) -> Option<Fingerprint>,
+    alone: &dyn Fn(&Path) -> Option<Install>,
 ) -> Result<TreeFound, CommandError> {
     let Ok(Some(view)) = TreeView::open(path) else {
         return Ok(TreeFound::Changed);
@@ -134,7 +133,7 @@ fn look(
     view: &TreeView,
     root: &Path,
     row: &FileRow,
-    alone: &dyn Fn(&Path) -> Option<Fingerprint>,
+    alone: &dyn Fn(&Path) -> Option<Install>,
 ) -> Found {
     if row.file.path.is_empty() || matches!(row.file.kind, FileKind::Unknown | FileKind::Shard) {
         return Found::Right;
@@ -151,7 +150,11 @@ fn look(
         FileKind::Symlink => view.read_link(&path).ok() == row.file.target,
         _ => {
             let found = facts.as_ref().and_then(|facts| facts.fingerprint());
-            let is_known = || found == row.state.fingerprint || found == alone(&path.below(root));
+            let is_alone = || {
+                let install = alone(&path.below(root));
+                install.is_some_and(|install| is_this_file(&install, row, found))
+            };
+            let is_known = || found == row.state.fingerprint || is_alone();
             let is_file = facts.is_none_or(|facts| facts.kind == EntryKind::File);
             match (&row.file.cid, is_file) {
                 _ if found.is_some() && is_known() => true,
@@ -167,4 +170,16 @@ fn look(
         true => Found::Right,
         false => Found::Changed,
     }
+}
+
+/// Whether a download of its own left a file of a tree as it is `found`. It may have put other
+/// content there: then it is not the tree's any more.
+fn is_this_file(install: &Install, row: &FileRow, found: Option<Fingerprint>) -> bool {
+    // Both versions of a CID name the same file.
+    let content = |text: &Option<String>| {
+        let cid = cid::parse(text.as_deref()?).ok()?;
+        Some((cid.codec(), *cid.hash()))
+    };
+    let wanted = content(&row.file.cid);
+    found == Some(install.fingerprint()) && wanted.is_some() && content(&install.cid) == wanted
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::dag::{Leaf, Recipe, Version};
+use crate::support::dag::{Dag, Leaf, Recipe, Version};
 use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::sandbox::{Output, Sandbox};
 use crate::support::scenario::sha256;
@@ -207,4 +207,30 @@ fn the_same_bytes_may_get_another_name() {
         }
         sandbox.run(["verify", "x"]).exits(0);
     }
+}
+
+/// A file of a tree may be fetched alone later. Other content that is fetched to its place is a
+/// file of fetchd's too, and not the tree's.
+#[test]
+fn a_tree_with_another_file_in_it_is_not_in_place() {
+    let gateway = Gateway::of(&tree()).start();
+    let sandbox = project(&gateway, &file(&tree().source(), "tree", ""));
+    sync(&sandbox);
+    let put = |dag: &Dag| {
+        let args = ["get", &dag.source(), "-o", "tree/a", "--force"];
+        sandbox.run(args).exits(0);
+        assert!(sandbox.read("tree/a") == dag.data);
+    };
+    let get = || sandbox.run(["get", &tree().source(), "-o", "tree"]);
+    put(&two());
+    get().exits(73);
+    assert!(sync(&sandbox).stderr.contains("1 repaired"));
+    assert!(sandbox.read("tree/a") == one().data);
+
+    put(&two());
+    put(&one());
+    let asked = gateway.requests().len();
+    get().exits(0);
+    assert!(sync(&sandbox).stderr.contains("1 kept"));
+    assert_eq!(gateway.requests().len(), asked, "{}", gateway.story());
 }

@@ -14,7 +14,6 @@ use crate::commands::sync::{Item, Outcome};
 use crate::commands::transfer::{self, Transfer};
 use crate::content::cid::{self, Cid};
 use crate::content::hash::hex;
-use crate::disk::Fingerprint;
 use crate::disk::inspect::{self, Seen};
 use crate::download::{Proof, Receipt};
 use crate::exit::ExitKind;
@@ -113,8 +112,8 @@ impl<'a> Ledger<'a> {
         Ok(self.records.get().and_then(|records| records.get(path)))
     }
 
-    fn fingerprint(&self, path: &Path) -> Option<Fingerprint> {
-        self.installs.get(path).map(Install::fingerprint)
+    fn install(&self, path: &Path) -> Option<Install> {
+        self.installs.get(path).cloned()
     }
 }
 
@@ -322,7 +321,7 @@ fn tree(
     if !recorded.takes_the_same(&wanted) {
         return Ok(Look::Todo(Step::Fetch(expected.clone(), changed)));
     }
-    let alone = |path: &Path| ledger.fingerprint(path);
+    let alone = |path: &Path| ledger.install(path);
     let found = in_place::tree(&ledger.context.store, row.id, &item.path, &alone)?;
     Ok(match found {
         TreeFound::Unchanged => Look::Kept(pin_of(install)),
