@@ -17,6 +17,8 @@ pub struct WrongFile {
     pub path: TreePath,
     /// What it should be: canonical text.
     pub cid: String,
+    /// Whether nothing stands there that could be replaced.
+    pub is_gone: bool,
 }
 
 /// What of a tree is not as it was.
@@ -159,8 +161,11 @@ fn look(
             match (&row.file.cid, is_file) {
                 _ if found.is_some() && is_known() => true,
                 (Some(cid), true) => {
-                    let cid = cid.clone();
-                    return Found::Wrong(WrongFile { path, cid });
+                    return Found::Wrong(WrongFile {
+                        path,
+                        cid: cid.clone(),
+                        is_gone: facts.is_none(),
+                    });
                 }
                 _ => false,
             }

@@ -259,12 +259,13 @@ impl Repair<'_, '_> {
         Ok(())
     }
 
-    /// What the record of a repair keeps: as the download had it, but for the place.
+    /// What the record of a repair keeps: as the download had it, but for the place. Only what was
+    /// found there may be replaced, not what somebody puts there before the repair goes on.
     fn recorded(&self, finding: &Finding) -> Recorded {
         let of_tree = finding.path.is_empty();
         let recorded = self.subject.recorded.clone();
         Recorded {
-            force: true,
+            force: !finding.flaw.is_missing(),
             include: recorded
                 .include
                 .clone()

@@ -125,6 +125,26 @@ fn without_anybody_the_damaged_file_stays_and_a_repeat_goes_on() {
     assert!(fetched <= Some(sent(&gateway)), "{}", output.transcript());
 }
 
+/// Nobody has allowed a repair to replace what was put in place of a missing file meanwhile.
+#[test]
+fn what_comes_to_the_place_of_a_missing_file_stays() {
+    let dag = Recipe::default().chunk(10_000).build(50_000);
+    let tree = Dag::directory(&[("a", &dag), ("b", &Dag::single(b"b"))]);
+    let gateway = Gateway::of(&tree).start();
+    for (dag, name, path) in [(&dag, "file", "file"), (&tree, "tree", "tree/a")] {
+        let sandbox = fetched(dag, name);
+        std::fs::remove_file(sandbox.target(path)).expect("a file");
+        repair(&sandbox, &[name], &Gateway::refusing()).exits(75);
+        std::fs::write(sandbox.target(path), "mine").expect("written");
+        let args = ["resume", "2", "--gateway", gateway.url()];
+        sandbox.run(args).exits(73);
+        assert_eq!(sandbox.read(path), b"mine");
+        std::fs::remove_file(sandbox.target(path)).expect("a file");
+        repair(&sandbox, &[name], gateway.url()).exits(0);
+        sandbox.run(["verify", name]).exits(0);
+    }
+}
+
 #[test]
 fn one_that_cannot_be_begun_says_why() {
     let dag = Recipe::default().chunk(10_000).build(50_000);

@@ -234,3 +234,21 @@ fn a_tree_with_another_file_in_it_is_not_in_place() {
     assert!(sync(&sandbox).stderr.contains("1 kept"));
     assert_eq!(gateway.requests().len(), asked, "{}", gateway.story());
 }
+
+/// What somebody puts in place of a file that is gone is theirs, also while it is to be mended.
+#[test]
+fn what_comes_to_the_place_of_a_missing_file_stays() {
+    let gateway = Gateway::of(&tree()).start();
+    let sandbox = project(&gateway, &file(&tree().source(), "tree", ""));
+    sync(&sandbox);
+    std::fs::remove_file(sandbox.target("tree/a")).expect("a file");
+    sandbox.config(&format!(
+        "gateways = [{{ url = \"{}\" }}]",
+        Gateway::refusing()
+    ));
+    sandbox.run(["sync"]).exits(75);
+    std::fs::write(sandbox.target("tree/a"), "mine").expect("a file");
+    let args = ["resume", "2", "--gateway", gateway.url()];
+    sandbox.run(args).exits(73);
+    assert_eq!(sandbox.read("tree/a"), b"mine");
+}

@@ -250,7 +250,8 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
         }
     }
 
-    /// Begins to fetch one file of a tree. What stands there instead was fetchd's own once.
+    /// Begins to fetch one file of a tree. What stands there instead was fetchd's own once; where
+    /// nothing does, whatever somebody puts there later is theirs.
     fn try_part(
         &mut self,
         index: usize,
@@ -265,7 +266,7 @@ impl<'f, 'a, 't> Fetching<'f, 'a, 't> {
             output: Some(path.clone()),
             gateway: self.project.places(&item.entry.gateways),
             preserve: item.entry.preserve,
-            force: true,
+            force: !file.is_gone,
             ..Get::default()
         };
         let wanted = Wanted::pinned(source, &item.entry.parsed, root, path);
