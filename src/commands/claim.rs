@@ -6,7 +6,7 @@ use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::options::Recorded;
 use crate::commands::transfer::Transfer;
-use crate::commands::{select, typed};
+use crate::commands::{demand, select, typed};
 use crate::download::{DownloadId, RunId, Status};
 use crate::exit::ExitKind;
 use crate::store::{Change, Claim, DownloadRow, Looked, NewDownload, RunRow, StoreError};
@@ -127,17 +127,12 @@ fn as_wanted(row: &DownloadRow, new: &NewDownload) -> Change {
         (None, Some(root)) => Some((root.clone(), new.content_path.clone())),
         _ => None,
     };
-    // What failed begins anew; what is under way keeps the promise that it was asked for with.
-    let begins_anew = row.status == Status::Failed;
-    let sum = match begins_anew {
-        true => new.expected_sha256,
-        false => new.expected_sha256.or(row.expected_sha256),
-    };
+    let demanded = demand::of_both(row, new);
     Change {
         other_part: !takes_the_same(row, new),
         pinned,
-        begins_anew,
-        asked: Some((new.options_json.clone(), sum)),
+        begins_anew: row.status == Status::Failed,
+        asked: Some((demanded.options_json, demanded.sha256)),
     }
 }
 
@@ -222,7 +217,7 @@ async fn claim(
 }
 
 /// Another process has it: who, where, since when.
-fn busy(id: DownloadId, row: Option<&DownloadRow>, owner: Option<&RunRow>) -> CommandError {
+pub fn busy(id: DownloadId, row: Option<&DownloadRow>, owner: Option<&RunRow>) -> CommandError {
     let who = owner.map_or_else(
         || "another process".to_owned(),
         |run| {

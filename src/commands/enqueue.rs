@@ -10,7 +10,7 @@ use crate::commands::catalog::Lookup;
 use crate::commands::context::Context;
 use crate::commands::error::CommandError;
 use crate::commands::transfer::{Tally, told};
-use crate::commands::{claim, get, providers, sums};
+use crate::commands::{claim, demand, get, providers, sums};
 use crate::content::checksums::Checksums;
 use crate::download::DownloadId;
 use crate::event::Event;
@@ -135,15 +135,22 @@ impl Queue<'_> {
             };
         };
         claim::check_part(&row, &new)?;
+        let demanded = demand::of_both(&row, &new);
         let wish = QueueWish {
             lane: new.lane.unwrap_or_default(),
             priority: new.priority,
-            options_json: new.options_json,
-            expected_sha256: new.expected_sha256.or(row.expected_sha256),
+            options_json: demanded.options_json,
+            expected_sha256: demanded.sha256,
+            is_more: demanded.is_more,
             now: Timestamp::now(),
         };
-        store.queue_again(id, wish).wait()?;
-        Ok(id)
+        match store.queue_again(id, wish).wait()? {
+            None => Ok(id),
+            Some(run) => {
+                let owner = store.live_run(run).wait()?;
+                Err(claim::busy(id, Some(&row), owner.as_ref()))
+            }
+        }
     }
 
     fn tell(&mut self, source: &str, told: Result<Told, CommandError>) -> ControlFlow<()> {

@@ -10,6 +10,7 @@ pub mod completions;
 pub mod config;
 mod context;
 mod control;
+mod demand;
 mod dry_run;
 mod enqueue;
 mod error;

@@ -31,6 +31,8 @@ pub struct QueueWish {
     pub options_json: String,
     /// The checksum that the user gave.
     pub expected_sha256: Option<[u8; 32]>,
+    /// Whether more is demanded of its content than is recorded.
+    pub is_more: bool,
     /// The time.
     pub now: Timestamp,
 }
@@ -120,11 +122,12 @@ impl Store {
 
     /// Puts an earlier download into the queue, at its place by priority and age: one that is
     /// paused or has failed begins to wait, one that waits is due at once. One that a live run
-    /// owns only becomes an entry.
+    /// owns only becomes an entry; and if more is demanded of it, not even that, since nobody would
+    /// look at that any more: then nothing is done, and that run is given back.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Transition`] if it has ended for good.
-    pub fn queue_again(&self, id: DownloadId, wish: QueueWish) -> Reply<()> {
+    pub fn queue_again(&self, id: DownloadId, wish: QueueWish) -> Reply<Option<RunId>> {
         self.write(Durability::Power, move |tx| queue_again(tx, id, &wish))
     }
 
@@ -250,12 +253,19 @@ fn enqueue(tx: &Connection, new: &NewDownload) -> Result<Queued, StoreError> {
     Ok(Queued::New(downloads::insert(tx, new, None)?))
 }
 
-fn queue_again(tx: &Connection, id: DownloadId, wish: &QueueWish) -> Result<(), StoreError> {
+fn queue_again(
+    tx: &Connection,
+    id: DownloadId,
+    wish: &QueueWish,
+) -> Result<Option<RunId>, StoreError> {
     let from = downloads::status(tx, id)?;
-    if lease::live_owner(tx, id)?.is_some() {
+    if let Some(run) = lease::live_owner(tx, id)? {
+        if wish.is_more {
+            return Ok(Some(run));
+        }
         let statement = "UPDATE downloads SET queue_lane = ?2, priority = ?3 WHERE id = ?1";
         sql::execute(tx, statement, (id.get(), &wish.lane, wish.priority))?;
-        return Ok(());
+        return Ok(None);
     }
     let to = Status::Pending;
     if from != to && !from.can_become(to) {
@@ -276,7 +286,7 @@ fn queue_again(tx: &Connection, id: DownloadId, wish: &QueueWish) -> Result<(), 
         micros(wish.now),
     );
     sql::execute(tx, statement, values)?;
-    Ok(())
+    Ok(None)
 }
 
 fn json_list(lanes: &[String]) -> String {

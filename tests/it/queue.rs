@@ -5,6 +5,7 @@ use crate::support::gateway::{Fault, Gateway, On};
 use crate::support::ipns::Owner;
 use crate::support::oracle;
 use crate::support::sandbox::{Output, Sandbox};
+use crate::support::scenario::sha256;
 use serde_json::Value;
 
 /// Puts a source into the queue as `name` and gives back its id.
@@ -438,6 +439,39 @@ fn what_rests_goes_into_the_queue_with_what_it_has() {
     let list = sandbox.run(["list"]).exits(0);
     assert!(list.text().contains("priority -3"), "{}", list.text());
     sandbox.run(["run"]).exits(0);
+    assert!(sandbox.read("x") == dag.data);
+}
+
+/// Whoever works on it already does not learn of a checksum any more.
+#[test]
+fn what_a_process_works_on_is_not_queued_with_another_checksum() {
+    let dag = Recipe::default().build(2 << 20);
+    let gateway = Gateway::of(&dag)
+        .on(On::any(), Fault::HoldAtTotal(1 << 20))
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.config("stall_timeout = \"1h\"");
+    let (source, url) = (dag.source(), gateway.url());
+    let right = ["--sha256", &sha256(&dag.data)];
+    let get = ["get", &source, "-o", "x", "--gateway", url];
+    let owner = sandbox.fetchd(get.iter().chain(&right)).spawn();
+    gateway.held();
+    let sums = [
+        ["--sha256", &"0".repeat(64)],
+        ["--checksum", &format!("blake3:{}", "0".repeat(64))],
+    ];
+    for wrong in sums {
+        let queue = get.iter().chain(&["--queue", "--priority", "5"]);
+        let refused = sandbox.fetchd(queue.chain(&wrong)).run().exits(75);
+        let says_why = refused.stderr.contains("is working on download 1");
+        assert!(says_why, "{}", refused.transcript());
+        assert_eq!(record(&sandbox, "1")["priority"], 0);
+    }
+    for known in [&right[..], &[]] {
+        assert_eq!(enqueue(&sandbox, &source, "x", url, known), "1");
+    }
+    gateway.let_go();
+    owner.wait().exits(0);
     assert!(sandbox.read("x") == dag.data);
 }
 

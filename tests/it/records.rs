@@ -65,6 +65,40 @@ fn a_new_wish_reopens_what_failed() {
     assert!(sandbox.partials().is_empty());
 }
 
+/// A checksum that was demanded of what is under way is compared, also if it goes on without it.
+#[test]
+fn what_is_gone_on_with_keeps_its_checksum() {
+    let dag = Recipe::default().build(2 << 20);
+    for queues in [false, true] {
+        let gateway = Gateway::of(&dag)
+            .on(On::any(), Fault::HoldAtTotal(1 << 20))
+            .start();
+        let sandbox = Sandbox::new();
+        let (source, wrong) = (dag.source(), format!("sha512:{}", "00".repeat(64)));
+        let args = get_args(&source, gateway.url());
+        let demanding = [&args[..], &["--checksum", &wrong]].concat();
+        let owner = sandbox.fetchd(demanding).spawn();
+        gateway.held();
+        owner.kill9();
+        gateway.heal();
+        let output = match queues {
+            false => sandbox.run(args),
+            true => {
+                let queue = [&args[..], &["--queue"]].concat();
+                sandbox.run(queue).exits(0);
+                sandbox.run(["run"])
+            }
+        };
+        let output = output.exits(65);
+        assert!(
+            output.stderr.contains("contradict"),
+            "{}",
+            output.transcript()
+        );
+        assert!(!sandbox.target("file").exists());
+    }
+}
+
 #[test]
 fn providers_that_cannot_be_used_leave_no_record() {
     let dag = Dag::single(b"x");

@@ -37,6 +37,7 @@ fn wish() -> QueueWish {
         priority: 7,
         options_json: "{}".to_owned(),
         expected_sha256: None,
+        is_more: false,
         now: at(70),
     }
 }
@@ -201,7 +202,16 @@ fn what_is_queued_twice_is_one_entry() {
     assert!(matches!(twice[..], [Queued::Taken(taken), Queued::New(_)] if taken == id));
 
     store.claim_next(run, at(1), &[]).wait().expect("claim");
-    store.queue_again(id, wish()).wait().expect("again");
+    let more = QueueWish {
+        is_more: true,
+        ..wish()
+    };
+    let refused = store.queue_again(id, more).wait().expect("again");
+    assert_eq!(refused, Some(run), "which knows of less");
+    let row = store.download(id).wait().expect("read").expect("there");
+    assert_eq!((row.lane.as_deref(), row.priority), (Some("x"), 0));
+    let again = store.queue_again(id, wish()).wait().expect("again");
+    assert_eq!(again, None);
     assert_eq!(sandbox.status(id), Status::InProgress, "its owner goes on");
     store
         .end(id, run, ending(Status::Failed))
