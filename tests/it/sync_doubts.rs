@@ -252,3 +252,34 @@ fn what_comes_to_the_place_of_a_missing_file_stays() {
     sandbox.run(args).exits(73);
     assert_eq!(sandbox.read("tree/a"), b"mine");
 }
+
+/// Bytes that a process has read.
+#[cfg(target_os = "linux")]
+fn has_read(process: u32) -> u64 {
+    let counts = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap_or_default();
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.and_then(|count| count.parse().ok()).unwrap_or(0)
+}
+
+/// What is written where it has been read already does not show in the root.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tree_that_changes_while_it_is_proved_is_not_believed() {
+    use std::os::unix::fs::FileExt;
+
+    let gateway = Gateway::empty().start();
+    let sandbox = project(&gateway, "");
+    std::fs::create_dir(sandbox.target("tree")).expect("a directory");
+    // Not a byte of it is on the disk, and to hash it takes a while.
+    let large = std::fs::File::create(sandbox.target("tree/large")).expect("a file");
+    large.set_len(256 << 20).expect("a sparse file");
+    let named = sandbox.run(["--json", "cid", "tree"]).exits(0).document();
+    let root = named["cids"][0]["cid"].as_str().expect("a CID");
+    write(&sandbox, &file(root, "tree", ""));
+    let mut running = sandbox.fetchd(["sync"]).spawn();
+    while has_read(running.id()) < 32 << 20 {
+        assert!(running.is_running());
+    }
+    large.write_all_at(b"mine", 0).expect("written");
+    running.wait().exits(69);
+}

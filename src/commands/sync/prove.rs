@@ -30,6 +30,35 @@ struct Proved {
     is_directory: bool,
 }
 
+/// What stands at a path, so that any later change of it shows.
+#[derive(Debug, PartialEq, Eq)]
+struct Standing {
+    seen: Seen,
+    /// Of a directory, by [`inspect::tree_fingerprint`].
+    tree: Option<i64>,
+}
+
+impl Standing {
+    fn at(path: &Path) -> Self {
+        let seen = inspect::look(path);
+        let is_directory = seen == Seen::Directory;
+        Self {
+            seen,
+            tree: is_directory
+                .then(|| inspect::tree_fingerprint(path))
+                .flatten(),
+        }
+    }
+
+    /// As [`Install::mtime_ns`].
+    fn mtime_ns(&self) -> i64 {
+        match self.seen {
+            Seen::File { mtime_ns, .. } => mtime_ns,
+            _ => self.tree.unwrap_or(0),
+        }
+    }
+}
+
 /// Looks into what is in doubt. What proves right is done with; the rest is to be fetched.
 pub(super) fn settle(
     context: &Context,
@@ -70,24 +99,24 @@ fn one(
     expected: &Expected,
 ) -> Result<Option<Pin>, CommandError> {
     let (path, wanted) = (item.path.clone(), expected.clone());
-    let before = inspect::look(&path);
+    let before = Standing::at(&path);
     let watch = Arc::new(Watch::default());
     let proving = {
         let watch = watch.clone();
         engine::detached(move || prove(&path, &wanted, &watch))
     };
     // How far an importer is nobody is told.
-    let total = match before {
+    let total = match before.seen {
         Seen::File { size, .. } if proves_by_sum(expected) => Some(size),
         _ => None,
     };
     let proved = transfer.watched(total, &watch, proving)??;
     // What changed while it was read is not what was proved.
-    let Some(proved) = proved.filter(|_| inspect::look(&item.path) == before) else {
+    let Some(proved) = proved.filter(|_| Standing::at(&item.path) == before) else {
         return Ok(None);
     };
     let receipt = receipt(item, &proved);
-    match record(context, transfer, item, &proved, &receipt) {
+    match record(context, transfer, item, (&proved, &before), &receipt) {
         Ok(id) => transfer.found_in_place(Some(id), &item.entry.source, receipt),
         // Something unfinished is to go there: it finds out that it is there.
         Err(StoreError::ActiveExists { .. }) => return Ok(None),
@@ -199,15 +228,11 @@ fn record(
     context: &Context,
     transfer: &Transfer<'_>,
     item: &Item<'_>,
-    proved: &Proved,
+    (proved, standing): (&Proved, &Standing),
     receipt: &Receipt,
 ) -> Result<DownloadId, StoreError> {
     let now = Timestamp::now();
     let path: PathBuf = item.path.clone();
-    let mtime_ns = match proved.is_directory {
-        true => inspect::tree_fingerprint(&path).unwrap_or(0),
-        false => inspect::fingerprint(&path).map_or(0, |found| found.mtime_ns),
-    };
     let options = Recorded {
         url: receipt.cid.is_none().then(|| item.entry.source.clone()),
         preserve: item.entry.preserve,
@@ -240,7 +265,7 @@ fn record(
             path,
             cid: receipt.cid.clone(),
             size: receipt.size,
-            mtime_ns,
+            mtime_ns: standing.mtime_ns(),
             sha256: receipt.sha256,
         }),
         traffic: Traffic::default(),
@@ -250,4 +275,26 @@ fn record(
         .store
         .record_in_place(new, transfer.run_id(), finish);
     recorded.wait()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_in_a_directory_shows() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"one").expect("a file");
+        let before = Standing::at(dir.path());
+        assert_eq!(before, Standing::at(dir.path()));
+        assert_eq!(Some(before.mtime_ns()), before.tree);
+        let of_file = Standing::at(&file);
+        let written = std::fs::File::options().write(true).open(&file);
+        let past = written.and_then(|file| file.set_modified(std::time::UNIX_EPOCH));
+        past.expect("a time");
+        assert_ne!(before, Standing::at(dir.path()));
+        assert_ne!(of_file, Standing::at(&file));
+        assert_eq!(Standing::at(&file).mtime_ns(), 0);
+    }
 }
