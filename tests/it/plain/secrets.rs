@@ -102,7 +102,7 @@ fn a_gateway_whose_url_is_the_source_gets_it_and_no_other_does() {
         has_login(&sandbox);
         let source = Gateway::of(&dag).features(Features::RAW).start();
         let other = Gateway::empty().start();
-        sandbox.config(&format!("gateways = [\"{}\"]", other.url()));
+        sandbox.config(&format!("gateways = [{{ url = \"{}\" }}]", other.url()));
         let url = format!("{}/ipfs/{}", source.url(), dag.source());
         let args = ["-vv", "--json", "get", &url, "-o", "file"];
         let output = sandbox.run(args.iter().chain(&more));
