@@ -126,7 +126,8 @@ impl DownloadRow {
 
     /// Whether the process that worked on it died: nothing was kept but what a checkpoint had.
     pub fn was_interrupted(&self) -> bool {
-        let died = |failure: &Failure| failure.message == INTERRUPTED;
+        let died =
+            |why: &Failure| (why.kind, why.message.as_str()) == (ExitKind::Retry, INTERRUPTED);
         self.status.is_unfinished() && self.failure.as_ref().is_some_and(died)
     }
 

@@ -286,15 +286,20 @@ fn a_checkpoint_of_an_owner_that_dies_is_not_made() {
 
 /// The owner ends for a reason of its own before it sees the wish.
 fn ended_meanwhile(command: &str, status: &str) -> (Output, Stuck) {
+    ended_for(command, status, ["retry", "no answer"])
+}
+
+/// The same, with the kind of the reason and what is said of it.
+fn ended_for(command: &str, status: &str, why: [&str; 2]) -> (Output, Stuck) {
     let it = stuck();
     it.owner.signal("STOP");
     let asking = it.sandbox.fetchd([command, "1"]).spawn();
     wait_for_wish(&it.sandbox, command);
     let database = rusqlite::Connection::open(it.sandbox.database_file()).expect("a database");
     let end = "UPDATE downloads SET status = ?1, owner_run = NULL, requested_action = NULL,
-                      error_kind = 'retry', error_message = 'no answer'";
+                      error_kind = ?2, error_message = ?3";
     database
-        .execute(end, [status])
+        .execute(end, [status, why[0], why[1]])
         .expect("a writable database");
     let output = asking.wait();
     (output, it)
@@ -309,6 +314,11 @@ fn an_owner_that_ends_by_itself_is_an_answer() {
         ended_meanwhile("pause", status).0.exits(2);
     }
     ended_meanwhile("checkpoint", "success").0.exits(0);
+    // Who is interrupted keeps what he has; whose disk fails does not.
+    let of_signal = ["signal", "interrupted"];
+    ended_for("checkpoint", "paused", of_signal).0.exits(0);
+    let of_disk = ["disk", "cannot sync it"];
+    ended_for("checkpoint", "paused", of_disk).0.exits(74);
     let (output, it) = ended_meanwhile("cancel", "failed");
     output.exits(0);
     assert_eq!(record(&it.sandbox, "1")["status"], "cancelled");
