@@ -172,11 +172,15 @@ impl<'a> Ledger<'a> {
         if entry.facts.kind == EntryKind::Link {
             return true;
         }
-        let alone = || {
-            let install = self.store.install_at(&self.target.join(&entry.path)).wait();
-            install.ok().flatten().map(|known| known.fingerprint())
+        let Some(found) = entry.facts.fingerprint() else {
+            return false;
         };
-        let known = self.files.get(&entry.path).copied().or_else(alone);
-        known.is_some() && entry.facts.fingerprint() == known
+        // A file may have been mended since, by a download of it alone.
+        let is_alone = || {
+            let install = self.store.install_at(&self.target.join(&entry.path)).wait();
+            let install = install.ok().flatten();
+            install.is_some_and(|known| known.fingerprint() == found)
+        };
+        self.files.get(&entry.path) == Some(&found) || is_alone()
     }
 }

@@ -360,3 +360,26 @@ fn events_and_records_tell_of_files() {
     assert_eq!(shown["download"]["kind"], "directory");
     stands_as(&sandbox.target("tree"), &sample.expected, "");
 }
+
+/// A file of the tree that was mended by a download of it alone is fetchd's like the others.
+#[test]
+fn a_tree_with_a_mended_file_can_be_replaced() {
+    let (old, new) = (tree(), tree().file("more", &small(6)));
+    let gateway = Gateway::of(&old.dag()).dag(&new.dag()).start();
+    let sandbox = Sandbox::new();
+    let output = get(&sandbox, &old.dag(), &[&gateway], &[]);
+    arrived(&sandbox, &old, output);
+    std::fs::remove_file(sandbox.target("tree/data.bin")).expect("a file");
+    let file = format!("{}/data.bin", old.dag().source());
+    let mend = [
+        "get",
+        &file,
+        "-o",
+        "tree/data.bin",
+        "--gateway",
+        gateway.url(),
+    ];
+    sandbox.run(mend).exits(0);
+    let output = get(&sandbox, &new.dag(), &[&gateway], &["--force"]);
+    arrived(&sandbox, &new, output);
+}
