@@ -190,11 +190,20 @@ pub fn there(
     if let (Some(row), Some(path)) = (&row, &wanted.path) {
         match (expected_sha256(get), &get.checksum) {
             (Some(expected), _) => check_sum(row, path, expected)?,
-            (None, Some(checksum)) => check_digest(path, checksum)?,
+            (None, Some(checksum)) => match check_digest(path, checksum) {
+                // As of a SHA-256 that is recorded.
+                Err(error) if may_be_another(get, wanted, &error) => return Ok(None),
+                checked => checked?,
+            },
             (None, None) => {}
         }
     }
     Ok(row)
+}
+
+/// Whether the checksum says which file of a URL is wanted in place of the one that is there.
+fn may_be_another(get: &Get, wanted: &Wanted, error: &CommandError) -> bool {
+    get.force && wanted.root.is_none() && error.kind == ExitKind::Verification
 }
 
 /// The record of an earlier download of the same thing to the same place, if what it installed is

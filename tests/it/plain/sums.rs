@@ -182,6 +182,26 @@ fn another_checksum_of_a_cid_is_compared_too() {
     }
 }
 
+/// A URL may lead to another file by now: with --force the checksum says which one is wanted.
+#[test]
+fn another_file_is_wanted_by_another_checksum() {
+    let (old, mut new) = (data(), data());
+    new[0] ^= 1;
+    let digest = |data: &[u8]| format!("blake3:{}", blake3::hash(data).to_hex());
+    let server = server(&old, None)
+        .on(On::any().from(2), Fault::FlipBit(0))
+        .start();
+    let (sandbox, url) = (Sandbox::new(), url(&server));
+    let [before, now] = [&old, &new].map(|data| digest(data));
+    let get = ["get", &url, "-o", "file", "--checksum"];
+    sandbox.run(get.iter().chain(&[before.as_str()])).exits(0);
+    assert!(sandbox.read("file") == old);
+    sandbox.run(get.iter().chain(&[now.as_str()])).exits(65);
+    let forced = [now.as_str(), "--force"];
+    sandbox.run(get.iter().chain(&forced)).exits(0);
+    assert!(sandbox.read("file") == new);
+}
+
 /// Finished by a run that hashed nothing, and wanted with a checksum by the next one.
 #[test]
 fn a_checksum_that_is_demanded_later_is_compared_too() {
