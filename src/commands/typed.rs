@@ -6,17 +6,9 @@ use crate::download::{quoted, quoted_path};
 use crate::gateway::error::without_credentials;
 use crate::store::DownloadRow;
 
-/// The one that fetches it once more from the beginning: the same content from the same gateways
-/// to the same place.
+/// The one that fetches it once more from the beginning.
 pub fn anew(row: &DownloadRow) -> String {
-    let recorded = Recorded::from_json(&row.options_json);
-    let gateways = recorded.gateways.iter().map(|url| ("--gateway", url));
-    let mirrors = recorded.mirrors.iter().map(|url| ("--mirror", url));
-    let asked = gateways.chain(mirrors).map(|(flag, url)| {
-        let url = without_credentials(url);
-        format!(" {flag} {}", quoted(&url))
-    });
-    get(row, "") + &asked.collect::<String>()
+    get(row, "")
 }
 
 /// The one that waits for it while another process fetches it. There is none for a standard
@@ -25,6 +17,7 @@ pub fn waiting(row: &DownloadRow) -> Option<String> {
     row.path.as_ref().map(|_| get(row, " --wait"))
 }
 
+/// The same content from the same sources to the same place.
 fn get(row: &DownloadRow, flag: &str) -> String {
     let recorded = Recorded::from_json(&row.options_json);
     let place = row
@@ -37,7 +30,13 @@ fn get(row: &DownloadRow, flag: &str) -> String {
         (None, Some(sum)) => format!(" --sha256 {}", hex(&sum)),
         (None, None) => String::new(),
     };
-    let source = quoted(&row.source);
-    let what = recorded.typed_of_what();
-    format!("fetchd get{flag} {source} -o {place}{is_car}{sum}{what}")
+    let gateways = recorded.gateways.iter().map(|url| ("--gateway", url));
+    let mirrors = recorded.mirrors.iter().map(|url| ("--mirror", url));
+    let asked = gateways.chain(mirrors).map(|(flag, url)| {
+        let url = without_credentials(url);
+        format!(" {flag} {}", quoted(&url))
+    });
+    let (source, what) = (quoted(&row.source), recorded.typed_of_what());
+    let asked: String = asked.collect();
+    format!("fetchd get{flag} {source} -o {place}{is_car}{sum}{what}{asked}")
 }
