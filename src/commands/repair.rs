@@ -19,12 +19,13 @@ use crate::commands::providers;
 use crate::commands::select;
 use crate::commands::subject::{self, Should, Subject};
 use crate::commands::transfer::{self, Ended, Tally, Transfer};
+use crate::commands::typed;
 use crate::commands::verify::{self, Verified};
 use crate::content::cid::{self, Cid};
 use crate::disk::place::{self, Nonce};
 use crate::disk::tree::{self, EntryKind, Links, TreePath};
 use crate::disk::{host, inspect, mend};
-use crate::download::chain;
+use crate::download::{Proof, chain};
 use crate::engine::{Ending, Finding, Flaw};
 use crate::exit::ExitKind;
 use crate::store::{Change, DownloadRow, NewDownload};
@@ -179,6 +180,7 @@ impl Repair<'_, '_> {
 
     /// Fetches what is wrong or missing, as a download of its own.
     fn fetch(&mut self, finding: &Finding, flaw: &Flaw, path: &Path) -> Result<(), CommandError> {
+        self.require_proof(path)?;
         if let Some(dir) = path.parent() {
             place::ensure_dir(dir)?;
         }
@@ -203,6 +205,27 @@ impl Repair<'_, '_> {
             Some(ended) => self.count(ended, path),
             None => Ok(()),
         }
+    }
+
+    /// What nothing ever proved cannot be made right again: the sum that it had proves nothing.
+    fn require_proof(&self, path: &Path) -> Result<(), CommandError> {
+        let Should::Sum(_, Some(Proof::Unverified)) = self.subject.should else {
+            return Ok(());
+        };
+        let message = format!(
+            "{} was taken unverified: nothing proves what would be fetched",
+            path.display()
+        );
+        let error = CommandError::new(ExitKind::Verification, message);
+        let made_by = self.subject.file.as_ref().map(|entry| entry.download);
+        let row = match made_by {
+            Some(id) => self.context.store.download(id).wait()?,
+            None => None,
+        };
+        Err(match row {
+            Some(row) => error.hint(format!("fetch it anew with: {} --force", typed::anew(&row))),
+            None => error,
+        })
     }
 
     fn count(&mut self, ended: Ended, path: &Path) -> Result<(), CommandError> {

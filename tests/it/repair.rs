@@ -291,3 +291,24 @@ fn a_plain_file_is_fetched_whole() {
 fn scenario_bytes() -> Vec<u8> {
     crate::support::dag::seeded(9, 100_000)
 }
+
+/// The sum that it had would make a proof of what nothing ever proved.
+#[test]
+fn what_was_taken_unverified_is_not_repaired() {
+    let data = vec![7; 10_000];
+    let server = Gateway::empty().file("/file", data.clone(), None).start();
+    let url = format!("{}/file", server.url());
+    let sandbox = Sandbox::new();
+    let get = ["get", &url, "-o", "file", "--allow-unverified"];
+    sandbox.run(get).exits(0);
+    flip(&sandbox, "file", &[5]);
+    let output = sandbox.run(["repair", "file"]).exits(65);
+    let target = sandbox.target("file");
+    let anew = format!(
+        "fetchd get {url} -o {} --allow-unverified --force",
+        target.display()
+    );
+    assert!(output.stderr.contains(&anew), "{}", output.transcript());
+    sandbox.run(get.iter().chain(&["--force"])).exits(0);
+    assert!(sandbox.read("file") == data);
+}
