@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::cli::Run;
 use crate::commands::context::{Context, HEARTBEAT};
 use crate::commands::error::CommandError;
+use crate::commands::options::Recorded;
 use crate::commands::transfer::{Ended, Shop, Supplied, Supply, Task, Transfer};
 use crate::download::queue::Held;
 use crate::engine::{Ending, random};
@@ -165,8 +166,14 @@ impl Supply for Queue {
 
     fn ended(&mut self, ended: &Ended) -> Option<String> {
         let lane = ended.row.lane.as_ref()?;
+        // What ends for want of its own time says nothing of others.
+        let has_limit = || {
+            let recorded = Recorded::from_json(&ended.row.options_json);
+            recorded.max_time().is_some()
+        };
         let is_nobody = match &ended.ending {
             Ending::Finished(_) => false,
+            Ending::Failed { reached, .. } if !reached && has_limit() => return None,
             Ending::Failed {
                 failure, reached, ..
             } if failure.kind == ExitKind::Retry || *reached => !reached,

@@ -118,7 +118,7 @@ pub fn busy_failure(path: &Path, id: DownloadId) -> Failure {
 pub fn timed_out(job: &Job) -> Failure {
     Failure {
         kind: ExitKind::Retry,
-        message: "the time that max_time allows is over".to_owned(),
+        message: "the time that --max-time allows is over".to_owned(),
         hint: Some(how_to_go_on(job)),
     }
 }

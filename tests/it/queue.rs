@@ -180,6 +180,25 @@ fn what_cannot_wait_in_the_queue_is_refused() {
     assert_eq!(list.document()["downloads"], Value::Array(Vec::new()));
 }
 
+/// It says nothing of the gateway, which others have more patience with.
+#[test]
+fn an_entry_whose_own_time_is_over_holds_nobody_up() {
+    let (slow, there) = (Dag::single(b"comes late"), Dag::single(b"is there"));
+    let silence = On::any().with(slow.root.to_string());
+    let gateway = Gateway::of(&there)
+        .dag(&slow)
+        .on(silence, Fault::StallBeforeHeaders)
+        .start();
+    let sandbox = Sandbox::new();
+    sandbox.config("first_byte_timeout = \"1m\"");
+    let limit = ["--max-time", "300ms", "--priority", "5"];
+    enqueue(&sandbox, &slow.source(), "slow", gateway.url(), &limit);
+    enqueue(&sandbox, &there.source(), "there", gateway.url(), &[]);
+    let output = sandbox.run(["--json", "run", "--jobs", "1"]);
+    assert_eq!(ids(&output, "finished"), [2], "{}", output.transcript());
+    assert!(sandbox.read("there") == b"is there");
+}
+
 #[test]
 fn one_failure_never_stops_the_others_and_says_when_it_is_tried_again() {
     let (gone, there) = (Dag::single(b"gone for good"), Dag::single(b"is there"));
