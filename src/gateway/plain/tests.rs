@@ -104,7 +104,10 @@ fn other_answers_to_the_wish_for_a_rest() {
     ));
     let failed = Server::saying(with_length("412 No", "", ""));
     assert!(matches!(rest(&failed, None, Some(&v1())), Reply::Changed));
-    for wrong in ["0-9/10", "4-8/10", "5-9/10"] {
+    let less = Server::saying(part("4-8/10", V1, "45678"));
+    let reply = rest(&less, Some(10), Some(&v1()));
+    assert!(matches!(&reply, Reply::Rest(bytes) if bytes.total == Some(10)));
+    for wrong in ["0-9/10", "5-9/10"] {
         let server = Server::saying(part(wrong, V1, "456789"));
         let error = run(file(&server).rest(4, None, None)).unwrap_err();
         assert!(matches!(error.fault, Fault::WrongRange { .. }), "{wrong}");
