@@ -1,5 +1,6 @@
 //! What stands at a path already, without changing anything.
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -165,9 +166,14 @@ pub fn is_within(path: &Path, directory: &Path) -> bool {
     both.is_some_and(|(path, directory)| path.starts_with(directory))
 }
 
-/// That of the file at `path`; `None` if nothing is there that can be read.
+/// That of the file at `path`, through symlinks if need be, whoever may read it; `None` if there is
+/// none.
 pub fn fingerprint(path: &Path) -> Option<Fingerprint> {
-    RandomFile::open(path).ok()?.fingerprint()
+    let there = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
+    Some(Fingerprint {
+        len: there.len(),
+        mtime_ns: nanoseconds(random_file::unix_time(there.modified().ok()?))?,
+    })
 }
 
 /// The path without symlinks on the way or at its end; `None` if nothing is there.
