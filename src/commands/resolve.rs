@@ -152,6 +152,8 @@ pub async fn follow(
     }
     let recorded = Recorded {
         gateways: providers::recordable(gateways),
+        // Whoever's URL it is may know the name as well as the content.
+        hints: content.hint.iter().cloned().collect(),
         ..Recorded::default()
     };
     let list = network.ready(&recorded).await?.list;
