@@ -229,8 +229,9 @@ fn what_another_process_works_on_can_be_gone_on_with() {
         let hint = failed["hint"].as_str().unwrap_or_default();
         let (_, command) = hint.split_once("wait for it with: fetchd ").expect(hint);
         let path = sandbox.target("file");
-        let waiting = ["get", "--wait", &source, "-o", path.to_str().expect("text")];
-        assert_eq!(command, waiting.join(" "));
+        let (path, url) = (path.display(), gateway.url());
+        let waiting = format!("get --wait {source} -o {path} --gateway {url}");
+        assert_eq!(command, waiting);
         waits.push(sandbox.shell(&format!("exec {} {command}", env!("CARGO_BIN_EXE_fetchd"))));
     }
     let mut waits: Vec<_> = waits.into_iter().map(|command| command.spawn()).collect();
