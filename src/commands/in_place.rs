@@ -180,11 +180,8 @@ fn look(
 /// Whether a download of its own left a file of a tree as it is `found`. It may have put other
 /// content there: then it is not the tree's any more.
 fn is_this_file(install: &Install, row: &FileRow, found: Option<Fingerprint>) -> bool {
-    // Both versions of a CID name the same file.
-    let content = |text: &Option<String>| {
-        let cid = cid::parse(text.as_deref()?).ok()?;
-        Some((cid.codec(), *cid.hash()))
-    };
-    let wanted = content(&row.file.cid);
-    found == Some(install.fingerprint()) && wanted.is_some() && content(&install.cid) == wanted
+    let parsed = |text: &Option<String>| cid::parse(text.as_deref()?).ok();
+    let both = parsed(&row.file.cid).zip(parsed(&install.cid));
+    let is_same = both.is_some_and(|(wanted, put)| cid::is_same(&wanted, &put));
+    is_same && found == Some(install.fingerprint())
 }

@@ -199,7 +199,7 @@ fn given(
     let entry = context.store.ledger_at(&path).wait()?;
     let is_same = |entry: &LedgerEntry| {
         let known = entry.install.cid.as_deref().map(cid::parse);
-        known.is_some_and(|known| known.is_ok_and(|known| same(&known, &root)))
+        known.is_some_and(|known| known.is_ok_and(|known| cid::is_same(&known, &root)))
     };
     if let Some(entry) = entry.filter(is_same) {
         return Subject::of(entry, gateways);
@@ -212,11 +212,6 @@ fn given(
         recorded,
         keeps_for: None,
     })
-}
-
-/// Whether two CIDs name the same block, be it in two versions.
-fn same(one: &Cid, other: &Cid) -> bool {
-    one.codec() == other.codec() && one.hash() == other.hash()
 }
 
 /// A finished download whose line in the ledger has gone to another one.

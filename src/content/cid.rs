@@ -323,6 +323,11 @@ fn number<'a>(bytes: &'a [u8], field: &'static str) -> Result<(u64, &'a [u8]), C
     }
 }
 
+/// Whether two CIDs name the same block, be it in two versions.
+pub fn is_same(one: &Cid, other: &Cid) -> bool {
+    one.codec() == other.codec() && one.hash() == other.hash()
+}
+
 /// The canonical text: version 0 in base58, version 1 in lower-case base32, but keys of IPNS
 /// names in base36.
 pub fn text(cid: &Cid) -> String {

@@ -20,7 +20,7 @@ mod tree;
 
 use bytes::Bytes;
 
-use crate::content::cid::Cid;
+use crate::content::cid::{self, Cid};
 use crate::content::importer::lane::Lanes;
 
 pub use crate::content::importer::chunker::Chunker;
@@ -49,7 +49,7 @@ pub struct Root {
 impl Root {
     /// Whether `cid` names the same block, be it in the other version of the same hash.
     pub fn is(&self, cid: &Cid) -> bool {
-        self.cid.codec() == cid.codec() && self.cid.hash() == cid.hash()
+        cid::is_same(&self.cid, cid)
     }
 }
 
