@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::disk::Fingerprint;
 use crate::disk::error::DiskError;
-use crate::disk::random_file::{self, RandomFile};
+use crate::disk::random_file::RandomFile;
 use crate::disk::tree::TreeView;
 
 const PIECE: usize = 256 << 10;
@@ -55,10 +55,9 @@ pub fn look(path: &Path) -> Seen {
     if kind.is_symlink() {
         return Seen::Symlink;
     }
-    let modified = there.modified().map(random_file::unix_time);
-    match modified.ok().and_then(nanoseconds) {
-        Some(mtime_ns) if kind.is_file() => Seen::File {
-            size: there.len(),
+    match Fingerprint::of(&there) {
+        Some(Fingerprint { len, mtime_ns }) if kind.is_file() => Seen::File {
+            size: len,
             mtime_ns,
         },
         _ => Seen::Other,
@@ -170,22 +169,12 @@ pub fn is_within(path: &Path, directory: &Path) -> bool {
 /// none.
 pub fn fingerprint(path: &Path) -> Option<Fingerprint> {
     let there = std::fs::metadata(path).ok().filter(Metadata::is_file)?;
-    Some(Fingerprint {
-        len: there.len(),
-        mtime_ns: nanoseconds(random_file::unix_time(there.modified().ok()?))?,
-    })
+    Fingerprint::of(&there)
 }
 
 /// The path without symlinks on the way or at its end; `None` if nothing is there.
 pub fn real_path(path: &Path) -> Option<PathBuf> {
     std::fs::canonicalize(path).ok()
-}
-
-/// Nanoseconds since 1970; `None` beyond the year 2262.
-pub(super) fn nanoseconds((seconds, nanos): (i64, u32)) -> Option<i64> {
-    seconds
-        .checked_mul(1_000_000_000)?
-        .checked_add(i64::from(nanos))
 }
 
 /// Whether `path` is a symlink that leads to `other`, directly or through more of them: what it

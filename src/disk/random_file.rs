@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::error::DiskError;
-use crate::disk::{Fingerprint, inspect, platform};
+use crate::disk::{Fingerprint, platform};
 
 /// An open file; clones share it.
 #[derive(Debug, Clone)]
@@ -96,10 +96,7 @@ impl RandomFile {
 
     /// That of the moment when it was opened; `None` for a time beyond the year 2262.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        Some(Fingerprint {
-            len: self.len(),
-            mtime_ns: inspect::nanoseconds(self.modified())?,
-        })
+        Fingerprint::new(self.len(), self.modified())
     }
 
     /// Reads some bytes at `offset`, fewer than asked near the end, none at it.

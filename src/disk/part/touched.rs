@@ -7,9 +7,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::disk::error::DiskError;
-use crate::disk::inspect::nanoseconds;
 use crate::disk::part::PartFile;
-use crate::disk::random_file::unix_time;
 use crate::disk::{Fingerprint, platform};
 
 /// The time of modification, in seconds since 1970, of a part that nobody is to believe in: the
@@ -78,11 +76,7 @@ impl PartFile {
         let own = self.metadata().ok()?;
         let is_replaced = is_at(&own, self.path()) == Some(false);
         let is_ours = !touched.by_others && !is_marked(&own) && !is_replaced;
-        let now = Fingerprint {
-            len: own.len(),
-            mtime_ns: time_of(&own)?,
-        };
-        is_ours.then_some(now)
+        Fingerprint::of(&own).filter(|_| is_ours)
     }
 
     /// Whether the name stands for something else by now. If it stands for nothing, whoever needs it
@@ -157,15 +151,11 @@ pub(super) fn is_at(file: &Metadata, path: &Path) -> Option<bool> {
 fn times_of(file: &File) -> Option<Times> {
     let metadata = file.metadata().ok();
     let metadata = metadata.filter(|_| platform::WRITES_SET_TIMES)?;
-    Some((time_of(&metadata)?, platform::changed(&metadata)))
-}
-
-/// Nanoseconds since 1970.
-fn time_of(metadata: &Metadata) -> Option<i64> {
-    nanoseconds(unix_time(metadata.modified().ok()?))
+    let now = Fingerprint::of(&metadata)?;
+    Some((now.mtime_ns, platform::changed(&metadata)))
 }
 
 fn is_marked(metadata: &Metadata) -> bool {
     let mark = i64::try_from(Duration::from_secs(MARK).as_nanos());
-    mark.is_ok_and(|mark| time_of(metadata) == Some(mark))
+    Fingerprint::of(metadata).is_some_and(|now| mark == Ok(now.mtime_ns))
 }

@@ -1,7 +1,6 @@
 //! What stands in a directory, as the system tells it.
 
 use crate::disk::Fingerprint;
-use crate::disk::inspect::nanoseconds;
 
 /// What an entry of a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +35,7 @@ pub struct EntryFacts {
 impl EntryFacts {
     /// As [`crate::disk::inspect::fingerprint`] gives it; `None` for a time beyond the year 2262.
     pub fn fingerprint(&self) -> Option<Fingerprint> {
-        Some(Fingerprint {
-            len: self.len,
-            mtime_ns: nanoseconds(self.modified)?,
-        })
+        Fingerprint::new(self.len, self.modified)
     }
 }
 
