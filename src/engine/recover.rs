@@ -6,6 +6,7 @@
 //! bytes in flight are lost, and no change goes unnoticed. Runs on a thread of its own, since it
 //! reads as much as there is; it can be stopped at every entry and every leaf.
 
+mod stands;
 mod twins;
 
 use std::collections::{BTreeSet, HashSet};
@@ -18,7 +19,6 @@ use crate::content::hash::{self, FileSha256, VerifiedBlock};
 use crate::content::leaf;
 use crate::content::ranges::RangeSet;
 use crate::disk::part::PartFile;
-use crate::disk::tree::{EntryKind, TreePath};
 use crate::disk::{DiskError, Fingerprint};
 use crate::download::{DownloadId, RunId};
 use crate::engine::Job;
@@ -180,47 +180,6 @@ impl Recovery<'_> {
         let len = self.open(&path)?.map(|part| part.len()).transpose()?;
         let file = plan.file(id);
         Ok(file.is_some_and(|file| file.is_complete() && len == Some(file.size())))
-    }
-
-    /// Whether all of a tree stands at the target, of which the bytes of the files are proved: no file
-    /// goes on behind its end, and its links and directories are there too. What was added to it is
-    /// passed over.
-    ///
-    /// # Errors
-    /// See [`RecoveryError`].
-    pub fn stands_whole(&self, plan: &Plan, filter: &Filter) -> Result<bool, RecoveryError> {
-        let Output::View(view) = &self.output else {
-            return Ok(true);
-        };
-        let mut is_whole = true;
-        self.each_row(self.store.entry_pages(self.id), |row| {
-            if row.file.path.is_empty() {
-                return Ok(());
-            }
-            let path = TreePath::parse(&row.file.path)?;
-            let there = view.inspect(&path)?;
-            let is = |kind| there.as_ref().is_some_and(|there| there.kind == kind);
-            is_whole &= match row.file.kind {
-                // What a filter leaves out.
-                FileKind::Unknown if row.state.done => true,
-                FileKind::File | FileKind::Unknown => {
-                    let file = plan.file(row.file.index);
-                    let size = file.map(FilePlan::size).or(row.file.size);
-                    let len = there.as_ref().map(|there| there.len);
-                    is(EntryKind::File) && size == len
-                }
-                // One that only may have held something that is wanted need not be there.
-                FileKind::Directory => {
-                    is(EntryKind::Directory) || !filter.takes_file(&row.file.path)
-                }
-                FileKind::Symlink => {
-                    is(EntryKind::Link) && view.read_link(&path).ok() == row.file.target
-                }
-                FileKind::Shard => true,
-            };
-            Ok(())
-        })?;
-        Ok(is_whole)
     }
 
     /// Shows every row of a table that is read page by page, as long as nobody says stop.
