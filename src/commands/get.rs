@@ -74,8 +74,8 @@ pub fn run(context: Context, get: Get) -> Result<ExitKind, CommandError> {
 
 /// Says so where nobody will get the headers: they are for whom the user named himself.
 fn check_headers(get: &Get, sources: &[String], transfer: &mut Transfer<'_>) {
-    let is_sent = providers::takes_headers(sources, &get.gateway, &get.mirror);
-    if !get.header.is_empty() && !is_sent {
+    let is_sent = || providers::takes_headers(sources, &get.gateway, &get.mirror);
+    if !get.header.is_empty() && !is_sent() {
         transfer.reporter.notice(
             "--header is not sent: it goes to a source or a mirror that is a URL, and there is none; \
              headers for a gateway belong into the configuration, see: fetchd config path",
