@@ -47,9 +47,14 @@ impl Coordinator<'_> {
         &mut self,
         signals: &mut UnboundedReceiver<ExitKind>,
     ) {
-        let Some(checksum) = self.uncompared().filter(|_| self.stop.is_none()) else {
-            return;
-        };
+        for checksum in self.uncompared() {
+            if self.stop.is_none() {
+                self.compare(&checksum, signals).await;
+            }
+        }
+    }
+
+    async fn compare(&mut self, checksum: &Checksum, signals: &mut UnboundedReceiver<ExitKind>) {
         let digest = match &self.output {
             Output::File(part) => {
                 let size = self.known_size().unwrap_or(0);
@@ -73,8 +78,8 @@ impl Coordinator<'_> {
         }
     }
 
-    /// The checksum that is demanded, if nothing has compared it yet.
-    fn uncompared(&self) -> Option<Checksum> {
+    /// The checksums that are demanded, and that nothing has compared yet.
+    fn uncompared(&self) -> Vec<Checksum> {
         let other = self.job.checksum.clone();
         let other = other.filter(|checksum| checksum.function().is_some());
         // A file that an earlier run finished may have been hashed by nobody.
@@ -84,6 +89,7 @@ impl Coordinator<'_> {
             let whole = self.whole.as_ref();
             whole.is_some_and(|whole| whole.is_proved_by(checksum))
         };
-        other.or(sha256).filter(|checksum| !is_goal(checksum))
+        let demanded = other.into_iter().chain(sha256);
+        demanded.filter(|checksum| !is_goal(checksum)).collect()
     }
 }
