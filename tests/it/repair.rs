@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::dag::{Dag, Dir, Recipe};
 use crate::support::gateway::{Fault, Gateway, On};
-use crate::support::sandbox::{Output, Sandbox};
+use crate::support::sandbox::{Output, Running, Sandbox};
 use crate::support::scenario;
 
 /// Fetches a DAG as `file` from a gateway that is gone afterwards.
@@ -164,18 +164,30 @@ fn one_that_cannot_be_begun_says_why() {
     assert!(sandbox.read("file") == dag.data);
 }
 
-#[test]
-fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
+/// A file with two wrong bytes, far from each other.
+fn damaged() -> (Dag, Sandbox) {
     let dag = Recipe::default().chunk(10_000).build(500_000);
     let sandbox = fetched(&dag, "file");
     flip(&sandbox, "file", &[5, 250_000]);
-    let damaged = sandbox.read("file");
-    let gateway = Gateway::of(&dag)
+    (dag, sandbox)
+}
+
+/// A repair of it that a gateway holds back.
+fn held(sandbox: &Sandbox, dag: &Dag) -> (Gateway, Running) {
+    let gateway = Gateway::of(dag)
         .on(On::any(), Fault::HoldAfter(100))
         .start();
     let args = ["repair", "file", "--gateway", gateway.url()];
     let running = sandbox.fetchd(args).spawn();
     gateway.held();
+    (gateway, running)
+}
+
+#[test]
+fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
+    let (dag, sandbox) = damaged();
+    let damaged = sandbox.read("file");
+    let (gateway, running) = held(&sandbox, &dag);
     running.kill9();
     assert!(sandbox.read("file") == damaged);
     assert_eq!(sandbox.partials().len(), 1);
@@ -188,15 +200,8 @@ fn a_kill_leaves_the_damaged_file_and_a_repeat_goes_on() {
 /// With the part goes what was proved: a repair that is cancelled has nothing to go on with.
 #[test]
 fn a_repair_that_is_cancelled_can_be_started_anew() {
-    let dag = Recipe::default().chunk(10_000).build(500_000);
-    let sandbox = fetched(&dag, "file");
-    flip(&sandbox, "file", &[5, 250_000]);
-    let gateway = Gateway::of(&dag)
-        .on(On::any(), Fault::HoldAfter(100))
-        .start();
-    let args = ["repair", "file", "--gateway", gateway.url()];
-    let running = sandbox.fetchd(args).spawn();
-    gateway.held();
+    let (dag, sandbox) = damaged();
+    let (gateway, running) = held(&sandbox, &dag);
     sandbox.run(["cancel", "2"]).exits(0);
     let output = running.wait().exits(81);
     let hint = format!("fetchd repair {}\n", sandbox.target("file").display());
